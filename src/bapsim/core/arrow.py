@@ -1,0 +1,189 @@
+"""Arrow compute behind typed functions: the only place of `pyarrow.compute` calls for the typed core."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+if TYPE_CHECKING:
+    Column = pa.Array[Any]
+else:
+    Column = pa.Array
+
+pc: Any = pyarrow.compute  # the stubs lack most overloads
+arrow: Any = pa
+
+ID = pa.binary(16)
+_BIG = pa.large_binary()
+_SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+def _plain(value: Any) -> Any:
+    """A nested value as JSON: widths, units and key order gone."""
+    match value:
+        case float():
+            said = _number(value)
+            return said if said == "nan" or "x" in said or "n" in said else int(said)
+        case bytes():
+            return {"b": value.hex()}
+        case dict():
+            return {str(k): _plain(v) for k, v in sorted(value.items()) if v is not None}
+        case list() | tuple():
+            return [_plain(v) for v in value]
+        case None | bool() | int() | str():
+            return value
+    return str(value)
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "nan"
+    if abs(value) < 2**53 and value == int(value):
+        return str(int(value))
+    return value.hex()
+
+
+def _written(column: Column, write: Callable[[Any], str]) -> Column:
+    return pa.array([None if v is None else write(v) for v in column.to_pylist()], pa.large_string())
+
+
+def _instants(column: Column) -> Column:
+    """Seconds and nanoseconds: the unit of a timestamp is not part of its value."""
+    if not pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("s"))
+    per = _SECONDS[column.type.unit]
+    return _written(column.cast(pa.int64()), lambda v: f"{v // per}.{v % per * (10**9 // per):09d}")
+
+
+def _nested(column: Column) -> Column:
+    return _written(column, lambda v: json.dumps(_plain(v), ensure_ascii=False, sort_keys=True))
+
+
+def _floats(column: Column) -> Column:
+    return _written(column.cast(pa.float64()), _number)
+
+
+def _decimals(column: Column) -> Column:
+    return _written(column, lambda v: f"{v.normalize():f}")
+
+
+def _digests(column: Column) -> Column:
+    return column.cast(pa.binary())
+
+
+def _same(column: Column) -> Column:
+    return column
+
+
+_FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Column], Column]], ...] = (
+    (pa.types.is_nested, _nested),
+    (pa.types.is_floating, _floats),
+    (pa.types.is_timestamp, _instants),
+    (pa.types.is_date, _instants),
+    (pa.types.is_decimal, _decimals),
+    (pa.types.is_fixed_size_binary, _digests),
+    (pa.types.is_binary, _same),
+    (pa.types.is_large_binary, _same),
+    (lambda kind: True, lambda column: column.cast(pa.large_string())),
+)
+
+
+def _cell(column: Column) -> Column:
+    """One column as canonical bytes, nulls kept."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    form = next(form for fits, form in _FORMS if fits(column.type))
+    return form(column).cast(_BIG)
+
+
+def cells(rows: pa.RecordBatch) -> tuple[np.ndarray, memoryview]:
+    """One canonical byte string per row, whatever the physical types: name, length, value; nulls are absent.
+
+    Returns int64[n + 1] offsets into one buffer. Equal for an added all-null column, another float or
+    integer width, timestamp unit, dictionary or large encoding, and another order of columns.
+    """
+    parts: list[Any] = []
+    for name in sorted(rows.schema.names):
+        column = _cell(rows.column(name))
+        size = pc.binary_length(column).cast(pa.large_string()).cast(_BIG)
+        said = name.encode()
+        tag = pa.scalar(b"%d:%s" % (len(said), said), _BIG)
+        whole = pc.binary_join_element_wise(tag, size, column, pa.scalar(b"\x1f", _BIG))
+        parts.append(pc.fill_null(whole, pa.scalar(b"", _BIG)))
+    if not parts:
+        return np.zeros(len(rows) + 1, np.int64), memoryview(b"")
+    joined = pc.binary_join_element_wise(*parts, pa.scalar(b"", _BIG))  # a null leaves no trace at all
+    buffers = joined.buffers()
+    offsets = np.frombuffer(buffers[1], np.int64, len(joined) + 1, joined.offset * 8)
+    return offsets, memoryview(buffers[2]) if buffers[2] is not None else memoryview(b"")
+
+
+def strings(column: Column) -> list[str | None]:
+    """A column as Python strings, other types written out, nulls as None."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        column = column.cast(pa.string())
+    return cast("list[str | None]", column.to_pylist())
+
+
+def numbers(column: Column, missing: float = np.nan) -> np.ndarray:
+    """A numeric column as float64[n], nulls as `missing`."""
+    return np.asarray(pc.fill_null(column.cast(pa.float64()), missing).to_numpy(zero_copy_only=False))
+
+
+def booleans(column: Column, missing: bool) -> np.ndarray:
+    """A boolean column as bool[n], nulls as `missing`."""
+    return np.asarray(pc.fill_null(column, missing).to_numpy(zero_copy_only=False), bool)
+
+
+def valid(column: Column) -> np.ndarray:
+    """bool[n]: true where the column has a value."""
+    return np.asarray(column.is_valid().to_numpy(zero_copy_only=False), bool)
+
+
+def positions(wanted: Column, among: Column) -> np.ndarray:
+    """int64[n]: where each wanted value stands in `among`, -1 where it does not."""
+    return numbers(pc.index_in(wanted, value_set=among), -1).astype(np.int64)
+
+
+def take(batch: pa.RecordBatch, rows: np.ndarray | Sequence[int]) -> pa.RecordBatch:
+    """The rows at these positions, or where a mask is true, in order."""
+    picked = np.asarray(rows)
+    if picked.dtype == bool:
+        return batch.filter(pa.array(picked))
+    return batch.take(pa.array(picked, pa.int64()))
+
+
+def concat(batches: Sequence[pa.RecordBatch], schema: pa.Schema | None = None) -> pa.RecordBatch:
+    """One batch of several with one schema; none at all needs the schema."""
+    if not batches:
+        if schema is None:
+            raise ValueError("no batches and no schema")
+        return pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
+    joined: pa.RecordBatch = arrow.concat_batches(batches)
+    return joined
+
+
+def ids_array(digests: bytes | bytearray, count: int) -> Column:
+    """binary(16)[count] over one buffer of digests."""
+    return pa.FixedSizeBinaryArray.from_buffers(ID, count, [None, pa.py_buffer(bytes(digests))])
+
+
+def id_bytes(column: Column) -> np.ndarray:
+    """An id column as void16[n]: comparable, sortable, usable with numpy's set functions."""
+    buffer = column.buffers()[1]
+    if buffer is None or len(column) == 0:
+        return np.empty(0, "V16")
+    return np.frombuffer(memoryview(buffer), "V16", len(column), column.offset * 16)
+
+
+def schema(**columns: Any) -> pa.Schema:
+    """A schema from names and types, in order."""
+    return pa.schema([pa.field(name, kind) for name, kind in columns.items()])

@@ -1,0 +1,180 @@
+"""The function types of the loop, and the recipe that names them.
+
+One coincidence removes four frameworks: a model and an expert have the same type, `Respondent`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from bapsim.core.arrow import Column
+from bapsim.core.records import Answers, Draft, Records, Rows, Scores, Task, Verdicts
+
+if TYPE_CHECKING:
+    from bapsim.core.turn import Turn
+
+T = TypeVar("T")
+
+Respondent = Callable[[Rows], Answers]  # a model, an expert, a crowd, a game, a hospital: whoever is asked
+Mod = Callable[[Respondent], Respondent]  # redact, retry, cache, limit, meter: policy as an onion
+Exchange = Generator[Rows, Answers, T]  # a dialogue without I/O
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A respondent that can be saved; `model.json` in its folder names the function that loads it."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def __call__(self, rows: Rows, /) -> Answers: ...
+
+    def save(self, folder: Path) -> None: ...
+
+
+class Dataset(Protocol):
+    """A named, ordered, re-readable view of one table's records."""
+
+    name: str
+
+    def __len__(self) -> int: ...
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Records]:
+        """All rows in order, refused ones too; `columns` are the user's, certificates always come along."""
+        ...
+
+    def kept(self) -> Iterator[np.ndarray]:
+        """bool[n] for each batch: true where no verdict so far refuses the row."""
+        ...
+
+    def find(self, ids: Column) -> Records:
+        """The records with these ids, in the order of the ids; unknown ids are absent."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """What a trainer eats: the rows of one task, in order, each with a weight.
+
+    records: the task's columns and certificates; weight: float32[n] or None (all one).
+    """
+
+    task: Task
+    records: Records
+    weight: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossFit:
+    """A model and out-of-fold answers of every row it was trained on; both calibrated on the latter."""
+
+    model: Model
+    answers: Answers
+    fits: int
+
+
+@runtime_checkable
+class CrossFitting(Protocol):
+    """A trainer that shares work (features) between its folds and its final fit."""
+
+    def crossfit(self, parent: Model | None, mixture: Mixture, folds: np.ndarray, seed: int) -> CrossFit:
+        """folds: int8[n], the fold in which a row is held out, -1 = never held out (answer is null)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wear:
+    """What an exam has been used for, as the ledger has it before the look at hand."""
+
+    version: int
+    items: int
+    looks: int
+    budget: float  # what is left of the false-accept rate that its owner allows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What the gate says of a candidate, with everything that was weighed.
+
+    reason: a message key `decision.*`; values: what its text names; gain, low, high: points of the metric
+    (share, not percent) with their 95 % interval; detectable: the gain that this exam finds with 80 % power;
+    missing: exam items that are missing for the gain that was seen.
+    """
+
+    verdict: Literal["accept", "refuse", "undecided"]
+    reason: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_better: float | None = None
+    p_worse: float | None = None
+    test: str | None = None
+    discordance: float | None = None
+    items: int = 0
+    detectable: float | None = None
+    missing: int | None = None
+
+
+Source = Callable[["Turn"], Iterable[Draft]]  # gather; sees the records of earlier turns
+Check = Callable[[Records, "Turn"], Verdicts]  # refine, row by row
+Survey = Callable[[Dataset, "Turn"], Iterable[Verdicts]]  # refine, whole set; aligned with all rows
+Questions = Callable[[Dataset, "Turn"], Rows]  # compose: what to ask people next
+Trainer = Callable[[Model | None, Mixture, int], Model]  # parent: its calibration and constants are kept
+Composer = Callable[[Dataset, "Turn", Trainer, "Judge"], Mixture]  # compose: which rows, weight, order
+Judge = Callable[[Respondent, Mixture], Scores]
+Metric = Callable[[Scores], float]
+Gate = Callable[[Scores | None, Scores, Metric, Wear], Decision]
+Ship = Callable[[Model, Dataset, "Turn"], Mapping[str, Path]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What one wheel does, by name; its identity is the fingerprint of all its parts.
+
+    exam draws held-out items (see compose.exam); folds are the parts of the out-of-fold table.
+    """
+
+    task: Task
+    sources: Mapping[str, Source]
+    train: Trainer
+    judge: Judge
+    metric: Metric
+    gate: Gate
+    exam: Any
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    surveys: Mapping[str, Survey] = field(default_factory=dict)
+    questions: Questions | None = None
+    compose: Composer | None = None
+    folds: int = 5
+    seed: int = 0
+
+
+def only(source: str, check: Check) -> Check:
+    """A check that speaks only about records of one source."""
+    return Only(source=source, check=check)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Only:
+    """Restricts a check to one source; it abstains elsewhere."""
+
+    source: str
+    check: Check
+
+    def __call__(self, records: Records, turn: Turn) -> Verdicts:
+        from bapsim.core.arrow import concat, take
+        from bapsim.core.records import abstained
+
+        mine = np.isin(records.column("_origin").to_numpy(), list(turn.origins_of(self.source)))
+        said = self.check(Records(take(records, mine)), turn)
+        place = np.where(mine, np.cumsum(mine) - 1, len(said))
+        return Verdicts(take(concat([said, abstained(1)]), place))

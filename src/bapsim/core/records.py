@@ -1,0 +1,274 @@
+"""Rows, and the birth certificates that make them records.
+
+A record is immutable. Its certificate says who made its input and its target, from which parents, and how
+many machine hands lie between a person and each. Opinions about it are verdicts, stored beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NewType
+
+import numpy as np
+import pyarrow as pa
+
+from bapsim.core.arrow import ID, Column, cells, ids_array, numbers, schema
+from bapsim.core.errors import InputError
+
+Rows = NewType("Rows", pa.RecordBatch)  # the user's own columns, not nested under anything
+Records = NewType("Records", pa.RecordBatch)  # Rows and CERTIFICATE
+Verdicts = NewType("Verdicts", pa.RecordBatch)  # aligned with one batch of Records: VERDICT
+Answers = NewType("Answers", pa.RecordBatch)  # one row per asked row, same order
+Scores = NewType("Scores", pa.RecordBatch)  # one row per exam item
+
+Maker = Literal["person", "machine", "unknown"]
+Part = Literal["input", "target"]
+
+CERTIFICATE = schema(
+    _id=ID,
+    _origin=pa.int32(),
+    _key=pa.string(),
+    _input_depth=pa.int8(),
+    _target_depth=pa.int8(),
+    _parents=pa.list_(ID),
+)
+VERDICT = schema(keep=pa.bool_(), reason=pa.string(), value=pa.float32(), limit=pa.float32())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Which columns play which part in what the model learns."""
+
+    input: str | tuple[str, ...]
+    target: str
+    kind: Literal["text", "table"] = "text"
+    group: str | None = None
+    time: str | None = None
+    slices: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.input,) if isinstance(self.input, str) else self.input
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that the task names, inputs first, each once."""
+        named = [*self.inputs, self.target, *self.slices]
+        named += [c for c in (self.group, self.time) if c is not None]
+        return tuple(dict.fromkeys(named))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Who or what made one gathered batch, how, and under which rights; written once, never per record."""
+
+    source: str
+    input_maker: Maker
+    target_maker: Maker
+    method: str
+    rights: str
+    consent: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unread:
+    """A line that could not be read: quarantined with its place and reason, never skipped."""
+
+    file: str
+    line: int
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """The parents of derived rows and the depths that follow from them; only `derive` makes one."""
+
+    ids: Column
+    input_depth: Column
+    target_depth: Column
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What a source yields: rows without certificates. Only the wheel turns drafts into records."""
+
+    rows: Rows
+    origin: Origin
+    keys: Sequence[str] | None = None
+    parents: Lineage | None = None
+    changed: frozenset[Part] = frozenset()
+    unread: tuple[Unread, ...] = field(default=())
+
+
+def _deepest(depths: np.ndarray, of: Sequence[Sequence[int]]) -> list[float]:
+    """The greatest depth among each row's parents; one unknown parent makes it unknown (nan)."""
+    return [float(np.max(depths[list(mums)])) for mums in of]
+
+
+def _int8(values: Sequence[float]) -> Column:
+    return pa.array([None if np.isnan(v) else min(int(v), 127) for v in values], pa.int8())
+
+
+def derive(
+    parents: Records,
+    of: Sequence[Sequence[int]],
+    rows: Rows,
+    *,
+    changed: frozenset[Part],
+    origin: Origin,
+    keys: Sequence[str] | None = None,
+) -> Draft:
+    """Rows made from records: row i came from the parents at positions `of[i]`.
+
+    A part that is not in `changed` keeps the greatest depth of its parents. A changed target by a person
+    gets 0, by a machine the greatest + 1; a changed input by a person keeps the depth (an edit does not undo
+    machine hands), by a machine gets the greatest + 1; by an unknown maker it becomes unknown.
+    """
+    if len(of) != len(rows) or any(len(mums) == 0 for mums in of):
+        raise InputError("lineage_does_not_fit", rows=len(rows), parents=len(of))
+    digests: list[Any] = parents.column("_id").to_pylist()
+    depths: dict[Part, list[float]] = {}
+    for part, maker in (("input", origin.input_maker), ("target", origin.target_maker)):
+        deepest = _deepest(numbers(parents.column(f"_{part}_depth")), of)
+        if part in changed and maker == "machine":
+            deepest = [d + 1 for d in deepest]
+        elif part in changed and maker == "unknown":
+            deepest = [np.nan] * len(of)
+        elif part in changed and part == "target":
+            deepest = [0.0] * len(of)
+        depths["input" if part == "input" else "target"] = deepest
+    lineage = Lineage(
+        ids=pa.array([sorted({digests[m] for m in mums}) for mums in of], pa.list_(ID)),
+        input_depth=_int8(depths["input"]),
+        target_depth=_int8(depths["target"]),
+    )
+    return Draft(rows=rows, origin=origin, keys=keys, parents=lineage, changed=changed)
+
+
+def _root_depth(maker: Maker, count: int) -> Column:
+    depth = {"person": 0.0, "machine": 1.0, "unknown": np.nan}[maker]
+    return pa.array(np.full(count, depth), pa.int8(), from_pandas=True)
+
+
+class Numbering:
+    """Counts identical rows of one source, so that each occurrence has a key of its own.
+
+    One pass over a source uses one numbering: reading the same files again gives the same keys.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, int] = {}
+
+    def next(self, digest: bytes) -> str:
+        count = self._seen.get(digest, 0)
+        self._seen[digest] = count + 1
+        return str(count)
+
+
+def identify(draft: Draft, *, secret: bytes, numbering: Numbering) -> tuple[Column, Column]:
+    """Ids and keys of a draft's rows.
+
+    id = keyed blake2b-128 of (canonical row, source, method, key, sorted parents): unkeyed hashes of
+    personal data can be guessed (10^8 telephone numbers in a minute).
+    """
+    offsets, body = cells(draft.rows)
+    salt = f"{draft.origin.source}\0{draft.origin.method}\0".encode()
+    start = hashlib.blake2b(salt, digest_size=16, key=secret)
+    mums: list[Any] | None = draft.parents.ids.to_pylist() if draft.parents is not None else None
+    out, keys = bytearray(), []
+    for i in range(len(draft.rows)):
+        state = start.copy()
+        state.update(body[offsets[i] : offsets[i + 1]])
+        if mums is not None:
+            state.update(b"\0P" + b"".join(mums[i]))
+        key = draft.keys[i] if draft.keys is not None else numbering.next(state.digest())
+        keys.append(key)
+        state.update(b"\0K" + key.encode("utf-8", "surrogatepass"))
+        out += state.digest()
+    return ids_array(out, len(draft.rows)), pa.array(keys, pa.string())
+
+
+def certify(draft: Draft, *, secret: bytes, origin: int, numbering: Numbering) -> Records:
+    """A draft with its birth certificates; `origin` is the index of its origin in the origins table."""
+    rows = draft.rows
+    clash = [name for name in rows.schema.names if name.startswith("_")]
+    if clash:
+        raise InputError("reserved_column", columns=", ".join(clash))
+    if draft.keys is not None and len(draft.keys) != len(rows):
+        raise InputError("keys_do_not_fit", rows=len(rows), keys=len(draft.keys), source=draft.origin.source)
+    ids, keys = identify(draft, secret=secret, numbering=numbering)
+    if draft.parents is None:
+        parents: Column = pa.nulls(len(rows), pa.list_(ID))
+        input_depth = _root_depth(draft.origin.input_maker, len(rows))
+        target_depth = _root_depth(draft.origin.target_maker, len(rows))
+    else:
+        parents, input_depth, target_depth = (
+            draft.parents.ids,
+            draft.parents.input_depth,
+            draft.parents.target_depth,
+        )
+    number = pa.repeat(pa.scalar(origin, pa.int32()), len(rows))
+    certificate = [ids, number, keys, input_depth, target_depth, parents]
+    whole = pa.schema([*rows.schema, *CERTIFICATE])
+    return Records(pa.RecordBatch.from_arrays([*rows.columns, *certificate], schema=whole))
+
+
+def rows_of(records: pa.RecordBatch, columns: Sequence[str] | None = None) -> Rows:
+    """The user's own columns of records, all or these."""
+    names = columns if columns is not None else [n for n in records.schema.names if not n.startswith("_")]
+    return Rows(records.select(list(names)))
+
+
+def verdicts(
+    keep: np.ndarray,
+    reason: str | Sequence[str | None],
+    *,
+    value: np.ndarray | None = None,
+    limit: float | None = None,
+) -> Verdicts:
+    """Verdicts of one check: `keep` is bool[n]; the reason stands only where a row is refused.
+
+    `value` is what was measured (float[n], nan = nothing), `limit` what it was held against.
+    """
+    said = [reason] * len(keep) if isinstance(reason, str) else list(reason)
+    columns = [
+        pa.array(np.asarray(keep, bool)),
+        pa.array([None if ok else why for ok, why in zip(keep, said, strict=True)], pa.string()),
+        pa.array(np.full(len(keep), np.nan) if value is None else value, pa.float32(), from_pandas=True),
+        pa.array([limit] * len(keep), pa.float32()),
+    ]
+    return Verdicts(pa.RecordBatch.from_arrays(columns, schema=VERDICT))
+
+
+def abstained(count: int) -> Verdicts:
+    """Verdicts that say nothing about `count` rows."""
+    return Verdicts(pa.RecordBatch.from_arrays([pa.nulls(count, f.type) for f in VERDICT], schema=VERDICT))
+
+
+def source(rows: Rows, *, name: str, maker: Maker, rights: str, method: str = "function") -> Draft:
+    """A draft of rows that a plain function made; the shortest way from values to records."""
+    origin = Origin(source=name, input_maker=maker, target_maker=maker, method=method, rights=rights)
+    return Draft(rows=rows, origin=origin)
+
+
+# One row per request that a service answered. purpose: what its user was told that the log is for;
+# model: the version that answered; input: JSON of the input columns; out_of_scope: a person or a rule said
+# that no class fits; correction: the label that a person gave instead; thumbs: -1, 1, null = nothing said.
+SERVICE_LOG = schema(
+    request=pa.string(),
+    at=pa.timestamp("us", "UTC"),
+    deployment=pa.string(),
+    purpose=pa.string(),
+    model=pa.string(),
+    input=pa.string(),
+    prediction=pa.string(),
+    confidence=pa.float32(),
+    in_scope=pa.float32(),
+    out_of_scope=pa.bool_(),
+    correction=pa.string(),
+    thumbs=pa.int8(),
+    consent=pa.string(),
+)

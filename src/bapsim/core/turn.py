@@ -1,0 +1,47 @@
+"""The state that sources, surveys and composers see: the wheel after the last turn, never the exam."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from bapsim.core.recipe import Dataset, Model
+from bapsim.core.records import Answers, Origin, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """Turn n of a wheel.
+
+    models: by name (`champion`: last proven, `current`: what serves, generators); data: by table, without
+    exam items and without the questions that became exam items; oof: last turn's out-of-fold answers with
+    their `_id`; inbox: where sources find their files (not identity); origins: by number.
+    """
+
+    n: int
+    seed: int
+    task: Task
+    models: Mapping[str, Model] = field(default_factory=dict)
+    data: Mapping[str, Dataset] = field(default_factory=dict)
+    oof: Answers | None = None
+    inbox: Path = Path()
+    origins: Mapping[int, Origin] = field(default_factory=dict)
+
+    def rng(self, *name: object) -> np.random.Generator:
+        """A generator of its own for each named purpose: adding one does not change another."""
+        return np.random.default_rng(named_seed(self.seed, self.n, *name))
+
+    def origins_of(self, source: str) -> frozenset[int]:
+        """The numbers of all batches that a source delivered."""
+        return frozenset(n for n, origin in self.origins.items() if origin.source == source)
+
+
+def named_seed(*name: object) -> int:
+    """A 128-bit seed from names and numbers."""
+    said = json.dumps([str(part) for part in name], ensure_ascii=False).encode()
+    return int.from_bytes(hashlib.blake2b(said, digest_size=16).digest(), "little")
