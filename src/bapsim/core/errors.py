@@ -35,7 +35,7 @@ def messages() -> dict[str, dict[str, Any]]:
     return found
 
 
-def text(key: str, lang: str = "en", **values: object) -> str:
+def text(key: str, lang: str = "en", /, **values: object) -> str:
     """One message in one language; a text of several parts is joined by line breaks."""
     said = messages()[key][lang]
     whole = "\n".join(part for part in said if part) if isinstance(said, list) else said
@@ -45,7 +45,7 @@ def text(key: str, lang: str = "en", **values: object) -> str:
 class BapsimError(Exception):
     """Carries a message key and its values; `say(lang)` renders it, `str()` is English."""
 
-    def __init__(self, key: str, **values: object) -> None:
+    def __init__(self, key: str, /, **values: object) -> None:
         super().__init__(key, values)
         self.key, self.values = key, values
 

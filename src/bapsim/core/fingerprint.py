@@ -62,7 +62,7 @@ def _canon(value: Any) -> Any:
 
 
 def _instance(value: Any) -> Any:
-    cls = type(value)
+    cls: Any = type(value)
     said = {f.name: _canon(getattr(value, f.name)) for f in fields(value) if f.metadata.get("identity", True)}
     return {"step": code_identity(cls) if callable(value) else cls.__qualname__, "fields": said}
 

@@ -1,0 +1,82 @@
+"""The ledger's tables, as ordered migrations; `user_version` says how many were applied.
+
+Money is integer minor units with a currency. Columns of `VOLATILE` are all that may differ between two
+undisturbed runs, or between one and a resumed one.
+"""
+
+from __future__ import annotations
+
+VOLATILE: dict[str, tuple[str, ...]] = {
+    "event": ("at", "previous", "mac"),
+    "turn": ("started", "ended", "seconds", "pid"),
+    "tape": ("at", "intents"),
+    "look": ("at",),
+    "cost": ("at",),
+    "consent": ("at",),
+}
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+create table meta(key text primary key, value text not null);
+create table event(seq integer primary key, at text not null, kind text not null, subject text not null,
+    digest text not null, previous text not null, mac text not null);
+create table stage(key text primary key, name text not null, turn integer not null, output text not null);
+create table origin(n integer primary key, turn integer not null, source text not null,
+    input_maker text not null, target_maker text not null, method text not null, rights text not null,
+    consent text, fingerprint text not null, state text not null, unique(turn, fingerprint));
+create table folder(name text primary key, columns text not null unique);
+create table shard(path text primary key, folder text not null, generation integer not null,
+    rows integer not null, turn integer not null, source text not null, sha256 text not null,
+    verdicts text, verdicts_sha256 text);
+create table batch(turn integer not null, source text not null, lines integer not null,
+    again integer not null, fresh integer not null, unread integer not null, primary key(turn, source));
+create table unread(source text not null, file text not null, line integer not null, reason text not null,
+    detail text not null, turn integer not null, primary key(source, file, line, reason));
+create table turn(n integer primary key, state text not null, recipe text not null, decision text,
+    accounts text, started text, ended text, seconds real, pid integer);
+create table exam(version integer primary key, turn integer not null, items integer not null,
+    fresh integer not null, refund real not null);
+create table exam_item(id blob primary key, version integer not null, origin integer not null);
+create table look(exam integer not null, candidate text not null, champion text not null,
+    turn integer not null, alpha real not null, verdict text, at text,
+    primary key(exam, candidate, champion));
+create table model(version text primary key, name text not null, turn integer not null,
+    fingerprint text not null, data text not null, state text not null, judged text, served text,
+    sha256 text, details text not null);
+create table eaten(version text not null, shard text not null, mask blob not null,
+    primary key(version, shard));
+create table question(id blob primary key, turn integer not null, draw text not null, state text not null,
+    answer blob);
+create table tape(dialogue text not null, step integer not null, asked text not null, got blob, owner text,
+    sealed integer not null default 0, intents integer not null default 1, at text,
+    primary key(dialogue, step));
+create table cost(n integer primary key, turn integer not null, what text not null,
+    minor integer not null, currency text not null, calls integer not null, at text);
+create table consent(n integer primary key, person text not null, scope text not null, kind text not null,
+    at text);
+create table descendant(id blob not null, consent text not null, primary key(id, consent));
+create table used(n integer primary key, version text not null, reason text not null, turn integer not null);
+""",
+)
+
+# Tables whose every row is in the audit chain, with their key columns.
+GUARDED: dict[str, tuple[str, ...]] = {
+    "stage": ("key",),
+    "origin": ("n",),
+    "folder": ("name",),
+    "shard": ("path",),
+    "batch": ("turn", "source"),
+    "unread": ("source", "file", "line", "reason"),
+    "turn": ("n",),
+    "exam": ("version",),
+    "exam_item": ("id",),
+    "look": ("exam", "candidate", "champion"),
+    "model": ("version",),
+    "eaten": ("version", "shard"),
+    "question": ("id",),
+    "tape": ("dialogue", "step"),
+    "cost": ("n",),
+    "consent": ("n",),
+    "descendant": ("id", "consent"),
+    "used": ("n",),
+}
