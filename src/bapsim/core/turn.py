@@ -20,7 +20,10 @@ class Turn:
 
     models: by name (`champion`: last proven, `current`: what serves, generators); data: by table, without
     exam items and without the questions that became exam items; oof: last turn's out-of-fold answers with
-    their `_id`; inbox: where sources find their files (not identity); origins: by number.
+    their `_id`; inbox: where sources find their files (not identity); origins: by number;
+    asked: every question ever asked, record id -> how it was drawn ("random" or "chosen"). The answer to a
+    question is derived from its record (`data[...].find(ids)`) with the method "asked:random" or
+    "asked:chosen": random ones may refresh the exam, chosen ones may not.
     """
 
     n: int
@@ -31,6 +34,7 @@ class Turn:
     oof: Answers | None = None
     inbox: Path = Path()
     origins: Mapping[int, Origin] = field(default_factory=dict)
+    asked: Mapping[bytes, str] = field(default_factory=dict)
 
     def rng(self, *name: object) -> np.random.Generator:
         """A generator of its own for each named purpose: adding one does not change another."""
