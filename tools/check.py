@@ -31,7 +31,7 @@ def steps(jobs: int, pytest_arguments: list[str]) -> list[Step]:
         Step("lint", [str(BIN / "ruff"), "check", "--quiet", "."]),
         Step("format", [str(BIN / "ruff"), "format", "--check", "--quiet", "."]),
         Step("types", [str(BIN / "mypy"), "--no-error-summary"]),
-        Step("imports", [str(BIN / "lint-imports"), "--no-cache"]),
+        Step("imports", [str(BIN / "lint-imports"), "--no-cache", "--no-logo"]),
         Step("ratchets", [python, "tools/ratchets.py"]),
         Step("tests", tests),
         Step("coverage", [python, "tools/coverage_floor.py"]),
