@@ -40,7 +40,8 @@ class Model(Protocol):
 class Dataset(Protocol):
     """A named, ordered, re-readable view of one table's records."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def __len__(self) -> int: ...
 
@@ -127,20 +128,47 @@ class Decision:
 Source = Callable[["Turn"], Iterable[Draft]]  # gather; sees the records of earlier turns
 Check = Callable[[Records, "Turn"], Verdicts]  # refine, row by row
 Survey = Callable[[Dataset, "Turn"], Iterable[Verdicts]]  # refine, whole set; aligned with all rows
-Questions = Callable[[Dataset, "Turn"], Rows]  # compose: what to ask people next
+Questions = Callable[[Dataset, "Turn"], Rows]  # compose: pool rows to ask about: _id, draw, prediction
 Trainer = Callable[[Model | None, Mixture, int], Model]  # parent: its calibration and constants are kept
 Composer = Callable[[Dataset, "Turn", Trainer, "Judge"], Mixture]  # compose: which rows, weight, order
 Judge = Callable[[Respondent, Mixture], Scores]
 Metric = Callable[[Scores], float]
-Gate = Callable[[Scores | None, Scores, Metric, Wear], Decision]
 Ship = Callable[[Model, Dataset, "Turn"], Mapping[str, Path]]
+
+
+class Screening(Protocol):
+    """Whether a candidate is worth a look at the exam: z of out-of-fold differences over `rows` rows."""
+
+    @property
+    def z(self) -> float: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def look(self) -> bool: ...
+
+
+class Gate(Protocol):
+    """Decides between the last proven model and a candidate, and how much an exam may be used."""
+
+    @property
+    def budget(self) -> float:
+        """The false-accept rate that all looks at one exam may sum to."""
+        ...
+
+    def screen(self, diffs: np.ndarray, groups: np.ndarray | None = None) -> Screening: ...
+
+    def level(self, wear: Wear) -> float:
+        """The level of the next look; 0 where the exam is worn and nothing may be looked at."""
+        ...
+
+    def __call__(self, before: Scores | None, after: Scores, metric: Metric, wear: Wear) -> Decision: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What one wheel does, by name; its identity is the fingerprint of all its parts.
 
-    exam draws held-out items (see compose.exam); folds are the parts of the out-of-fold table.
+    exam: how held-out items are drawn (compose.exam.exam); folds: parts of the out-of-fold table.
     """
 
     task: Task

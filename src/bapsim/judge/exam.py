@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import ID, numbers, schema, strings
-from bapsim.core.errors import ExchangeError, RecipeError
+from bapsim.core.arrow import numbers, strings
+from bapsim.core.errors import ExchangeError
 from bapsim.core.recipe import Mixture, Respondent
 from bapsim.core.records import Scores, rows_of
-
-FLOOR = 1e-4  # one item costs 9.2 nats at most: a single surprise must not decide a verdict
-PLAIN = schema(_id=ID, gold=pa.string(), prediction=pa.string(), loss=pa.float64(), group=pa.string())
 
 
 def gold_share(probs: np.ndarray, classes: Sequence[str], gold: Sequence[str | None]) -> np.ndarray:
@@ -28,12 +25,17 @@ def gold_share(probs: np.ndarray, classes: Sequence[str], gold: Sequence[str | N
     return np.asarray(np.where(at >= 0, picked, 0.0))
 
 
-def losses(probs: np.ndarray, classes: Sequence[str], gold: Sequence[str | None]) -> np.ndarray:
-    """Log-loss per item in nats, float64[n], at most -log(FLOOR).
+SHARE = 0.01  # of each answer is spread over all classes: no single surprise outweighs an exam
 
-    probs: calibrated, float[n, classes].
+
+def losses(probs: np.ndarray, classes: Sequence[str], gold: Sequence[str | None]) -> np.ndarray:
+    """Log-loss per item in nats with a bound, float64[n]; probs calibrated, float[n, classes].
+
+    1 % of each answer is spread over all classes: still a proper score of the answer so mixed, and the
+    largest loss is log(classes / .01).
     """
-    return np.asarray(-np.log(np.maximum(gold_share(probs, classes, gold), FLOOR)))
+    mixed = (1 - SHARE) * gold_share(probs, classes, gold) + SHARE / max(len(classes), 2)
+    return np.asarray(-np.log(mixed))
 
 
 def probs_of(answers: pa.RecordBatch) -> np.ndarray | None:
@@ -75,8 +77,11 @@ class PerItem:
         for name in exam.task.slices:
             columns[f"slice_{name}"] = pa.array(strings(exam.records.column(name)), pa.string())
         if probs is not None:
-            columns |= {f"p_{name}": pa.array(probs[:, i]) for i, name in enumerate(classes)}
-        return Scores(pa.record_batch(list(columns.values()), names=list(columns)))
+            columns |= {
+                f"score_{name}": pa.array(probs[:, i].astype(np.float64)) for i, name in enumerate(classes)
+            }
+        scores = pa.record_batch(list(columns.values()), names=list(columns))
+        return Scores(scores.replace_schema_metadata({"calibrated": "0" if probs is None else "1"}))
 
 
 def per_item() -> PerItem:
@@ -98,33 +103,3 @@ def accuracy(scores: Scores) -> float:
 def log_loss(scores: Scores) -> float:
     """Minus the mean calibrated log-loss in nats: greater is better, like every metric here."""
     return -float(np.mean(numbers(scores.column("loss")))) if len(scores) else float("nan")
-
-
-@dataclass(frozen=True)
-class ClassRanking:
-    """How well the probability of one class ranks the items: `average_precision` or `auroc`."""
-
-    label: str
-    kind: str
-
-    def __call__(self, scores: Scores) -> float:
-        from sklearn import metrics
-
-        name = f"p_{self.label}"
-        if name not in scores.schema.names:
-            raise RecipeError("metric_needs_probs", label=self.label)
-        truth = np.array([g == self.label for g in strings(scores.column("gold"))])
-        if truth.all() or not truth.any():
-            return float("nan")
-        by = {"average_precision": metrics.average_precision_score, "auroc": metrics.roc_auc_score}
-        return float(by[self.kind](truth, numbers(scores.column(name))))
-
-
-def average_precision(label: str) -> ClassRanking:
-    """Average precision of one (rare) class."""
-    return ClassRanking(label=label, kind="average_precision")
-
-
-def auroc(label: str) -> ClassRanking:
-    """Area under the ROC curve of one class against the rest."""
-    return ClassRanking(label=label, kind="auroc")

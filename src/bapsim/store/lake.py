@@ -162,10 +162,23 @@ class View:
         return sum(s.rows if m is None else int(m.sum()) for s, m in zip(self.shards, shown, strict=True))
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[Records]:
-        wanted = None if columns is None else [*columns, *CERTIFICATE.names]
         for i, shard in enumerate(self.shards):
-            batch, shown = read_batch(self.root / shard.path, wanted), self._shown(i)
+            batch, shown = self._read(shard, columns), self._shown(i)
             yield Records(batch if shown is None else take(batch, shown))
+
+    def _read(self, shard: Shard, columns: Sequence[str] | None) -> pa.RecordBatch:
+        """A shard's columns; one that its folder does not have is null."""
+        if columns is None:
+            return read_batch(self.root / shard.path)
+        import pyarrow.parquet as pq
+
+        have = set(pq.read_schema(self.root / shard.path).names)
+        there = [name for name in columns if name in have]
+        batch = read_batch(self.root / shard.path, [*there, *CERTIFICATE.names])
+        for name in columns:
+            if name not in have:
+                batch = batch.append_column(name, pa.nulls(len(batch), pa.string()))
+        return batch.select([*columns, *CERTIFICATE.names])
 
     def kept(self) -> Iterator[np.ndarray]:
         for i, shard in enumerate(self.shards):

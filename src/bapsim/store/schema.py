@@ -46,7 +46,7 @@ create table model(version text primary key, name text not null, turn integer no
 create table eaten(version text not null, shard text not null, mask blob not null,
     primary key(version, shard));
 create table question(id blob primary key, turn integer not null, draw text not null, state text not null,
-    answer blob);
+    suggested text);
 create table tape(dialogue text not null, step integer not null, asked text not null, got blob, owner text,
     sealed integer not null default 0, intents integer not null default 1, at text,
     primary key(dialogue, step));

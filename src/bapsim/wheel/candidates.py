@@ -1,0 +1,121 @@
+"""Train: candidates with one out-of-fold table each, saved under the fingerprint of what they ate."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bapsim.compose.exam import folds
+from bapsim.compose.oof import crossfit
+from bapsim.core.errors import NotEnough
+from bapsim.core.fingerprint import digest, fingerprint
+from bapsim.core.recipe import Mixture, Model
+from bapsim.core.turn import named_seed
+from bapsim.store import artifacts
+from bapsim.wheel.held_out import OOF, write_oof
+from bapsim.wheel.stock import Scene, Stock
+
+NAME = "main"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A trained model: version, what it ate (bool[N]), whether only people's rows, and its own folder."""
+
+    version: str
+    rows: np.ndarray
+    people_only: bool
+    model: Model
+    folder: Path
+    fingerprint: str
+    fits: int
+
+    @property
+    def oof(self) -> Path:
+        return self.folder / "judged" / OOF
+
+
+def mixture_of(stock: Stock, rows: np.ndarray) -> tuple[Mixture, np.ndarray]:
+    """The chosen rows in the order of their ids, so that a model is a function of a set; and that order."""
+    at = np.flatnonzero(rows)
+    at = at[np.argsort(stock.ids[at], kind="stable")]
+    return Mixture(task=stock.task, records=stock.part(at)), at
+
+
+def data_fingerprint(stock: Stock, rows: np.ndarray) -> str:
+    """The identity of a set of records."""
+    return digest(np.sort(stock.ids[rows]).tobytes())
+
+
+def candidate(scene: Scene, rows: np.ndarray) -> Candidate:
+    """Train on these rows (bool[N]), or find the model that already ate them under the same recipe.
+
+    The training seed derives from the data: running again is not a new draw at the gate.
+    """
+    project, recipe, stock = scene.project, scene.recipe, scene.stock
+    people_only = not bool(stock.by_machine[rows].any())
+    data = data_fingerprint(stock, rows)
+    name = fingerprint(data, recipe.train, recipe.seed, recipe.folds, list(stock.task.columns))
+    ledger = project.ledger
+    row = ledger.row("select * from model where fingerprint=? and judged is not null", name)
+    if row is None:
+        version = f"t{scene.turn.n:03d}-{'people' if people_only else 'pending'}"
+        folder = project.models / NAME / version
+        row = _train(scene, rows, folder, {"data": data, "fingerprint": name})
+    folder = project.models / NAME / str(row["version"])
+    return Candidate(
+        version=str(row["version"]),
+        rows=rows,
+        people_only=people_only,
+        model=artifacts.load(folder / "judged", project.root),
+        folder=folder,
+        fingerprint=name,
+        fits=int(json.loads(row["details"])["fits"]),
+    )
+
+
+def _train(scene: Scene, rows: np.ndarray, folder: Path, identity: dict[str, str]) -> dict[str, Any]:
+    project, recipe, stock = scene.project, scene.recipe, scene.stock
+    mixture, at = mixture_of(stock, rows)
+    labels = stock.labels[at].astype(str)
+    if len(set(labels.tolist())) < 2:
+        raise NotEnough("one_class", rows=len(at), classes=", ".join(sorted(set(labels.tolist()))) or "-")
+    seed = named_seed("train", identity["data"], recipe.seed)
+    split = folds(labels, scene.groups[at], recipe.folds, np.random.default_rng(named_seed("folds", seed)))
+    fitted = crossfit(recipe.train, None, mixture, split, seed % 2**31)
+
+    def write(place: Path) -> None:
+        fitted.model.save(place)
+        write_oof(place, mixture.records, fitted)
+
+    sha = artifacts.save(folder / "judged", write)
+    details = {"fits": fitted.fits, "rows": len(at)}
+    with project.ledger.change("trained") as ledger:
+        row = {"name": NAME, "turn": int(folder.name[1:4]), "state": "candidate", "judged": "judged"}
+        row |= {"version": folder.name, "sha256": sha, "details": json.dumps(details), **identity}
+        ledger.add("model", **row)
+        for shard, mask in zip(stock.shards, stock.split(rows), strict=True):
+            if mask.any():
+                body = zlib.compress(np.packbits(mask).tobytes(), 6)
+                ledger.add("eaten", version=folder.name, shard=shard.path, mask=body)
+    return project.ledger.rows("select * from model where version=?", folder.name)[0]
+
+
+def refit(scene: Scene, chosen: Candidate) -> str:
+    """The same recipe on everything that people made, exam included: what serves. Returns its digest.
+
+    The judged model is kept for the next comparison; its calibration goes along as the parent's.
+    """
+    recipe, stock = scene.recipe, scene.stock
+    rows = chosen.rows | scene.exam
+    mixture, _ = mixture_of(stock, rows)
+    seed = named_seed("train", data_fingerprint(stock, rows), recipe.seed) % 2**31
+    folder = chosen.folder / "served"
+    if folder.exists():
+        return artifacts.folder_digest(folder)
+    return artifacts.save(folder, recipe.train(chosen.model, mixture, seed).save)

@@ -1,0 +1,156 @@
+"""What a turn says and leaves behind: its summary, and the one transaction that makes it done."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from bapsim.store import artifacts
+from bapsim.store.ledger import now
+from bapsim.store.project import Project
+from bapsim.wheel.asking import ask_next, expire_and_answer
+from bapsim.wheel.candidates import NAME, Candidate
+from bapsim.wheel.held_out import held_out
+from bapsim.wheel.judging import Judged, Opponent, random_rows
+from bapsim.wheel.refining import Opinions
+from bapsim.wheel.stock import Scene, accounts, standing
+
+Say = Callable[..., None]
+
+
+def summarise(
+    scene: Scene,
+    opinions: Opinions,
+    judged: Judged,
+    opponent: Opponent,
+    fresh: dict[str, int],
+    suspects: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """The turn as plain values: what the ledger keeps and every report is made of."""
+    people = judged.screened[0]
+    rows = np.flatnonzero(random_rows(scene) & people.candidate.rows)
+    said = held_out(people.candidate.model, people.candidate.oof, scene.stock, rows)
+    right = [a == b for a, b in zip(scene.stock.labels[rows], said.prediction, strict=True)]
+    decision = asdict(judged.decision)
+    looked = judged.looked or people.candidate
+    return {
+        "turn": scene.turn.n,
+        **decision,
+        "values": dict(decision["values"]),
+        "candidate": looked.version,
+        "looked": judged.looked is not None,
+        "opponent": opponent.name,
+        "serves": None if judged.serves is None else judged.serves.version,
+        "provisional": None if judged.provisional is None else _plain(asdict(judged.provisional)),
+        "screen": [
+            {"candidate": s.candidate.version, "z": _finite(s.z), "rows": s.rows, "look": s.look}
+            for s in judged.screened
+        ],
+        "wear": asdict(judged.wear) | {"level": judged.level},
+        "fits": sum(s.candidate.fits for s in judged.screened) + (judged.serves is not None),
+        "train_rows": int(looked.rows.sum()),
+        "oof_accuracy": float(np.mean(right)) if right else None,
+        "oof_rows": len(rows),
+        "fresh": fresh,
+        "reasons": opinions.reasons(),
+        "suspects": [_plain(one) for one in suspects],
+        "classes": len(set(scene.stock.labels[looked.rows].astype(str).tolist())),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Values that JSON can hold: no infinities, no nan."""
+    return {k: _finite(v) if isinstance(v, float) else v for k, v in values.items()}
+
+
+def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float, say: Say) -> dict[str, Any]:
+    """One transaction makes the turn: states, what serves, questions, accounts, decision."""
+    project, ledger, n = scene.project, scene.project.ledger, scene.turn.n
+    states = dict(scene.stock.states)
+    _settle(scene, judged, states)
+    stock = replace(scene.stock, states=states)
+    refused = scene.refused | (stock.by_machine & stock.of_origins(lambda k, _: states[k] == "refused"))
+    asked = ask_next(scene, judged, say)
+    counts = accounts(ledger, standing(stock, scene.exam, refused & ~scene.exam))
+    summary |= {"accounts": counts, "questions": len(asked)}
+    with ledger.change("turn done"):
+        for number, value in states.items():
+            if value != scene.stock.states[number]:
+                ledger.amend("origin", {"n": number}, state=value)
+        _release(scene, judged)
+        expire_and_answer(scene, asked)
+        body = json.dumps(summary, ensure_ascii=False, sort_keys=True)
+        ledger.amend(
+            "turn",
+            {"n": n},
+            state="done",
+            decision=body,
+            accounts=json.dumps(counts),
+            ended=now(),
+            seconds=time.perf_counter() - started,
+        )
+    tidy(project)
+    say("done", verdict=summary["verdict"])
+    return summary
+
+
+def _settle(scene: Scene, judged: Judged, states: dict[int, str]) -> None:
+    """Machine-made deliveries share the fate of the model that ate them."""
+    if judged.looked is None or judged.looked.people_only or judged.decision.verdict == "undecided":
+        return
+    fate = "released" if judged.decision.verdict == "accept" else "refused"
+    for number in set(scene.stock.origin[judged.looked.rows & scene.stock.by_machine].tolist()):
+        if states[number] == "pending":
+            states[number] = fate
+
+
+def _release(scene: Scene, judged: Judged) -> None:
+    """Release states of models; older candidates and refused ones shrink to their fingerprints."""
+    ledger = scene.project.ledger
+    for one in {s.candidate.version: s.candidate for s in judged.screened}.values():
+        row = ledger.row("select state from model where version=?", one.version)
+        if row is not None and row["state"] != "proven":
+            new = _model_state(one, judged)
+            changes: dict[str, Any] = {"state": new} if new != row["state"] else {}
+            if judged.serves is one:
+                changes["served"] = artifacts.folder_digest(one.folder / "served")
+            if new == "refused":
+                changes["judged"] = None
+            if changes:
+                ledger.amend("model", {"version": one.version}, **changes)
+    if judged.serves is not None:
+        number = int(ledger.value("select coalesce(max(n), 0) from used")) + 1
+        reason = "proven" if judged.decision.verdict == "accept" else "provisional"
+        ledger.add("used", n=number, version=judged.serves.version, reason=reason, turn=scene.turn.n)
+    query = "select version from model where state='candidate' and judged is not null and turn < ?"
+    for row in ledger.rows(query, scene.turn.n):
+        ledger.amend("model", {"version": row["version"]}, judged=None)
+
+
+def _model_state(one: Candidate, judged: Judged) -> str:
+    if judged.looked is one and judged.decision.verdict != "undecided":
+        return "proven" if judged.decision.verdict == "accept" else "refused"
+    return "provisional" if judged.serves is one else "candidate"
+
+
+def tidy(project: Project) -> None:
+    """Remove what no row of the ledger names any more; safe to run again."""
+    ledger = project.ledger
+    named = {r["verdicts"] for r in ledger.rows("select verdicts from shard where verdicts is not null")}
+    for path in sorted((project.wheel / "verdicts").rglob("*.parquet")):
+        if path.relative_to(project.wheel).as_posix() not in named:
+            path.unlink()
+    for row in ledger.rows("select version from model where judged is null and served is null"):
+        shutil.rmtree(project.models / NAME / row["version"], ignore_errors=True)
+    if ledger.value("select 1 from turn where state='open'") is None:
+        shutil.rmtree(project.wheel / "snapshot", ignore_errors=True)

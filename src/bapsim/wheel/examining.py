@@ -1,0 +1,72 @@
+"""Compose the exam: people-made items, drawn once and refreshed at random, seen by nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bapsim.core.arrow import strings
+from bapsim.core.recipe import Recipe, Wear
+from bapsim.core.turn import Turn
+from bapsim.judge.gate import refund, wear_after
+from bapsim.store.ledger import Ledger
+from bapsim.store.project import Project
+from bapsim.wheel.stock import Stock, exam_ids, superseded
+
+FRESH = "asked:random"  # the method of answers to questions that were drawn at random
+
+
+def eligible(stock: Stock, refused: np.ndarray) -> np.ndarray:
+    """bool[N]: a person made input and target, and nothing speaks against the row."""
+    chosen = stock.of_origins(lambda _, origin: origin.method == "asked:chosen")
+    return np.asarray(stock.by_people & stock.labelled & ~refused & ~superseded(stock) & ~chosen)
+
+
+def compose_exam(
+    project: Project, recipe: Recipe, turn: Turn, stock: Stock, refused: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
+    """bool[N]: the exam items as of this turn; draws the exam, or extends it by fresh random items."""
+    ledger = project.ledger
+    drawn = ledger.value("select 1 from exam where turn=?", turn.n) is not None
+    if not drawn:
+        have = stock.rows_with(exam_ids(ledger))
+        if have.any():
+            fresh = eligible(stock, refused) & stock.of_origins(lambda _, o: o.method == FRESH) & ~have
+            fresh &= ~np.isin(groups, groups[have])  # a second copy of an item tells nothing new
+        else:
+            fresh = first_exam(recipe, turn, stock, eligible(stock, refused), groups)
+        if fresh.any():
+            _enter(ledger, turn.n, stock, fresh, int(have.sum()))
+    return stock.rows_with(exam_ids(ledger))
+
+
+def first_exam(recipe: Recipe, turn: Turn, stock: Stock, may: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """bool[N]: a first exam by the recipe's plan."""
+    rows = np.flatnonzero(may)
+    time = stock.task.time
+    when = None if time is None else np.array(strings(stock.records.column(time)), object)[rows]
+    mask = np.zeros(len(stock), bool)
+    labels = stock.labels[rows].astype(str)
+    mask[rows] = recipe.exam(labels, groups[rows], when, turn.rng("exam"))
+    return mask
+
+
+def _enter(ledger: Ledger, turn: int, stock: Stock, fresh: np.ndarray, have: int) -> None:
+    version = int(ledger.value("select coalesce(max(version), 0) from exam")) + 1
+    count = int(fresh.sum())
+    with ledger.change("exam drawn"):
+        back = refund(count, have + count)
+        row = {"items": have + count, "fresh": count, "refund": back}
+        ledger.add("exam", version=version, turn=turn, **row)
+        for i in np.flatnonzero(fresh):
+            ledger.add("exam_item", id=stock.ids[i].tobytes(), version=version, origin=int(stock.origin[i]))
+
+
+def wear(ledger: Ledger, budget: float, without: tuple[int, str, str] | None = None) -> Wear:
+    """What the exam has been used for, recomputed from the ledger; `without` leaves one look out."""
+    versions = [(r["items"], r["fresh"]) for r in ledger.rows("select * from exam order by version")]
+    looks = [
+        (r["exam"], r["alpha"])
+        for r in ledger.rows("select * from look order by rowid")
+        if (r["exam"], r["candidate"], r["champion"]) != without
+    ]
+    return wear_after(versions, looks, full=budget)

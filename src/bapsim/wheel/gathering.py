@@ -1,0 +1,190 @@
+"""Gather: sources yield drafts, the wheel certifies them, and only records not seen before are appended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bapsim.core.arrow import take
+from bapsim.core.errors import InputError
+from bapsim.core.fingerprint import fingerprint
+from bapsim.core.recipe import Source
+from bapsim.core.records import Draft, Numbering, Origin, Records, Unread, certify
+from bapsim.core.turn import Turn
+from bapsim.store.lake import SHARD_ROWS, Shard, file_sha256, read_batch, regroup, write_shard
+from bapsim.store.project import Project
+
+
+@dataclass(kw_only=True)
+class Delivery:
+    """What one source brings in one turn, as it is read."""
+
+    project: Project
+    name: str
+    turn: Turn
+    known: set[bytes]
+    first_origin: int
+    numbering: Numbering = field(default_factory=Numbering)
+    origins: dict[Origin, int] = field(default_factory=dict)
+    unread: list[Unread] = field(default_factory=list)
+    again: int = 0
+    waiting: dict[str, list[Records]] = field(default_factory=dict)
+    shards: list[tuple[str, Shard]] = field(default_factory=list)  # with the columns of their folder
+
+    def take_in(self, draft: Draft) -> None:
+        """Certify a draft and keep the rows that nobody delivered before."""
+        self.unread += draft.unread
+        if not len(draft.rows):
+            return
+        origin = replace(draft.origin, source=self.name)
+        number = self.origins.setdefault(origin, self.first_origin + len(self.origins))
+        draft = replace(draft, origin=origin)
+        records = certify(draft, secret=self.project.secret, origin=number, numbering=self.numbering)
+        fresh = np.zeros(len(records), bool)
+        ids: list[Any] = records.column("_id").to_pylist()
+        for i, one in enumerate(ids):
+            if one not in self.known:
+                self.known.add(one)
+                fresh[i] = True
+        self.again += int((~fresh).sum())
+        if fresh.any():
+            columns = columns_of(records.schema)
+            self.waiting.setdefault(columns, []).append(Records(take(records, fresh)))
+            self._write(columns, full_only=True)
+
+    def finish(self) -> None:
+        for columns in list(self.waiting):
+            self._write(columns, full_only=False)
+
+    def _write(self, columns: str, *, full_only: bool) -> None:
+        waiting = self.waiting[columns]
+        if full_only and sum(len(b) for b in waiting) < SHARD_ROWS:
+            return
+        self.waiting[columns] = []
+        for batch in regroup(waiting):
+            if full_only and len(batch) < SHARD_ROWS:
+                self.waiting[columns] = [batch]
+                return
+            folder = self._folder(columns)
+            name = f"t{self.turn.n:03d}-{slug(self.name)}-{len(self.shards):04d}.g0.parquet"
+            shard = write_shard(self.project.wheel, f"records/{folder}/{name}", batch)
+            self.shards.append((columns, shard))
+
+    def _folder(self, columns: str) -> str:
+        """One folder per row schema: readers take the first file's schema for all."""
+        ledger = self.project.ledger
+        found = ledger.value("select name from folder where columns=?", columns)
+        if found is not None:
+            return str(found)
+        ours = list(dict.fromkeys(c for c, _ in self.shards))
+        ours += [] if columns in ours else [columns]
+        unknown = [c for c in ours if ledger.value("select 1 from folder where columns=?", c) is None]
+        count = int(ledger.value("select count(*) from folder")) + unknown.index(columns)
+        return "rows" if count == 0 else f"rows-{count + 1}"
+
+
+def columns_of(schema: pa.Schema) -> str:
+    """The user's columns and their types as text: what makes a folder."""
+    return json.dumps([[f.name, str(f.type)] for f in schema if not f.name.startswith("_")])
+
+
+def slug(name: str) -> str:
+    """A name that is safe in a path."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in name)[:40] or "source"
+
+
+def inputs_of(source: Source, turn: Turn, shards: Sequence[Shard]) -> Any:
+    """What a source reads from outside: file contents if it names them, else the turn and all records."""
+    reads = getattr(source, "reads", None)
+    if reads is None:
+        return [turn.n, [s.sha256 for s in shards]]
+    return [[path.relative_to(turn.inbox).as_posix(), file_sha256(path)] for path in _files(reads(turn))]
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.is_file())
+        else:
+            yield path
+
+
+def gather(project: Project, sources: dict[str, Source], turn: Turn) -> dict[str, int]:
+    """Run every source that has something new; returns new records by source."""
+    fresh = {}
+    for name, source in sources.items():
+        before = project.shards()
+        key = f"gather:{name}:{fingerprint(source, inputs_of(source, turn, before))}"
+        staged = project.ledger.value("select output from stage where key=?", key)
+        fresh[name] = 0
+        if staged is None:
+            fresh[name] = _gather_one(project, name, source, turn, key)
+        elif project.ledger.value("select turn from stage where key=?", key) == turn.n:
+            fresh[name] = int(json.loads(staged)["fresh"])
+    return fresh
+
+
+def _gather_one(project: Project, name: str, source: Source, turn: Turn, key: str) -> int:
+    ledger = project.ledger
+    known: set[Any] = set()
+    for shard in project.shards():
+        known.update(read_batch(project.wheel / shard.path, ["_id"]).column("_id").to_pylist())
+    first = int(ledger.value("select coalesce(max(n), -1) from origin")) + 1
+    delivery = Delivery(project=project, name=name, turn=turn, known=known, first_origin=first)
+    for draft in source(turn):
+        if not isinstance(draft, Draft):
+            raise InputError("not_a_draft", source=name, found=type(draft).__name__)
+        delivery.take_in(draft)
+    delivery.finish()
+    return _enter(project, delivery, turn, key)
+
+
+def _enter(project: Project, delivery: Delivery, turn: Turn, key: str) -> int:
+    """One transaction: origins, folders, shards, counts, unread lines, and that the stage is done."""
+    name, fresh = delivery.name, sum(s.rows for _, s in delivery.shards)
+    with project.ledger.change("gathered") as ledger:
+        for origin, number in delivery.origins.items():
+            machine = "machine" in (origin.input_maker, origin.target_maker)
+            row = {
+                f: getattr(origin, f) for f in ("input_maker", "target_maker", "method", "rights", "consent")
+            }
+            row |= {"fingerprint": fingerprint(origin), "state": "pending" if machine else "kept"}
+            ledger.add("origin", n=number, turn=turn.n, source=name, **row)
+        for columns, shard in delivery.shards:
+            folder = Path(shard.path).parent.name
+            if ledger.value("select 1 from folder where name=?", folder) is None:
+                ledger.add("folder", name=folder, columns=columns)
+            row = {"folder": folder, "generation": 0, "rows": shard.rows, "sha256": shard.sha256}
+            ledger.add("shard", path=shard.path, turn=turn.n, source=name, **row)
+        once = {(u.file, u.line, u.reason): u for u in delivery.unread}
+        unread = [u for u in once.values() if not _was_unread(project, name, u)]
+        for u in unread:
+            row = {"file": u.file, "line": u.line, "reason": u.reason, "detail": u.detail}
+            ledger.add("unread", source=name, turn=turn.n, **row)
+        _count(project, turn.n, name, {"again": delivery.again, "fresh": fresh, "unread": len(unread)})
+        ledger.add("stage", key=key, name="gather", turn=turn.n, output=json.dumps({"fresh": fresh}))
+    return fresh
+
+
+def _count(project: Project, turn: int, source: str, counts: dict[str, int]) -> None:
+    """Adds to the batch of this turn and source: a stage that ran under two identities in a turn has one."""
+    key = {"turn": turn, "source": source}
+    old = project.ledger.row("select * from batch where turn=? and source=?", turn, source)
+    if old is not None:
+        counts = {name: count + int(old[name]) for name, count in counts.items()}
+    lines = sum(counts.values())
+    if old is None:
+        project.ledger.add("batch", **key, lines=lines, **counts)
+    else:
+        project.ledger.amend("batch", key, lines=lines, **counts)
+
+
+def _was_unread(project: Project, source: str, u: Unread) -> bool:
+    query = "select 1 from unread where source=? and file=? and line=? and reason=?"
+    return project.ledger.value(query, source, u.file, u.line, u.reason) is not None

@@ -1,0 +1,134 @@
+"""Refine: every check and survey speaks about every row; nothing is dropped, everything has a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from bapsim.core.arrow import booleans, concat, take
+from bapsim.core.errors import RecipeError
+from bapsim.core.recipe import Recipe
+from bapsim.core.records import Records, Verdicts, abstained, verdicts
+from bapsim.core.turn import Turn
+from bapsim.store.lake import View, read_batch, read_verdicts, verdict_path, write_verdicts
+from bapsim.store.project import Project
+from bapsim.text.minhash import near
+from bapsim.wheel.stock import Stock
+
+OWN = ("harmful_delivery", "turn_refused", "exam_leak")  # the wheel's own verdicts, after the recipe's
+
+
+@dataclass(kw_only=True)
+class Opinions:
+    """Verdicts about all rows of a stock, by name, in the order in which they count."""
+
+    stock: Stock
+    named: dict[str, Verdicts] = field(default_factory=dict)
+
+    def add(self, name: str, said: Verdicts) -> None:
+        if len(said) != len(self.stock):
+            raise RecipeError("verdicts_do_not_fit", name=name, rows=len(self.stock), verdicts=len(said))
+        self.named[name] = said
+
+    def refused(self) -> np.ndarray:
+        """bool[N]: some verdict says no."""
+        mask = np.zeros(len(self.stock), bool)
+        for said in self.named.values():
+            mask |= ~booleans(said.column("keep"), True)
+        return mask
+
+    def reasons(self) -> dict[str, int]:
+        """Refused rows by the reason that comes first in the recipe's order."""
+        left = np.ones(len(self.stock), bool)
+        counts: dict[str, int] = {}
+        for name, said in self.named.items():
+            no = ~booleans(said.column("keep"), True) & left
+            left &= ~no
+            for reason in said.column("reason").filter(pa.array(no)).to_pylist():
+                counts[str(reason or name)] = counts.get(str(reason or name), 0) + 1
+        return counts
+
+
+def refine(project: Project, recipe: Recipe, turn: Turn, stock: Stock, hidden: np.ndarray) -> Opinions:
+    """The recipe's checks and surveys over all rows but hidden ones (exam items), which they never see."""
+    opinions = Opinions(stock=stock)
+    shown = stock.split(~hidden)
+    for name, said in _checked(project, recipe, turn, stock, shown).items():
+        opinions.add(name, said)
+    for name, survey in recipe.surveys.items():
+        view = View(
+            name="all",
+            root=project.wheel,
+            shards=stock.shards,
+            hidden=tuple(~s for s in shown),
+            refused=tuple(stock.split(opinions.refused())),
+        )
+        parts = list(survey(view, turn))
+        opinions.add(name, spread(concat(parts) if parts else abstained(0), ~hidden, name))
+    return opinions
+
+
+def _checked(
+    project: Project, recipe: Recipe, turn: Turn, stock: Stock, shown: list[np.ndarray]
+) -> dict[str, Verdicts]:
+    """Row by row, shard by shard: one shard in memory at a time."""
+    parts: dict[str, list[pa.RecordBatch]] = {name: [] for name in recipe.checks}
+    for shard, show in zip(stock.shards, shown, strict=True):
+        if not parts:
+            break
+        records = Records(take(read_batch(project.wheel / shard.path), show))
+        for name, check in recipe.checks.items():
+            parts[name].append(spread(check(records, turn), show, name))
+    return {name: Verdicts(concat(said)) if said else abstained(0) for name, said in parts.items()}
+
+
+def spread(said: pa.RecordBatch, shown: np.ndarray, name: str) -> Verdicts:
+    """Verdicts about shown rows as verdicts about all rows; hidden rows get none."""
+    if len(said) != int(shown.sum()):
+        raise RecipeError("verdicts_do_not_fit", name=name, rows=int(shown.sum()), verdicts=len(said))
+    place = np.where(shown, np.cumsum(shown) - 1, len(said))
+    return Verdicts(take(concat([said, abstained(1)]), place))
+
+
+def leaks(stock: Stock, exam: np.ndarray, among: np.ndarray, threshold: float) -> Verdicts:
+    """Rows of `among` that equal or nearly equal an exam item are left out of training.
+
+    Text: Jaccard of shingles at least `threshold`; tables: equal input columns.
+    """
+    items, rows = np.flatnonzero(exam), np.flatnonzero(among)
+    leak = np.zeros(len(stock), bool)
+    if len(items) and len(rows):
+        texts = stock.texts
+        if stock.task.kind == "text":
+            hit = near([texts[i] for i in items], [texts[i] for i in rows], threshold) >= 0
+        else:
+            known = {texts[i] for i in items}
+            hit = np.array([texts[i] in known for i in rows], bool)
+        leak[rows[hit]] = True
+    return verdicts(~leak, "exam_leak", limit=threshold)
+
+
+def write_opinions(project: Project, opinions: Opinions, turn: int) -> None:
+    """One verdict file a shard; the ledger's rows follow in one transaction."""
+    written: dict[str, tuple[str, str]] = {}
+    stock = opinions.stock
+    for i, shard in enumerate(stock.shards):
+        size = shard.rows
+        named = {n: Verdicts(v.slice(int(stock.starts[i]), size)) for n, v in opinions.named.items()}
+        path = verdict_path(shard.path, turn)
+        if named:
+            written[shard.path] = (path, write_verdicts(project.wheel, path, named))
+    with project.ledger.change("refined") as ledger:
+        for shard_path, (path, sha) in written.items():
+            old = ledger.row("select verdicts, verdicts_sha256 from shard where path=?", shard_path)
+            if old != {"verdicts": path, "verdicts_sha256": sha}:
+                ledger.amend("shard", {"path": shard_path}, verdicts=path, verdicts_sha256=sha)
+
+
+def stored_verdicts(project: Project, shard: str) -> Mapping[str, pa.RecordBatch]:
+    """The verdicts about one shard as the last turn left them."""
+    path = project.ledger.value("select verdicts from shard where path=?", shard)
+    return read_verdicts(project.wheel, path) if path else {}

@@ -1,0 +1,138 @@
+"""Where a wheel stands: its open turn, what sources may see, the last proven model and what serves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bapsim.core.arrow import booleans
+from bapsim.core.fingerprint import fingerprint
+from bapsim.core.recipe import Model, Recipe
+from bapsim.core.records import Answers
+from bapsim.core.turn import Turn
+from bapsim.store import artifacts, fault
+from bapsim.store.lake import View, read_batch
+from bapsim.store.ledger import now
+from bapsim.store.project import Project
+from bapsim.wheel.candidates import NAME
+from bapsim.wheel.held_out import OOF
+from bapsim.wheel.judging import Opponent
+from bapsim.wheel.refining import stored_verdicts
+from bapsim.wheel.stock import Stock, exam_ids, load_stock, origin_of, superseded
+
+
+def begin(project: Project, recipe: Recipe) -> Turn:
+    """Open turn n with a snapshot of the inbox, or find the one that is open."""
+    ledger = project.ledger
+    n = ledger.value("select n from turn where state='open'")
+    if n is None:
+        n = int(ledger.value("select coalesce(max(n), 0) from turn")) + 1
+        take_snapshot(project, n)
+        with ledger.change("turn begun"):
+            row = {"recipe": fingerprint(recipe), "started": now(), "pid": os.getpid()}
+            ledger.add("turn", n=n, state="open", **row)
+    return state(project, recipe, int(n))
+
+
+def snapshot_of(project: Project, n: int) -> Path:
+    return project.wheel / "snapshot" / f"t{n:03d}"
+
+
+def take_snapshot(project: Project, n: int) -> None:
+    """The inbox as it is now, by hard links: what arrives during a turn is the next turn's."""
+    place = snapshot_of(project, n)
+    temporary = place.with_name(place.name + ".tmp")
+    for old in (temporary, place):
+        shutil.rmtree(old, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    if project.inbox.is_dir():
+        shutil.copytree(project.inbox, temporary, symlinks=True, copy_function=_link, dirs_exist_ok=True)
+    fault.rename(temporary, place)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system: a copy then
+        shutil.copy2(source, target)
+
+
+def state(project: Project, recipe: Recipe, n: int) -> Turn:
+    """What sources, checks and surveys may see: never the exam, nor the questions that became exam items."""
+    ledger = project.ledger
+    champion, current = the_champion(project), current_model(project)
+    models: dict[str, Any] = {"champion": champion.respond} if champion is not None else {}
+    models |= {"current": current[1]} if current is not None else {}
+    oof = Answers(read_batch(champion.oof)) if champion is not None and champion.oof is not None else None
+    asked = {r["id"]: r["draw"] for r in ledger.rows("select id, draw from question")}
+    origins = {r["n"]: origin_of(r) for r in ledger.rows("select * from origin")}
+    return Turn(
+        n=n,
+        seed=recipe.seed,
+        task=recipe.task,
+        models=models,
+        data=views(project, recipe),
+        oof=oof,
+        inbox=snapshot_of(project, n),
+        origins=origins,
+        asked=asked,
+    )
+
+
+def views(project: Project, recipe: Recipe) -> dict[str, View]:
+    """Every table without exam items; refused rows are marked by the last turn's verdicts."""
+    if not project.shards():
+        return {}
+    stock = load_stock(project, recipe.task)
+    hidden = stock.split(unseen(stock, stock.rows_with(exam_ids(project.ledger))))
+    found: dict[str, View] = {}
+    for folder in dict.fromkeys(Path(s.path).parent.name for s in stock.shards):
+        mine = [i for i, s in enumerate(stock.shards) if Path(s.path).parent.name == folder]
+        found[folder] = View(
+            name=folder,
+            root=project.wheel,
+            shards=tuple(stock.shards[i] for i in mine),
+            hidden=tuple(hidden[i] for i in mine),
+            refused=tuple(refused_before(project, stock, i) for i in mine),
+        )
+    return found
+
+
+def refused_before(project: Project, stock: Stock, i: int) -> np.ndarray:
+    """bool[rows]: what the last turn refused of one shard, questions that were answered included."""
+    mask = np.zeros(stock.shards[i].rows, bool)
+    for said in stored_verdicts(project, stock.shards[i].path).values():
+        mask |= ~booleans(said.column("keep"), True)
+    return np.asarray(mask | stock.split(superseded(stock))[i])
+
+
+def unseen(stock: Stock, exam: np.ndarray) -> np.ndarray:
+    """bool[N]: exam items and the questions that they answer."""
+    mask = exam.copy()
+    for row, mums in stock.parents:
+        if exam[row]:
+            mask[list(mums)] = True
+    return mask
+
+
+def the_champion(project: Project) -> Opponent | None:
+    """The last proven model."""
+    query = "select * from model where state='proven' and judged is not null order by turn desc, rowid desc"
+    row = project.ledger.row(query)
+    if row is None:
+        return None
+    folder = project.models / NAME / row["version"] / "judged"
+    model = artifacts.load(folder, project.root)
+    return Opponent(name=row["version"], fingerprint=row["fingerprint"], respond=model, oof=folder / OOF)
+
+
+def current_model(project: Project) -> tuple[str, Model] | None:
+    """The version that serves, and its served model."""
+    version = project.ledger.value("select version from used order by n desc limit 1")
+    if version is None:
+        return None
+    return str(version), artifacts.load(project.models / NAME / str(version) / "served", project.root)

@@ -1,0 +1,231 @@
+"""All records of a wheel at one look: the task's columns, who made them, and where each row stands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bapsim.core.arrow import id_bytes, numbers, strings, take
+from bapsim.core.recipe import Recipe
+from bapsim.core.records import CERTIFICATE, Origin, Records, Task
+from bapsim.core.turn import Turn
+from bapsim.store.lake import Shard
+from bapsim.store.ledger import Ledger
+from bapsim.store.project import Project
+from bapsim.text.minhash import unite
+
+STATES = ("exam", "superseded", "refused", "pool", "pending", "trained")
+EXAM, SUPERSEDED, REFUSED, POOL, PENDING, TRAINED = range(len(STATES))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stock:
+    """The task's columns and certificates of all shards, in order, as one batch of N rows."""
+
+    task: Task
+    shards: tuple[Shard, ...]
+    records: Records
+    origins: dict[int, Origin]
+    states: dict[int, str]  # of origins: kept, pending, released, refused
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """int64[shards + 1]: where each shard's rows begin."""
+        return np.cumsum([0, *(s.rows for s in self.shards)]).astype(np.int64)
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """void16[N]."""
+        return id_bytes(self.records.column("_id"))
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """object[N]: the target as text, None where there is none."""
+        return np.array(strings(self.records.column(self.task.target)), object)
+
+    @cached_property
+    def labelled(self) -> np.ndarray:
+        return np.array([label is not None for label in self.labels], bool)
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Each row's input as one text: what duplicates and leaks are sought in."""
+        columns = [strings(self.records.column(name)) for name in self.task.inputs]
+        if len(columns) == 1:
+            return [t or "" for t in columns[0]]
+        return ["\x1f".join("" if v is None else v for v in row) for row in zip(*columns, strict=True)]
+
+    @cached_property
+    def origin(self) -> np.ndarray:
+        """int64[N]: the number of each row's origin."""
+        return np.asarray(self.records.column("_origin").to_numpy(), np.int64)
+
+    @cached_property
+    def depth(self) -> np.ndarray:
+        """float64[N]: the deeper of input and target, nan = unknown; a row without target has its input's."""
+        given = numbers(self.records.column("_input_depth"))
+        target = numbers(self.records.column("_target_depth"))
+        return np.asarray(np.where(self.labelled, np.maximum(given, target), given))
+
+    @cached_property
+    def by_people(self) -> np.ndarray:
+        """bool[N]: a person made the input, and the target if there is one."""
+        return np.asarray(self.depth == 0)
+
+    @cached_property
+    def by_machine(self) -> np.ndarray:
+        """bool[N]: a machine's hand lies between a person and the input or the target."""
+        return np.asarray(self.depth > 0)
+
+    def of_origins(self, wanted: Any) -> np.ndarray:
+        """bool[N]: rows of the origins for which `wanted(number, origin)` holds."""
+        chosen = [n for n, origin in self.origins.items() if wanted(n, origin)]
+        return np.isin(self.origin, chosen)
+
+    @cached_property
+    def place(self) -> dict[bytes, int]:
+        """Row number by id."""
+        return {i.tobytes(): n for n, i in enumerate(self.ids)}
+
+    @cached_property
+    def parents(self) -> list[tuple[int, tuple[int, ...]]]:
+        """Derived rows with the rows that they were derived from (those that are still there)."""
+        column = self.records.column("_parents")
+        derived = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        found = []
+        for row in derived:
+            mums = [self.place.get(m) for m in column[int(row)].as_py()]
+            found.append((int(row), tuple(m for m in mums if m is not None)))
+        return found
+
+    @cached_property
+    def roots(self) -> np.ndarray:
+        """int64[N]: rows that share an ancestor have one number."""
+        root = np.arange(len(self), dtype=np.int64)
+        pairs = [(row, mum) for row, mums in self.parents for mum in mums]
+        if not pairs:
+            return root
+        left, right = np.array(pairs, np.int64).T
+        return unite(root, left, right)
+
+    def rows_with(self, ids: set[bytes]) -> np.ndarray:
+        """bool[N]: rows whose id is in the set."""
+        mask = np.zeros(len(self), bool)
+        mask[[self.place[i] for i in ids if i in self.place]] = True
+        return mask
+
+    def split(self, mask: np.ndarray) -> list[np.ndarray]:
+        """A mask over all rows, by shard."""
+        return [mask[a:b] for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)]
+
+    def part(self, rows: np.ndarray) -> Records:
+        return Records(take(self.records, rows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What one turn works on: the stock, and masks over its N rows.
+
+    refused, exam: bool[N]; groups: int64[N], rows of one number are never split.
+    """
+
+    project: Project
+    recipe: Recipe
+    turn: Turn
+    stock: Stock
+    refused: np.ndarray
+    exam: np.ndarray
+    groups: np.ndarray
+
+
+def load_stock(project: Project, task: Task) -> Stock:
+    """The stock as the ledger and the shards have it now."""
+    shards = tuple(project.shards())
+    tables = []
+    for shard in shards:
+        file = pq.ParquetFile(project.wheel / shard.path)
+        have = set(file.schema_arrow.names)
+        wanted = [*task.columns, *CERTIFICATE.names]
+        tables.append(file.read(columns=[c for c in wanted if c in have]))
+    empty = pa.table({name: pa.nulls(0, pa.string()) for name in task.columns})
+    whole = pa.concat_tables([*tables, CERTIFICATE.empty_table(), empty], promote_options="permissive")
+    at = whole.schema.get_field_index(task.target)
+    whole = whole.set_column(at, task.target, whole.column(task.target).cast(pa.string()))
+    batches = whole.combine_chunks().to_batches()
+    schema = whole.schema
+    records = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=schema)
+    rows = project.ledger.rows("select * from origin order by n")
+    return Stock(
+        task=task,
+        shards=shards,
+        records=Records(records.select([*task.columns, *CERTIFICATE.names])),
+        origins={r["n"]: origin_of(r) for r in rows},
+        states={r["n"]: r["state"] for r in rows},
+    )
+
+
+def origin_of(row: dict[str, Any]) -> Origin:
+    """An origin as the ledger has it."""
+    names = ("source", "input_maker", "target_maker", "method", "rights", "consent")
+    return Origin(**{name: row[name] for name in names})
+
+
+def exam_ids(ledger: Ledger, before: int | None = None) -> set[bytes]:
+    """The ids of exam items, all or those of versions drawn before a turn."""
+    query = "select i.id from exam_item i join exam e on e.version = i.version where e.turn < ?"
+    return {r["id"] for r in ledger.rows(query, before if before is not None else 1 << 60)}
+
+
+def superseded(stock: Stock) -> np.ndarray:
+    """bool[N]: questions that have been answered; their answers are records of their own."""
+    mask = np.zeros(len(stock), bool)
+    for row, mums in stock.parents:
+        if stock.origins[int(stock.origin[row])].method.startswith("asked:"):
+            mask[list(mums)] = True
+    return mask
+
+
+def standing(stock: Stock, exam: np.ndarray, refused: np.ndarray) -> np.ndarray:
+    """int8[N]: where each row stands (STATES); every row counts once.
+
+    Machine-made rows are pending until a turn that ate them was accepted; rows without a target are a pool.
+    """
+    pending = stock.by_machine & stock.of_origins(lambda n, _: stock.states[n] == "pending")
+    state = np.full(len(stock), TRAINED, np.int8)
+    state[pending] = PENDING
+    state[~stock.labelled] = POOL
+    state[refused] = REFUSED
+    state[superseded(stock)] = SUPERSEDED
+    state[exam] = EXAM
+    return state
+
+
+def accounts(ledger: Ledger, state: np.ndarray) -> dict[str, int]:
+    """Lines in = unread + exam + trained + pool + pending + superseded + refused.
+
+    A line that was delivered again counts once; `again` says how many such lines there were.
+    """
+    counts = {name: int((state == code).sum()) for code, name in enumerate(STATES)}
+    unread = int(ledger.value("select count(*) from unread") or 0)
+    fresh = int(ledger.value("select coalesce(sum(fresh), 0) from batch") or 0)
+    again = int(ledger.value("select coalesce(sum(again), 0) from batch") or 0)
+    return {"lines": fresh + unread, "unread": unread, **counts, "again": again}
+
+
+def adds_up(counts: dict[str, int]) -> bool:
+    """True if every line that came in is somewhere."""
+    return counts["lines"] == counts["unread"] + sum(counts[name] for name in STATES)
+
+
+def detail(text: str) -> Any:
+    """A JSON column of the ledger."""
+    return json.loads(text)

@@ -1,0 +1,106 @@
+"""Which delivery is bad: the champion's residual names it, one retrain without it confirms or clears it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from bapsim.compose.exam import folds
+from bapsim.compose.oof import crossfit
+from bapsim.core.turn import named_seed
+from bapsim.judge.compare import standardised, units
+from bapsim.judge.gate import duo
+from bapsim.judge.residual import flagged, residuals
+from bapsim.wheel.candidates import data_fingerprint, mixture_of
+from bapsim.wheel.held_out import HeldOut, as_scores, held_out, of_crossfit
+from bapsim.wheel.judging import Opponent, random_rows
+from bapsim.wheel.stock import Scene, Stock
+
+HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
+
+
+def delivery_names(scene: Scene) -> dict[int, str]:
+    """The delivery (source and turn) of each origin."""
+    rows = scene.project.ledger.rows("select n, source, turn from origin")
+    return {r["n"]: f"{r['source']}@{r['turn']}" for r in rows}
+
+
+def judge_deliveries(scene: Scene, champion: Opponent | None) -> list[dict[str, Any]]:
+    """This turn's deliveries that contradict the champion, each with what the retrain said.
+
+    A delivery that is refused is not trained on and not examined with; its records are kept. The finding is
+    a stage: a resumed turn reads it. Rows that were picked for being difficult or that a machine labelled
+    are judged as well: the champion's own confidence says what to expect of them.
+    """
+    ledger, key = scene.project.ledger, f"suspects:{scene.turn.n}"
+    staged = ledger.value("select output from stage where key=?", key)
+    if staged is not None:
+        return list(json.loads(staged))
+    found = [] if champion is None else _judge(scene, champion)
+    names = delivery_names(scene)
+    with ledger.change("deliveries judged"):
+        for one in found:
+            for number in [n for n, name in names.items() if name == one["name"]]:
+                if one["refused"]:
+                    ledger.amend("origin", {"n": number}, state="refused")
+        ledger.add("stage", key=key, name="suspects", turn=scene.turn.n, output=json.dumps(found))
+    return found
+
+
+def _judge(scene: Scene, champion: Opponent) -> list[dict[str, Any]]:
+    stock, names = scene.stock, delivery_names(scene)
+    rows = stock.labelled & ~scene.refused & ~scene.exam
+    at = np.flatnonzero(rows)
+    said = held_out(champion.respond, champion.oof, stock, at)
+    judged = residuals(
+        np.array([names[int(o)] for o in stock.origin[at]]),
+        contradicts(stock, at, said),
+        np.asarray(said.confidence, np.float64),
+        np.isin(stock.labels[at].astype(str), list(said.classes)),
+    )
+    fresh = {name for name in names.values() if name.endswith(f"@{scene.turn.n}")}
+    worst = [name for name in flagged(judged) if name in fresh]
+    if not worst:
+        return []
+    z = with_and_without(scene, rows, stock.of_origins(lambda n, _: names[n] in worst))
+    return [asdict(judged[name]) | {"z_with": z, "refused": bool(z < HELPS)} for name in worst]
+
+
+def contradicts(stock: Stock, at: np.ndarray, said: HeldOut) -> np.ndarray:
+    """bool[n]: the label differs from the answer."""
+    return np.array([a != b for a, b in zip(stock.labels[at], said.prediction, strict=True)], bool)
+
+
+def with_and_without(scene: Scene, rows: np.ndarray, suspect: np.ndarray) -> float:
+    """z of held-out answers with the suspect rows against without, on random rows that are not suspect."""
+    stock = scene.stock
+    trained = rows & ~stock.by_machine
+    at = np.flatnonzero(random_rows(scene) & trained & ~suspect)
+    if not len(at):
+        return -np.inf
+    scores = [
+        as_scores(_crossfitted(scene, part, at), stock, at, scene.groups[at])
+        for part in (trained & ~suspect, trained)
+    ]
+    both = duo(scores[0], scores[1])
+    return standardised(units(both.primary, both.groups))
+
+
+def _crossfitted(scene: Scene, rows: np.ndarray, wanted: np.ndarray) -> HeldOut:
+    recipe, stock = scene.recipe, scene.stock
+    mixture, at = mixture_of(stock, rows)
+    seed = named_seed("train", data_fingerprint(stock, rows), recipe.seed)
+    rng = np.random.default_rng(named_seed("folds", seed))
+    split = folds(stock.labels[at].astype(str), scene.groups[at], recipe.folds, rng)
+    fitted = crossfit(recipe.train, None, mixture, split, seed % 2**31)
+    return of_crossfit(fitted, order(at, wanted))
+
+
+def order(at: np.ndarray, wanted: Sequence[int] | np.ndarray) -> np.ndarray:
+    """int64: where each wanted row stands in `at`."""
+    place = np.argsort(at, kind="stable")
+    return place[np.searchsorted(at[place], wanted)]

@@ -1,0 +1,171 @@
+"""One turn: a straight line from what came in to a decision, resumable at every step.
+
+Every durable step is addressed by what went into it. Kill the process anywhere and call `run_turn` again:
+predictions, ledger and report are those of an undisturbed turn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bapsim.core.errors import NotEnough
+from bapsim.core.recipe import Recipe, Respondent
+from bapsim.core.records import verdicts
+from bapsim.core.turn import Turn
+from bapsim.judge.opponents import majority
+from bapsim.store import artifacts
+from bapsim.store.project import Project
+from bapsim.wheel.candidates import NAME, Candidate, candidate, refit
+from bapsim.wheel.closing import finish, summarise
+from bapsim.wheel.examining import compose_exam
+from bapsim.wheel.gathering import gather
+from bapsim.wheel.held_out import OOF
+from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, screen
+from bapsim.wheel.kin import kin
+from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
+from bapsim.wheel.state import begin, the_champion, unseen
+from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, load_stock, standing
+from bapsim.wheel.suspicion import judge_deliveries
+
+Say = Callable[..., None]
+
+
+def silent(step: str, **values: Any) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incumbent:
+    """The model that the user has now, as the first opponent: a respondent and what identifies it."""
+
+    respond: Respondent
+    fingerprint: str
+
+
+def run_turn(
+    project: Project, recipe: Recipe, *, incumbent: Incumbent | None = None, say: Say = silent
+) -> dict[str, Any]:
+    """Run the next turn, or go on with the one that was interrupted; returns what was decided.
+
+    Raises NotEnough when there is too little people-made data for a model, Waiting when people are asked.
+    """
+    started = time.perf_counter()
+    turn = begin(project, recipe)
+    say("gather")
+    fresh = gather(project, dict(recipe.sources), turn)
+    say("refine", fresh=sum(fresh.values()))
+    scene, opinions, suspects = refined(project, recipe, turn)
+    champion = the_champion(project)
+    opponent = champion or first_opponent(scene, incumbent)
+    say("train", rows=int(trainable(scene, PENDING).sum() + trainable(scene, TRAINED).sum()))
+    screened = [screen(scene, opponent, one) for one in candidates(scene)]
+    say("judge", items=int(scene.exam.sum()))
+    judged = judge_candidates(scene, opponent, screened)
+    judged = with_service(scene, judged, suspects)
+    if judged.serves is not None:
+        say("refit")
+        refit(scene, judged.serves)
+    summary = summarise(scene, opinions, judged, opponent, fresh, suspects)
+    return finish(scene, judged, summary, started, say)
+
+
+# --------------------------------------------------------------------------- refine and compose
+
+
+def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinions, list[dict[str, Any]]]:
+    """Verdicts on every row, suspect deliveries, the exam, and what leaks from it."""
+    stock = load_stock(project, recipe.task)
+    before = stock.rows_with(exam_ids(project.ledger, before=turn.n))
+    opinions = refine(project, recipe, turn, stock, unseen(stock, before))
+    _by_origin(opinions, stock)
+    threshold = recipe.exam.near
+    compared = stock.labelled & ~opinions.refused() | before
+    groups = kin(stock, compared, threshold)
+    scene = Scene(
+        project=project,
+        recipe=recipe,
+        turn=turn,
+        stock=stock,
+        refused=opinions.refused(),
+        exam=before,
+        groups=groups,
+    )
+    suspects = judge_deliveries(scene, the_champion(project))
+    if any(one["refused"] for one in suspects):
+        states = {r["n"]: r["state"] for r in project.ledger.rows("select n, state from origin")}
+        stock = replace(stock, states=states)
+        opinions.stock = stock
+        _by_origin(opinions, stock)
+    exam = compose_exam(project, recipe, turn, stock, opinions.refused(), groups)
+    among = ~unseen(stock, exam) & ~opinions.refused()
+    opinions.add("exam_leak", leaks(stock, exam, among, threshold))
+    write_opinions(project, opinions, turn.n)
+    scene = replace(scene, stock=stock, exam=exam, refused=opinions.refused() & ~exam)
+    return scene, opinions, suspects
+
+
+def _by_origin(opinions: Opinions, stock: Stock) -> None:
+    """The wheel's own verdicts on whole deliveries."""
+    refused = stock.of_origins(lambda n, _: stock.states[n] == "refused")
+    machine = stock.by_machine
+    opinions.add("harmful_delivery", verdicts(~(refused & ~machine), "harmful_delivery"))
+    opinions.add("turn_refused", verdicts(~(refused & machine), "turn_refused"))
+
+
+def trainable(scene: Scene, code: int) -> np.ndarray:
+    """bool[N]: rows that stand at this state."""
+    return np.asarray(standing(scene.stock, scene.exam, scene.refused) == code)
+
+
+def candidates(scene: Scene) -> list[Candidate]:
+    """People's data (and what was proven before); with machine-made records pending, also both together."""
+    rows, pending = trainable(scene, TRAINED), trainable(scene, PENDING)
+    if not rows.any():
+        raise NotEnough("nothing_to_train", records=len(scene.stock))
+    found = [candidate(scene, rows)]
+    if pending.any():
+        found.append(candidate(scene, rows | pending))
+    return found
+
+
+def first_opponent(scene: Scene, incumbent: Incumbent | None) -> Opponent:
+    """On the first turn: the user's own model, or the majority class of the training rows."""
+    if incumbent is not None:
+        return Opponent(
+            name="incumbent", fingerprint=incumbent.fingerprint, respond=incumbent.respond, oof=None
+        )
+    labels = scene.stock.labels[trainable(scene, TRAINED)].astype(str).tolist()
+    if not labels:
+        raise NotEnough("nothing_to_train", records=len(scene.stock))
+    return Opponent(name="majority", fingerprint="majority", respond=majority(labels), oof=None)
+
+
+# --------------------------------------------------------------------------- what may serve
+
+
+def with_service(scene: Scene, judged: Judged, suspects: Sequence[dict[str, Any]]) -> Judged:
+    """Adds what serves after this turn: the accepted candidate, or a provisional one of people's data."""
+    if judged.decision.verdict == "accept":
+        return replace(judged, serves=judged.looked)
+    people = judged.screened[0]
+    if judged.decision.verdict == "refuse" and judged.looked is people.candidate:
+        return judged
+    if judged.decision.reason == "decision.nothing_new":
+        return judged
+    current = scene.project.ledger.value("select version from used order by n desc limit 1")
+    against = None
+    if current == people.candidate.version:
+        return judged
+    if current is not None:
+        folder = scene.project.models / NAME / str(current) / "judged"
+        model = artifacts.load(folder, scene.project.root)
+        rival = Opponent(name=str(current), fingerprint="", respond=model, oof=folder / OOF)
+        against = screen(scene, rival, people.candidate)
+    kept = [one["name"] for one in suspects if not one["refused"]]
+    said = may_serve(judged, people, against, kept)
+    return replace(judged, provisional=said, serves=people.candidate if said.allowed else None)
