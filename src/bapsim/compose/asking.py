@@ -1,0 +1,70 @@
+"""The questions of a recipe: pool rows through the current model and `choose`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bapsim.compose.questions import choose
+from bapsim.core.arrow import cells, concat, strings
+from bapsim.core.errors import RecipeError
+from bapsim.core.recipe import Dataset
+from bapsim.core.records import Rows, rows_of
+from bapsim.core.turn import Turn
+from bapsim.text.minhash import clusters
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorthAsking:
+    """Questions by doubt and diversity, apart from a random share that refreshes the exam.
+
+    budget: questions a turn; exam_share: of them drawn at random; near: Jaccard from which on two texts are
+    one question.
+    """
+
+    budget: int
+    exam_share: float = 0.2
+    near: float = 0.8
+
+    def __call__(self, pool: Dataset, turn: Turn) -> Rows:
+        """Rows `_id`, `draw` ("random" or "chosen") and `prediction` in the order of asking."""
+        batches = list(pool.batches(turn.task.inputs))
+        whole = concat([b for b in batches if len(b)] or batches)
+        inputs = rows_of(whole, turn.task.inputs)
+        answers = turn.models["current"](inputs)
+        asked = choose(
+            _probs(answers), self._groups(inputs), self.budget, self.exam_share, turn.rng("questions")
+        )
+        at = pa.array(asked.rows)
+        columns = {
+            "_id": whole.column("_id").take(at),
+            "draw": pa.array(asked.draw.tolist(), pa.string()),
+            "prediction": answers.column("prediction").take(at),
+        }
+        return Rows(pa.record_batch(list(columns.values()), names=list(columns)))
+
+    def _groups(self, inputs: Rows) -> np.ndarray:
+        if inputs.num_columns == 1 and pa.types.is_string(inputs.schema.field(0).type):
+            return clusters(strings(inputs.column(0)), self.near)
+        offsets, body = cells(inputs)
+        said = [bytes(body[offsets[i] : offsets[i + 1]]) for i in range(len(inputs))]
+        first: dict[bytes, int] = {}
+        return np.array([first.setdefault(v, i) for i, v in enumerate(said)], np.int64)
+
+
+def _probs(answers: pa.RecordBatch) -> np.ndarray:
+    """float32[n, k]; without probabilities nothing is known of any row: k = 0."""
+    if "probs" not in answers.schema.names:
+        return np.zeros((len(answers), 0), np.float32)
+    column: Any = answers.column("probs")
+    return np.asarray(column.flatten().to_numpy().reshape(len(answers), -1), np.float32)
+
+
+def worth_asking(budget: int, *, exam_share: float = 0.2, near: float = 0.8) -> WorthAsking:
+    """What to ask people next: `budget` pool rows a turn, `exam_share` of them at random for the exam."""
+    if budget < 0 or not 0 <= exam_share <= 1:
+        raise RecipeError("asking_out_of_range", budget=budget, exam_share=exam_share)
+    return WorthAsking(budget=budget, exam_share=exam_share, near=near)
