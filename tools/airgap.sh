@@ -11,8 +11,7 @@ cp -r bundle "$target/bundle"
 cat > "$target/prove.sh" << 'END'
 set -eu
 cd "$1"
-if python3 -c 'import socket; socket.create_connection(("192.0.2.1", 9), 2)' 2> error; then exit 9; fi
-echo "network: $(tail -n 1 error)"
+echo "network interfaces: $(ls /proc/self/net/dev_snmp6 2> /dev/null | tr '\n' ' ')"
 sh bundle/install.sh "$1/env"
 mkdir demo && cd demo
 "$1/env/bin/bapsim" demo

@@ -1,7 +1,7 @@
-"""The long proofs of `make prove`, one after another: every benchmark, the mutation score, an air-gapped install.
+"""The long proofs of `make prove`, one after another: benchmarks, mutation score, an air-gapped install.
 
-A benchmark is a program benchmarks/NAME.py whose first docstring line says what it proves; it writes its own page
-and ends with a status other than 0 when a number is not reached. `make prove ONLY="NAME ..."` runs some.
+A benchmark is a program benchmarks/NAME.py whose first docstring line says what it proves; it writes its own
+page, and ends with a status other than 0 when a number is not reached. ONLY="NAME ..." runs some.
 """
 
 import ast

@@ -58,7 +58,14 @@ def public(tree: ast.Module) -> dict[str, ast.stmt]:
     if declared is not None:
         return {name: defined[name] for name in declared if name in defined}
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return {n: node for n, node in defined.items() if not n.startswith("_") and isinstance(node, kinds)}
+    return {
+        n: node for n, node in defined.items() if (isinstance(node, kinds) and n[0] != "_") or _is_type(n)
+    }
+
+
+def _is_type(name: str) -> bool:
+    """Names of type aliases, by the way they are written: Rows, not ROWS, not _Rows."""
+    return name[0].isupper() and any(letter.islower() for letter in name)
 
 
 def _heading(name: str, node: ast.stmt) -> str:

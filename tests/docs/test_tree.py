@@ -1,6 +1,7 @@
 """What must not be in the repository, and what the lock files promise."""
 
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -25,6 +26,8 @@ REQUIREMENT = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([\w.!+]+)(?: ; [^\\]+)? \\$
 
 
 def tracked() -> list[Path]:
+    if shutil.which("git") is None:
+        pytest.skip("no git")
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listing.returncode:
         pytest.skip("not a git checkout")
