@@ -18,7 +18,7 @@ from bapsim.gather.unpack import RECORD, Cut, shown
 ROWS = 8192
 BYTES = 64 << 20  # a chunk is closed earlier when its records are long
 COLUMNS = 2000  # more of them: the keys are data
-KINDS = b"kinds"  # field metadata: as which JSON kinds a column of text was written
+KINDS = b"kinds"  # field metadata of text: cell, or as which JSON kinds the column was written
 NOT_TEXT = "bytes that are neither UTF-8 nor cp949, or half a character"
 
 
@@ -33,6 +33,7 @@ class Chunk:
     rows: pa.RecordBatch
     lines: np.ndarray
     unread: tuple[Unread, ...] = ()
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,8 @@ def by_position(names: list[str]) -> Build:
     def build(rows: list[list[str]]) -> pa.RecordBatch:
         columns: Iterable[Iterable[str]] = zip(*rows, strict=True) if rows else [()] * len(names)
         arrays = [pa.array([cell or None for cell in column], pa.string()) for column in columns]
-        return pa.RecordBatch.from_arrays(arrays, names=names)
+        fields = [pa.field(name, pa.string(), metadata={KINDS: b"cell"}) for name in names]
+        return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
     return build
 
@@ -142,7 +144,8 @@ def named(source: Iterable[Chunk], file: str, rename: Mapping[str, str]) -> Iter
         seen.update(names)
         check_names(names, file, len(seen))
         fields = [field.with_name(name) for field, name in zip(chunk.rows.schema, names, strict=True)]
-        yield replace(chunk, rows=pa.RecordBatch.from_arrays(chunk.rows.columns, schema=pa.schema(fields)))
+        rows = pa.RecordBatch.from_arrays(chunk.rows.columns, schema=pa.schema(fields))
+        yield replace(chunk, rows=rows, file=file)
 
 
 def check_names(names: list[str], file: str, count: int) -> None:

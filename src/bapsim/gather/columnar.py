@@ -21,7 +21,10 @@ INFO, STATE, SPLITS = "dataset_info.json", "state.json", "dataset_dict.json"
 
 def is_dataset(folder: Path) -> bool:
     """Whether `datasets` wrote this folder with save_to_disk."""
-    return any((folder / name).is_file() for name in (INFO, STATE, SPLITS))
+    try:
+        return folder.is_dir() and any((folder / name).is_file() for name in (INFO, STATE, SPLITS))
+    except (OSError, ValueError):
+        return False  # names that no file can have; opening it says why
 
 
 def parquet(path: Path) -> Iterator[Chunk]:

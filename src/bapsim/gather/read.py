@@ -52,7 +52,7 @@ def suffix(path: Path) -> str:
 
 def readable(path: Path) -> bool:
     """Whether `read` knows what to do with a file or folder of this name."""
-    return is_dataset(path) if path.is_dir() else bool(suffix(path))
+    return is_dataset(path) or (bool(suffix(path)) and not path.is_dir())
 
 
 def read(
@@ -69,7 +69,7 @@ def read(
 
 
 def _opened(path: Path, file: str, encoding: str | None) -> Iterator[Chunk]:
-    if path.is_dir() and is_dataset(path):
+    if is_dataset(path):
         return dataset(path)
     kind = suffix(path)
     if not kind:
