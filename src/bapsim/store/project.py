@@ -44,9 +44,10 @@ class Project:
     def models(self) -> Path:
         return self.wheel / "models"
 
-    def shards(self) -> list[Shard]:
-        """All shards of records in the order in which they were gathered."""
-        rows = self.ledger.rows("select path, rows, sha256 from shard order by rowid")
+    def shards(self, before: int | None = None) -> list[Shard]:
+        """All shards of records in the order in which they were gathered, or those of turns before one."""
+        query = "select path, rows, sha256 from shard where turn < ? order by rowid"
+        rows = self.ledger.rows(query, 1 << 60 if before is None else before)
         return [Shard(path=r["path"], rows=r["rows"], sha256=r["sha256"]) for r in rows]
 
 

@@ -17,6 +17,7 @@ from bapsim.core.fingerprint import digest, fingerprint
 from bapsim.core.recipe import Mixture, Model
 from bapsim.core.turn import named_seed
 from bapsim.store import artifacts
+from bapsim.wheel.examining import frame
 from bapsim.wheel.held_out import OOF, write_oof
 from bapsim.wheel.stock import Scene, Stock
 
@@ -86,7 +87,8 @@ def _train(scene: Scene, rows: np.ndarray, folder: Path, identity: dict[str, str
     if len(set(labels.tolist())) < 2:
         raise NotEnough("one_class", rows=len(at), classes=", ".join(sorted(set(labels.tolist()))) or "-")
     seed = named_seed("train", identity["data"], recipe.seed)
-    split = folds(labels, scene.groups[at], recipe.folds, np.random.default_rng(named_seed("folds", seed)))
+    rng = np.random.default_rng(named_seed("folds", seed))
+    split = folds(frame(stock, at, scene.groups), recipe.folds, rng)
     fitted = crossfit(recipe.train, None, mixture, split, seed % 2**31)
 
     def write(place: Path) -> None:

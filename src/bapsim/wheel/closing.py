@@ -76,6 +76,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float, say: Say) -> dict[str, Any]:
     """One transaction makes the turn: states, what serves, questions, accounts, decision."""
     project, ledger, n = scene.project, scene.project.ledger, scene.turn.n
+    before = {r["n"]: r["state"] for r in ledger.rows("select n, state from origin")}
     states = dict(scene.stock.states)
     _settle(scene, judged, states)
     stock = replace(scene.stock, states=states)
@@ -85,7 +86,7 @@ def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float
     summary |= {"accounts": counts, "questions": len(asked)}
     with ledger.change("turn done"):
         for number, value in states.items():
-            if value != scene.stock.states[number]:
+            if value != before[number]:
                 ledger.amend("origin", {"n": number}, state=value)
         _release(scene, judged)
         expire_and_answer(scene, asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bapsim.compose.exam import Frame, draw
 from bapsim.core.arrow import strings
 from bapsim.core.recipe import Recipe, Wear
 from bapsim.core.turn import Turn
@@ -42,12 +43,21 @@ def compose_exam(
 def first_exam(recipe: Recipe, turn: Turn, stock: Stock, may: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """bool[N]: a first exam by the recipe's plan."""
     rows = np.flatnonzero(may)
-    time = stock.task.time
-    when = None if time is None else np.array(strings(stock.records.column(time)), object)[rows]
+    time, when = stock.task.time, None
+    if time is not None:
+        said = strings(stock.records.column(time))
+        when = np.array([said[i] or "" for i in rows])  # unknown is earliest: never examined as the latest
     mask = np.zeros(len(stock), bool)
-    labels = stock.labels[rows].astype(str)
-    mask[rows] = recipe.exam(labels, groups[rows], when, turn.rng("exam"))
+    if len(rows):
+        size = recipe.exam.size_for(len(rows))
+        mask[rows] = draw(frame(stock, rows, groups, when), size, turn.rng("exam"))
     return mask
+
+
+def frame(stock: Stock, rows: np.ndarray, groups: np.ndarray, when: np.ndarray | None = None) -> Frame:
+    """The sampling frame of these rows; `groups` already joins near-duplicates, kin and the user's groups."""
+    labels = np.unique(stock.labels[rows].astype(str), return_inverse=True)[1].astype(np.int64)
+    return Frame(labels=labels, clusters=groups[rows], roots=groups[rows], time=when, ids=stock.ids[rows])
 
 
 def _enter(ledger: Ledger, turn: int, stock: Stock, fresh: np.ndarray, have: int) -> None:

@@ -100,7 +100,7 @@ def slug(name: str) -> str:
 
 
 def inputs_of(source: Source, turn: Turn, shards: Sequence[Shard]) -> Any:
-    """What a source reads from outside: file contents if it names them, else the turn and all records."""
+    """What a source reads: the contents of files if it names them, else the turn and all earlier records."""
     reads = getattr(source, "reads", None)
     if reads is None:
         return [turn.n, [s.sha256 for s in shards]]
@@ -119,7 +119,7 @@ def gather(project: Project, sources: dict[str, Source], turn: Turn) -> dict[str
     """Run every source that has something new; returns new records by source."""
     fresh = {}
     for name, source in sources.items():
-        before = project.shards()
+        before = project.shards(before=turn.n)
         key = f"gather:{name}:{fingerprint(source, inputs_of(source, turn, before))}"
         staged = project.ledger.value("select output from stage where key=?", key)
         fresh[name] = 0

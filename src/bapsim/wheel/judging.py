@@ -140,10 +140,10 @@ def grouped(scores: Scores, groups: np.ndarray) -> Scores:
     return Scores(scores.set_column(at, "group", column))
 
 
-def may_serve(
-    judged: Judged, people: Screened, against_current: Screened | None, suspects: Sequence[str]
-) -> Provisional:
+def may_serve(judged: Judged, people: Screened, against_current: Screened | None) -> Provisional:
     """Whether the candidate of people's data may serve although nothing was proven.
+
+    No suspect delivery is in it: one that the retrain did not clear was refused.
 
     Against the last proven model on exam and held-out rows pooled (exam only if this candidate looked), and
     against what serves now on held-out rows.
@@ -155,11 +155,9 @@ def may_serve(
             exam = None
     oof = None if people.both is None else (people.both.primary, people.both.groups)
     only_people = people.candidate.people_only
-    said = provisional(exam, oof, people.worth, people_only=only_people, flagged=suspects)
+    said = provisional(exam, oof, people.worth, people_only=only_people)
     if not said.allowed or against_current is None or against_current.both is None:
         return said
     both = against_current.both
-    also = provisional(
-        None, (both.primary, both.groups), against_current.worth, people_only=only_people, flagged=suspects
-    )
+    also = provisional(None, (both.primary, both.groups), against_current.worth, people_only=only_people)
     return said if also.allowed else replace(also, reason="provisional.behind_current")

@@ -15,13 +15,12 @@ from bapsim.core.recipe import Model, Recipe
 from bapsim.core.records import Answers
 from bapsim.core.turn import Turn
 from bapsim.store import artifacts, fault
-from bapsim.store.lake import View, read_batch
+from bapsim.store.lake import View, read_batch, read_verdicts, verdict_path
 from bapsim.store.ledger import now
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME
 from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Opponent
-from bapsim.wheel.refining import stored_verdicts
 from bapsim.wheel.stock import Stock, exam_ids, load_stock, origin_of, superseded
 
 
@@ -69,13 +68,13 @@ def state(project: Project, recipe: Recipe, n: int) -> Turn:
     models |= {"current": current[1]} if current is not None else {}
     oof = Answers(read_batch(champion.oof)) if champion is not None and champion.oof is not None else None
     asked = {r["id"]: r["draw"] for r in ledger.rows("select id, draw from question")}
-    origins = {r["n"]: origin_of(r) for r in ledger.rows("select * from origin")}
+    origins = {r["n"]: origin_of(r) for r in ledger.rows("select * from origin where turn < ?", n)}
     return Turn(
         n=n,
         seed=recipe.seed,
         task=recipe.task,
         models=models,
-        data=views(project, recipe),
+        data=views(project, recipe, n),
         oof=oof,
         inbox=snapshot_of(project, n),
         origins=origins,
@@ -83,12 +82,12 @@ def state(project: Project, recipe: Recipe, n: int) -> Turn:
     )
 
 
-def views(project: Project, recipe: Recipe) -> dict[str, View]:
-    """Every table without exam items; refused rows are marked by the last turn's verdicts."""
-    if not project.shards():
+def views(project: Project, recipe: Recipe, n: int) -> dict[str, View]:
+    """Every table as the last turn left it, without exam items; refused rows are marked by its verdicts."""
+    if not project.shards(before=n):
         return {}
-    stock = load_stock(project, recipe.task)
-    hidden = stock.split(unseen(stock, stock.rows_with(exam_ids(project.ledger))))
+    stock = load_stock(project, recipe.task, before=n)
+    hidden = stock.split(unseen(stock, stock.rows_with(exam_ids(project.ledger, before=n))))
     found: dict[str, View] = {}
     for folder in dict.fromkeys(Path(s.path).parent.name for s in stock.shards):
         mine = [i for i, s in enumerate(stock.shards) if Path(s.path).parent.name == folder]
@@ -97,15 +96,17 @@ def views(project: Project, recipe: Recipe) -> dict[str, View]:
             root=project.wheel,
             shards=tuple(stock.shards[i] for i in mine),
             hidden=tuple(hidden[i] for i in mine),
-            refused=tuple(refused_before(project, stock, i) for i in mine),
+            refused=tuple(refused_before(project, stock, i, n - 1) for i in mine),
         )
     return found
 
 
-def refused_before(project: Project, stock: Stock, i: int) -> np.ndarray:
-    """bool[rows]: what the last turn refused of one shard, questions that were answered included."""
+def refused_before(project: Project, stock: Stock, i: int, turn: int) -> np.ndarray:
+    """bool[rows]: what a turn refused of one shard, questions that were answered included."""
     mask = np.zeros(stock.shards[i].rows, bool)
-    for said in stored_verdicts(project, stock.shards[i].path).values():
+    path = verdict_path(stock.shards[i].path, turn)
+    named = read_verdicts(project.wheel, path) if (project.wheel / path).exists() else {}
+    for said in named.values():
         mask |= ~booleans(said.column("keep"), True)
     return np.asarray(mask | stock.split(superseded(stock))[i])
 

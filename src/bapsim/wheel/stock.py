@@ -147,16 +147,16 @@ class Scene:
     groups: np.ndarray
 
 
-def load_stock(project: Project, task: Task) -> Stock:
-    """The stock as the ledger and the shards have it now."""
-    shards = tuple(project.shards())
+def load_stock(project: Project, task: Task, before: int | None = None) -> Stock:
+    """The stock as the ledger and the shards have it now, or as it was before a turn gathered."""
+    shards = tuple(project.shards(before))
     tables = []
     for shard in shards:
         file = pq.ParquetFile(project.wheel / shard.path)
         have = set(file.schema_arrow.names)
         wanted = [*task.columns, *CERTIFICATE.names]
         tables.append(file.read(columns=[c for c in wanted if c in have]))
-    empty = pa.table({name: pa.nulls(0, pa.string()) for name in task.columns})
+    empty = pa.table({name: pa.nulls(0) for name in task.columns})  # null: promoted to any type
     whole = pa.concat_tables([*tables, CERTIFICATE.empty_table(), empty], promote_options="permissive")
     at = whole.schema.get_field_index(task.target)
     whole = whole.set_column(at, task.target, whole.column(task.target).cast(pa.string()))

@@ -16,6 +16,7 @@ from bapsim.judge.compare import standardised, units
 from bapsim.judge.gate import duo
 from bapsim.judge.residual import flagged, residuals
 from bapsim.wheel.candidates import data_fingerprint, mixture_of
+from bapsim.wheel.examining import frame
 from bapsim.wheel.held_out import HeldOut, as_scores, held_out, of_crossfit
 from bapsim.wheel.judging import Opponent, random_rows
 from bapsim.wheel.stock import Scene, Stock
@@ -33,20 +34,16 @@ def judge_deliveries(scene: Scene, champion: Opponent | None) -> list[dict[str, 
     """This turn's deliveries that contradict the champion, each with what the retrain said.
 
     A delivery that is refused is not trained on and not examined with; its records are kept. The finding is
-    a stage: a resumed turn reads it. Rows that were picked for being difficult or that a machine labelled
-    are judged as well: the champion's own confidence says what to expect of them.
+    a stage: a resumed turn reads it; the deliveries' states change when the turn is done. Rows that were
+    picked for being difficult or that a machine labelled are judged as well: the champion's own confidence
+    says what to expect of them.
     """
     ledger, key = scene.project.ledger, f"suspects:{scene.turn.n}"
     staged = ledger.value("select output from stage where key=?", key)
     if staged is not None:
         return list(json.loads(staged))
     found = [] if champion is None else _judge(scene, champion)
-    names = delivery_names(scene)
     with ledger.change("deliveries judged"):
-        for one in found:
-            for number in [n for n, name in names.items() if name == one["name"]]:
-                if one["refused"]:
-                    ledger.amend("origin", {"n": number}, state="refused")
         ledger.add("stage", key=key, name="suspects", turn=scene.turn.n, output=json.dumps(found))
     return found
 
@@ -95,7 +92,7 @@ def _crossfitted(scene: Scene, rows: np.ndarray, wanted: np.ndarray) -> HeldOut:
     mixture, at = mixture_of(stock, rows)
     seed = named_seed("train", data_fingerprint(stock, rows), recipe.seed)
     rng = np.random.default_rng(named_seed("folds", seed))
-    split = folds(stock.labels[at].astype(str), scene.groups[at], recipe.folds, rng)
+    split = folds(frame(stock, at, scene.groups), recipe.folds, rng)
     fitted = crossfit(recipe.train, None, mixture, split, seed % 2**31)
     return of_crossfit(fitted, order(at, wanted))
 

@@ -7,7 +7,7 @@ predictions, ledger and report are those of an undisturbed turn.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +30,7 @@ from bapsim.wheel.kin import kin
 from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
 from bapsim.wheel.state import begin, the_champion, unseen
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, load_stock, standing
-from bapsim.wheel.suspicion import judge_deliveries
+from bapsim.wheel.suspicion import delivery_names, judge_deliveries
 
 Say = Callable[..., None]
 
@@ -66,7 +66,7 @@ def run_turn(
     screened = [screen(scene, opponent, one) for one in candidates(scene)]
     say("judge", items=int(scene.exam.sum()))
     judged = judge_candidates(scene, opponent, screened)
-    judged = with_service(scene, judged, suspects)
+    judged = with_service(scene, judged)
     if judged.serves is not None:
         say("refit")
         refit(scene, judged.serves)
@@ -96,9 +96,10 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
         groups=groups,
     )
     suspects = judge_deliveries(scene, the_champion(project))
-    if any(one["refused"] for one in suspects):
-        states = {r["n"]: r["state"] for r in project.ledger.rows("select n, state from origin")}
-        stock = replace(stock, states=states)
+    worst = {one["name"] for one in suspects if one["refused"]}
+    if worst:
+        bad = {n: "refused" for n, name in delivery_names(scene).items() if name in worst}
+        stock = replace(stock, states=stock.states | bad)
         opinions.stock = stock
         _by_origin(opinions, stock)
     exam = compose_exam(project, recipe, turn, stock, opinions.refused(), groups)
@@ -148,7 +149,7 @@ def first_opponent(scene: Scene, incumbent: Incumbent | None) -> Opponent:
 # --------------------------------------------------------------------------- what may serve
 
 
-def with_service(scene: Scene, judged: Judged, suspects: Sequence[dict[str, Any]]) -> Judged:
+def with_service(scene: Scene, judged: Judged) -> Judged:
     """Adds what serves after this turn: the accepted candidate, or a provisional one of people's data."""
     if judged.decision.verdict == "accept":
         return replace(judged, serves=judged.looked)
@@ -166,6 +167,5 @@ def with_service(scene: Scene, judged: Judged, suspects: Sequence[dict[str, Any]
         model = artifacts.load(folder, scene.project.root)
         rival = Opponent(name=str(current), fingerprint="", respond=model, oof=folder / OOF)
         against = screen(scene, rival, people.candidate)
-    kept = [one["name"] for one in suspects if not one["refused"]]
-    said = may_serve(judged, people, against, kept)
+    said = may_serve(judged, people, against)
     return replace(judged, provisional=said, serves=people.candidate if said.allowed else None)
