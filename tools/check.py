@@ -26,7 +26,8 @@ class Step(NamedTuple):
 def steps(jobs: int, pytest_arguments: list[str]) -> list[Step]:
     """The checks in the order in which they fail cheapest."""
     python = sys.executable
-    tests = [python, "-m", "coverage", "run", "-m", "pytest", "-n", str(jobs), *pytest_arguments]
+    slowest = ["--durations=8", "--durations-min=3"]  # minutes are shared: who takes them is shown
+    tests = [python, "-m", "coverage", "run", "-m", "pytest", "-n", str(jobs), *slowest, *pytest_arguments]
     return [
         Step("lint", [str(BIN / "ruff"), "check", "--quiet", "."]),
         Step("format", [str(BIN / "ruff"), "format", "--check", "--quiet", "."]),
