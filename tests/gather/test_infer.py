@@ -186,7 +186,7 @@ VALUE = st.one_of(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(VALUE, min_size=1, max_size=8))
 def test_no_value_changes(tmp_path_factory, values):
     """Inferring and casting loses no row, and what comes out says what stood there."""
@@ -206,7 +206,7 @@ def test_no_value_changes(tmp_path_factory, values):
 CELLS = st.text(st.sampled_from("0123456789.-+eE nNaA"), max_size=6)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(CELLS, min_size=1, max_size=6))
 def test_different_cells_stay_different(tmp_path_factory, cells):
     path = csv(tmp_path_factory.mktemp("cells"), a=cells, b=["x"] * len(cells))

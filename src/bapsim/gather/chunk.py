@@ -145,7 +145,7 @@ def named(source: Iterable[Chunk], file: str, rename: Mapping[str, str]) -> Iter
         check_names(names, file, len(seen))
         fields = [field.with_name(name) for field, name in zip(chunk.rows.schema, names, strict=True)]
         rows = pa.RecordBatch.from_arrays(chunk.rows.columns, schema=pa.schema(fields))
-        yield replace(chunk, rows=rows, file=file)
+        yield replace(chunk, rows=rows, file=chunk.file or file)
 
 
 def check_names(names: list[str], file: str, count: int) -> None:

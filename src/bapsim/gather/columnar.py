@@ -27,12 +27,11 @@ def is_dataset(folder: Path) -> bool:
         return False  # names that no file can have; opening it says why
 
 
-def parquet(path: Path) -> Iterator[Chunk]:
+def parquet(path: Path, file: str) -> Iterator[Chunk]:
     """Row groups in order; what stands before damage is kept."""
     import pyarrow.parquet as pq
 
     head(path)
-    file = shown(path.name)
     try:
         texts = [f.name for f in pq.read_schema(path) if is_text(f.type)]
         opened = pq.ParquetFile(path, read_dictionary=texts)
@@ -51,17 +50,17 @@ def is_text(kind: Any) -> bool:
     return any(test(kind) for test in fits)
 
 
-def dataset(folder: Path) -> Iterator[Chunk]:
+def dataset(folder: Path, file: str) -> Iterator[Chunk]:
     """All shards of a `datasets` folder, split after split; the splits that there are come in their order."""
     if (folder / SPLITS).is_file():
         splits = _json(folder / SPLITS).get("splits")
         if not isinstance(splits, list) or not splits:
             raise InputError("not_a_dataset", file=shown(folder.name), why=SPLITS)
         for split in splits:
-            yield from dataset(_inside(folder, split))
+            yield from dataset(_inside(folder, split), f"{file}/{shown(split)}")
         return
     for shard in shards(folder):
-        yield from _stream(shard, f"{shown(folder.name)}/{shown(shard.name)}")
+        yield from _stream(shard, f"{file}/{shown(shard.name)}")
 
 
 def shards(folder: Path) -> list[Path]:
@@ -116,7 +115,7 @@ def _kept(batches: Iterator[pa.RecordBatch], file: str, total: int | None) -> It
         except FAULTS as why:
             rest = "the rest" if total is None else f"{total - done} rows"
             lost = Unread(file=file, line=done + 1, reason="damaged", detail=f"{rest}: {_first_line(why)}")
-            yield Chunk(pa.RecordBatch.from_arrays([], names=[]), np.empty(0, np.int64), (lost,))
+            yield Chunk(pa.RecordBatch.from_arrays([], names=[]), np.empty(0, np.int64), (lost,), file)
             return
 
 
@@ -153,7 +152,8 @@ def _chunk(part: pa.RecordBatch, fits: np.ndarray, before: int, file: str) -> Ch
     kept = part if fits.all() else part.filter(pa.array(fits))
     rows = pa.RecordBatch.from_arrays([_plain(column) for column in kept.columns], names=part.schema.names)
     places = before + 1 + np.arange(len(part), dtype=np.int64)
-    return Chunk(rows, places[fits], tuple(too_long().at(file, int(line)) for line in places[~fits]))
+    unread = tuple(too_long().at(file, int(line)) for line in places[~fits])
+    return Chunk(rows, places[fits], unread, file)
 
 
 def _plain(column: Any) -> Any:

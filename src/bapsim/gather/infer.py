@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,13 +92,16 @@ class _Seen:
     strays: Counter[str] = field(default_factory=Counter)
 
 
-def infer(source: Iterable[Chunk], *, nulls: Sequence[str] = ()) -> Schema:
-    """One schema over all chunks; `nulls` are texts that mean that there is no value."""
+def infer(source: Iterable[Chunk], *, nulls: Sequence[str] = (), known: Container[str] = ()) -> Schema:
+    """One schema over all chunks; `nulls` are texts that mean that there is no value; `known` columns are not
+    looked at."""
     seen: dict[str, _Seen] = {}
     rows, unread = 0, Counter[str]()
     for chunk in source:
         for at, column in zip(chunk.rows.schema, chunk.rows.columns, strict=True):
-            _look(seen.setdefault(at.name, _Seen()), column, at.metadata, nulls)
+            one = seen.setdefault(at.name, _Seen())
+            if at.name not in known:
+                _look(one, column, at.metadata, nulls)
         rows += len(chunk.rows)
         unread.update(one.reason for one in chunk.unread)
     columns = tuple(_column(name, one, rows) for name, one in seen.items())

@@ -124,17 +124,20 @@ class _Window:
 
 
 def json_list(source: Iterable[str], file: str) -> Iterator[Item | Unread]:
-    """One list of objects, however it is laid out; a broken element does not spoil the next."""
-    window = _Window(source)
+    """One list of objects, however it is laid out; a broken element does not spoil the next.
+
+    Elements are numbered from 1 in place of lines: many may stand on one line.
+    """
+    window, number = _Window(source), 0
     window.sign()
     window.move(window.at + 1)  # the opening bracket
     while (sign := window.sign()) not in ("]", ""):
-        line, passed = window.line, window.passed
+        number, line, passed = number + 1, window.line, window.passed
         try:
             cells = _element(window)
-            yield Item(line, window.passed - passed, cells)
+            yield Item(number, window.passed - passed, cells)
         except NotRead as why:
-            yield why.at(file, line)
+            yield NotRead(why.reason, f"line {line}: {why.detail}").at(file, number)
     window.finish()
     if not sign:
         raise Cut("truncated", "the list is never closed")

@@ -24,7 +24,7 @@ from bapsim.gather.unpack import Cut, detect, lines, no_workbook, shown, texts
 PACKED = (".gz", ".zst", ".zstd")
 JSON, TABLES, PARQUET = (".jsonl", ".ndjson", ".json"), (".csv", ".tsv", ".tab"), (".parquet", ".pq")
 FORMATS = (*TABLES, *JSON, *PARQUET, ".txt")
-# Why a record is not a row. Of these, truncated and damaged stand for all that lies behind them.
+# Why a record is no row (truncated and damaged stand for all behind them), then why an answer is none.
 REASONS = (
     "encoding",
     "json",
@@ -39,6 +39,11 @@ REASONS = (
     "damaged",
     "type",
     "no_key",
+    "format",
+    "unknown_question",
+    "unknown_label",
+    "cannot_tell",
+    "conflict",
 )
 
 
@@ -56,27 +61,31 @@ def readable(path: Path) -> bool:
 
 
 def read(
-    path: Path, *, encoding: str | None = None, rename: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    encoding: str | None = None,
+    rename: Mapping[str, str] | None = None,
+    name: str | None = None,
 ) -> Iterator[Chunk]:
     """Reads CSV, TSV, JSON lines, a JSON list, text (one a line), each also .gz or .zst, Parquet, `datasets`.
 
-    encoding: a codec's name instead of looking (UTF-8, UTF-16 and UTF-32 with a mark, cp949, or mixed line by
-    line); rename: other names for columns. An empty file gives no chunk, a header alone one without rows.
-    Raises InputError where the file as a whole cannot be used.
+    encoding: a codec's name instead of looking (UTF-8, UTF-16 and UTF-32 with a mark, cp949, or mixed line
+    by line); rename: other names for columns; name: what to call the file. An empty file gives no chunk, a
+    header alone one without rows. Raises InputError where the file as a whole cannot be used.
     """
-    file = shown(path.name)
+    file = shown(name or path.name)
     return named(_opened(path, file, encoding), file, rename or {})
 
 
 def _opened(path: Path, file: str, encoding: str | None) -> Iterator[Chunk]:
     if is_dataset(path):
-        return dataset(path)
+        return dataset(path, file)
     kind = suffix(path)
     if not kind:
         no_workbook(path)
         raise InputError("unknown_format", file=file, known=" ".join(FORMATS))
     if kind in PARQUET:
-        return parquet(path)
+        return parquet(path, file)
     return _text(path, file, kind, encoding or detect(path))
 
 

@@ -1,0 +1,298 @@
+"""Questions out to people and their answers in, as sheets that open in any spreadsheet.
+
+A cell that a spreadsheet would run as a formula is written behind an apostrophe and read back without it.
+Answers come back as UTF-8, UTF-16 or cp949, in any order, with columns added; what cannot be taken is named.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bapsim.core.arrow import take
+from bapsim.core.errors import InputError
+from bapsim.core.records import Draft, Origin, Records, Rows, Unread, derive, rows_of
+from bapsim.core.turn import Turn
+from bapsim.gather.chunk import Chunk, NotRead
+from bapsim.gather.files import found, nothing
+from bapsim.gather.read import read, readable
+from bapsim.gather.types import cast, name_of, written
+from bapsim.gather.unpack import shown
+
+ASK, SUGGESTED, NOTE = "_ask", "_suggested", "_note"  # no column of a user starts with an underscore
+_NAMES = {ASK: "bapsim ask", SUGGESTED: "bapsim suggested", NOTE: "bapsim note"}
+CANNOT_TELL = {"?", "cannot tell", "can't tell", "모름", "모르겠음", "판단 불가", "판단불가"}
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+
+
+def escaped(cell: str) -> str:
+    """A cell that no spreadsheet runs."""
+    return "'" + cell if _FORMULA.match(cell) else cell
+
+
+def unescaped(cell: str) -> str:
+    """The text that `escaped` was given."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+# ---------------------------------------------------------------- out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """Questions to be written: the input columns of the asked rows, and their ids (16 bytes each).
+
+    suggested: what the model says, None to leave the person alone with the question; classes: known labels.
+    """
+
+    rows: Rows
+    ids: Sequence[bytes]
+    target: str
+    suggested: Sequence[object] | None = None
+    classes: Sequence[str] = ()
+
+
+def write_questions(path: Path, sheet: Sheet) -> None:
+    """Writes .csv (UTF-8 with a mark: Excel shows Korean) or .jsonl, and the known labels beside it (.txt).
+
+    Columns: `_ask`, the inputs, `_suggested`, the target (empty: it is asked for), `_note`.
+    """
+    if path.suffix == ".jsonl":
+        said = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in _asked(sheet))
+        path.write_text(said, "utf-8")
+    elif path.suffix == ".csv":
+        with path.open("w", encoding="utf-8-sig", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(map(escaped, _columns(sheet)))
+            columns = [[cell or "" for cell in column] for column in _texts(sheet)]
+            writer.writerows(map(escaped, row) for row in zip(*columns, strict=True))
+    else:
+        raise InputError("unknown_format", file=shown(path.name), known=".csv .jsonl")
+    if sheet.classes:
+        path.with_suffix(".classes.txt").write_text("\n".join(sheet.classes) + "\n", "utf-8")
+
+
+def _columns(sheet: Sheet) -> list[str]:
+    inputs = [name for name in sheet.rows.schema.names if name != sheet.target]
+    return [ASK, *inputs, *([SUGGESTED] if sheet.suggested is not None else []), sheet.target, NOTE]
+
+
+def _ask(one: bytes) -> str:
+    """A letter first: a spreadsheet takes 16 digits, or digits around one e, for a number."""
+    return "q" + one.hex()
+
+
+def _asked(sheet: Sheet) -> Iterator[dict[str, Any]]:
+    for i, row in enumerate(sheet.rows.to_pylist()):
+        cells = {ASK: _ask(sheet.ids[i]), **row}
+        if sheet.suggested is not None:
+            cells[SUGGESTED] = sheet.suggested[i]
+        yield {name: cells.get(name) if name != sheet.target else None for name in _columns(sheet)}
+
+
+def _texts(sheet: Sheet) -> list[list[str | None]]:
+    """The cells of each column as text; a NUL has no place in a sheet."""
+    inputs = {
+        n: written(c).to_pylist() for n, c in zip(sheet.rows.schema.names, sheet.rows.columns, strict=True)
+    }
+    empty: list[str | None] = [None] * len(sheet.rows)
+    columns: dict[str, list[str | None]] = {**inputs, ASK: [_ask(one) for one in sheet.ids], NOTE: empty}
+    columns[sheet.target] = empty
+    columns[SUGGESTED] = [None if s is None else str(s) for s in sheet.suggested or empty]
+    return [[cell and cell.replace("\0", "\u2400") for cell in columns[name]] for name in _columns(sheet)]
+
+
+# ---------------------------------------------------------------- in
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What one line says: the asked record's id, the target as text, a remark, and where it stands."""
+
+    ask: bytes
+    target: str
+    note: str | None
+    file: str
+    line: int
+
+    def refused(self, reason: str, detail: str = "") -> Unread:
+        return Unread(file=self.file, line=self.line, reason=reason, detail=detail)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheets:
+    """Everything that was read: answers in order, blanks (asked, not answered yet), and what was not read."""
+
+    answers: tuple[Answer, ...]
+    blanks: int
+    unread: tuple[Unread, ...]
+
+
+def read_answers(path: Path, target: str, *, name: str | None = None) -> Sheets:
+    """Reads one sheet of answers; a line whose `_ask` is no question id is `unknown_question`.
+
+    Raises InputError when the sheet has no column `_ask` or none of the target's name.
+    """
+    answers: list[Answer] = []
+    unread: list[Unread] = []
+    blanks = 0
+    for chunk in read(path, rename=_NAMES, name=name):
+        unread += chunk.unread
+        if not chunk.rows.schema.names:
+            continue
+        for line, ask, said, note in _lines(chunk, target):
+            one = _id(ask)
+            if one is None:
+                unread.append(NotRead("unknown_question", "").at(chunk.file, line))
+            elif not said:
+                blanks += 1
+            else:
+                answers.append(Answer(ask=one, target=said, note=note, file=chunk.file, line=line))
+    return Sheets(answers=tuple(answers), blanks=blanks, unread=tuple(unread))
+
+
+def _lines(chunk: Chunk, target: str) -> Iterator[tuple[int, str, str, str | None]]:
+    names = chunk.rows.schema.names
+    missing = [name for name, known in ((ASK, _NAMES[ASK]), (target, target)) if known not in names]
+    if missing:
+        columns = ", ".join(shown(name) for name in names)
+        raise InputError("no_answers", file=chunk.file, missing=", ".join(missing), columns=columns)
+    count = len(chunk.rows)
+    notes = chunk.rows.column(_NAMES[NOTE]).to_pylist() if _NAMES[NOTE] in names else [None] * count
+    said = [written(chunk.rows.column(name)).to_pylist() for name in (_NAMES[ASK], target)]
+    for line, ask, answer, note in zip(chunk.lines.tolist(), *said, notes, strict=True):
+        yield line, (ask or "").strip(), unescaped(answer or "").strip(), note and unescaped(note)
+
+
+def _id(ask: str) -> bytes | None:
+    found = re.fullmatch(r"q?([0-9a-fA-F]{32})", ask)
+    return bytes.fromhex(found[1]) if found else None
+
+
+def settle(answers: Iterable[Answer], classes: Sequence[str] = ()) -> tuple[list[Answer], list[Unread]]:
+    """One answer per question, the first of equal ones; and those that are not taken.
+
+    Different answers to one question are all refused (`conflict`); "cannot tell" is an answer that gives no
+    target (`cannot_tell`); with `classes`, a label that is none of them is refused (`unknown_label`).
+    """
+    by_ask: dict[bytes, list[Answer]] = defaultdict(list)
+    refused: list[Unread] = []
+    for one in answers:
+        if one.target.casefold() in CANNOT_TELL and one.target not in classes:
+            refused.append(one.refused("cannot_tell", shown(one.note or "")))
+        elif classes and one.target not in classes:
+            refused.append(one.refused("unknown_label", shown(one.target)))
+        else:
+            by_ask[one.ask].append(one)
+    taken = []
+    for same in by_ask.values():
+        if len({one.target for one in same}) == 1:
+            taken.append(same[0])
+        else:
+            refused += [one.refused("conflict", f"{len(same)} answers to one question") for one in same]
+    return taken, refused
+
+
+# ---------------------------------------------------------------- the source
+
+
+@dataclass(frozen=True)
+class FromPeople:
+    """A source of people's answers to the wheel's questions, derived from the asked records.
+
+    path: a sheet or a folder of them in the inbox; classes: the labels that may be given, empty: any.
+    """
+
+    path: str
+    _: KW_ONLY
+    rights: str = "own"
+    classes: tuple[str, ...] = ()
+    consent: str | None = None
+
+    def reads(self, turn: Turn) -> list[Path]:
+        """The sheets, in the order of reading; lists of labels beside them are not sheets."""
+        return [path for path in found(turn.inbox, self.path) if not path.name.endswith(".classes.txt")]
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        """One draft for answers to random questions, one for chosen ones, and what could not be taken."""
+        taken, unread = self._settled(turn)
+        draft = Draft(rows=Rows(nothing().rows), origin=self._origin("asked"), unread=tuple(unread))
+        if unread:
+            yield draft
+        for draw in ("random", "chosen"):
+            mine = {one.ask: one for one in taken if turn.asked[one.ask] == draw}
+            yield from _answered(mine, turn, self._origin(f"asked:{draw}"))
+
+    def _settled(self, turn: Turn) -> tuple[list[Answer], list[Unread]]:
+        answers: list[Answer] = []
+        unread: list[Unread] = []
+        for path in self.reads(turn):
+            name = path.relative_to(turn.inbox).as_posix()
+            if not readable(path):
+                unread.append(
+                    Unread(file=shown(name), line=0, reason="format", detail="unknown kind of file")
+                )
+                continue
+            sheet = read_answers(path, turn.task.target, name=name)
+            answers += sheet.answers
+            unread += sheet.unread
+        known = [one for one in answers if one.ask in turn.asked]
+        unread += [one.refused("unknown_question") for one in answers if one.ask not in turn.asked]
+        taken, refused = settle(known, self.classes)
+        return taken, [*unread, *refused]
+
+    def _origin(self, method: str) -> Origin:
+        return Origin(
+            source=self.path,
+            input_maker="person",
+            target_maker="person",
+            method=method,
+            rights=self.rights,
+            consent=self.consent,
+        )
+
+
+answers = FromPeople
+
+
+def _answered(given: Mapping[bytes, Answer], turn: Turn, origin: Origin) -> Iterator[Draft]:
+    """The asked records with the targets that people gave; those that became exam items are not there."""
+    if not given:
+        return
+    ids = pa.array(list(given), pa.binary(16))
+    for view in turn.data.values():
+        asked = view.find(ids)
+        if not len(asked):
+            continue
+        found_ids: list[Any] = asked.column("_id").to_pylist()
+        mine = [given[one] for one in found_ids]
+        said = pa.array([one.target for one in mine], pa.string())
+        rows, bad = _with_target(rows_of(asked), turn.task.target, said)
+        good = np.flatnonzero(~bad)
+        draft = derive(
+            Records(take(asked, good)),
+            [[i] for i in range(len(good))],
+            Rows(take(rows, good)),
+            changed=frozenset({"target"}),
+            origin=origin,
+        )
+        unfit = tuple(mine[i].refused("type", shown(turn.task.target)) for i in np.flatnonzero(bad))
+        yield replace(draft, unread=unfit)
+
+
+def _with_target(rows: Rows, target: str, said: Any) -> tuple[pa.RecordBatch, np.ndarray]:
+    """The rows with these targets in the type that the column has, and bool[n]: which do not fit it."""
+    at = rows.schema.get_field_index(target)
+    if at < 0:
+        return rows.append_column(target, said), np.zeros(len(rows), bool)
+    targets, bad = cast(said, name_of(rows.schema.types[at]))
+    return rows.set_column(at, rows.schema.field(at), targets), bad

@@ -1,0 +1,191 @@
+"""Questions out, answers in: safe in a spreadsheet, whatever it does to the file on the way back."""
+
+import csv
+import json
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bapsim.core.arrow import concat, positions, take
+from bapsim.core.errors import InputError
+from bapsim.core.records import Numbering, Records, Rows, Task, certify, source
+from bapsim.core.turn import Turn
+from bapsim.gather.answers import Sheet, answers, escaped, read_answers, settle, unescaped, write_questions
+
+IDS = [bytes([i]) * 16 for i in range(1, 9)]
+
+
+def sheet_of(texts, **options) -> Sheet:
+    rows = Rows(pa.RecordBatch.from_pydict({"text": pa.array(texts, pa.string())}))
+    return Sheet(rows=rows, ids=IDS[: len(texts)], target="label", **options)
+
+
+def fill(path, labels, notes=None, encoding="utf-8-sig"):
+    """What a person does in a spreadsheet: fills two columns and saves."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for i, row in enumerate(rows):
+        row["label"], row["_note"] = labels[i], (notes or labels)[i]
+    with path.open("w", encoding=encoding, newline="", errors="replace") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@given(st.text() | st.text("'=+-@\t\r\n＝", max_size=4))
+def test_escaping_is_undone(cell):
+    assert unescaped(escaped(cell)) == cell
+    assert not escaped(cell).startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=15)
+
+
+@settings(max_examples=80)
+@given(
+    st.lists(st.tuples(TEXT, TEXT.filter(str.strip)), min_size=1, max_size=6),
+    st.sampled_from([".csv", ".jsonl"]),
+)
+def test_a_sheet_comes_back(tmp_path_factory, pairs, ending):
+    path = tmp_path_factory.mktemp("sheet") / f"ask{ending}"
+    write_questions(path, sheet_of([text for text, _ in pairs], suggested=[label for _, label in pairs]))
+    if ending == ".csv":
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [unescaped(row["text"]) for row in rows] == [text for text, _ in pairs]
+        fill(path, [row["_suggested"] for row in rows])
+    else:
+        rows = [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
+        assert [row["text"] for row in rows] == [text for text, _ in pairs]
+        said = (json.dumps(row | {"label": escaped(row["_suggested"])}) for row in rows)
+        path.write_text("\n".join(said), "utf-8")
+    sheet = read_answers(path, "label")
+    assert sheet.unread == ()
+    assert [(a.ask, a.target) for a in sheet.answers] == [
+        (one, label.strip()) for one, (_, label) in zip(IDS, pairs, strict=False)
+    ]
+
+
+def test_what_is_written(tmp_path):
+    path = tmp_path / "ask.csv"
+    write_questions(path, sheet_of(["=1+1", "a"], suggested=["x", None], classes=["x", "y"]))
+    said = path.read_bytes()
+    assert said.startswith(b"\xef\xbb\xbf_ask,text,_suggested,label,_note\r\n")
+    assert f"q{IDS[0].hex()},'=1+1,x,,\r\n".encode() in said
+    assert (tmp_path / "ask.classes.txt").read_text() == "x\ny\n"
+    with pytest.raises(InputError):
+        write_questions(tmp_path / "ask.xlsx", sheet_of(["a"]))
+
+
+def test_excel_on_a_korean_windows(tmp_path):
+    path = tmp_path / "ask.csv"
+    write_questions(path, sheet_of(["밥 먹었니", "아니"]))
+    fill(path, ["긍정", ""], encoding="cp949")
+    sheet = read_answers(path, "label")
+    assert [(a.ask, a.target) for a in sheet.answers] == [(IDS[0], "긍정")]
+    assert sheet.blanks == 1
+
+
+def test_columns_may_move_and_be_added(tmp_path):
+    path = tmp_path / "back.tsv"
+    path.write_text(
+        f"who\tlabel\t_ask\nkim\t a \tq{IDS[0].hex()}\nlee\tb\tnonsense\npark\t\t{IDS[1].hex().upper()}\n"
+    )
+    sheet = read_answers(path, "label")
+    assert [(a.ask, a.target, a.note) for a in sheet.answers] == [(IDS[0], "a", None)]
+    assert [(u.line, u.reason) for u in sheet.unread] == [(3, "unknown_question")]
+    assert sheet.blanks == 1
+    for content in ("a,b\n1,2\n", "_ask,b\n1,2\n"):
+        (tmp_path / "x.csv").write_text(content)
+        with pytest.raises(InputError, match="no sheet of answers"):
+            read_answers(tmp_path / "x.csv", "label")
+
+
+def asked_turn(inbox, texts=("a", "b", "c", "d"), target=None) -> Turn:
+    """A turn whose pool was asked about: real records behind a minimal view."""
+    rows = Rows(
+        pa.RecordBatch.from_pydict(
+            {"text": pa.array(texts, pa.string()), "label": pa.nulls(len(texts), target or pa.string())}
+        )
+    )
+    draft = source(rows, name="pool", maker="person", rights="own")
+    records = certify(draft, secret=b"k" * 32, origin=0, numbering=Numbering())
+
+    class Pool:
+        name = "rows"
+
+        def find(self, ids):
+            at = positions(ids, records.column("_id"))
+            return Records(take(records, at[at >= 0]))
+
+    ids = records.column("_id").to_pylist()
+    task = Task(input="text", target="label")
+    asked = dict(zip(ids, ["random", "chosen", "chosen", "random"], strict=False))
+    return Turn(n=2, seed=0, task=task, inbox=inbox, data={"rows": Pool()}, asked=asked)
+
+
+def write(path, *pairs):
+    path.write_text("_ask,label\n" + "".join(f"{one.hex()},{label}\n" for one, label in pairs))
+
+
+def test_answers_become_drafts_of_the_asked_records(tmp_path):
+    turn = asked_turn(tmp_path)
+    ids = list(turn.asked)
+    (tmp_path / "answers").mkdir()
+    write(tmp_path / "answers" / "1.csv", (ids[0], "x"), (ids[1], "y"), (ids[2], "?"), (IDS[0], "z"))
+    (tmp_path / "answers" / "1.classes.txt").write_text("x\n")
+    drafts = list(answers("answers/")(turn))
+    assert [d.origin.method for d in drafts] == ["asked", "asked:random", "asked:chosen"]
+    assert [(u.line, u.reason) for u in drafts[0].unread] == [(5, "unknown_question"), (4, "cannot_tell")]
+    random = drafts[1]
+    assert random.rows.to_pylist() == [{"text": "a", "label": "x"}]
+    assert random.parents.ids.to_pylist() == [[ids[0]]]
+    assert random.parents.target_depth.to_pylist() == [0]
+    records = certify(replace(random), secret=b"k" * 32, origin=1, numbering=Numbering())
+    assert records.column("_input_depth").to_pylist() == [0]
+
+
+def test_two_answers_to_one_question(tmp_path):
+    turn = asked_turn(tmp_path)
+    ids = list(turn.asked)
+    write(tmp_path / "1.csv", (ids[0], "x"), (ids[1], "y"))
+    write(tmp_path / "2.csv", (ids[0], "x"), (ids[1], "z"))
+    taken, refused = settle([a for n in (1, 2) for a in read_answers(tmp_path / f"{n}.csv", "label").answers])
+    assert [(a.ask, a.target) for a in taken] == [(ids[0], "x")]
+    assert [(u.file, u.line, u.reason) for u in refused] == [
+        ("1.csv", 3, "conflict"),
+        ("2.csv", 3, "conflict"),
+    ]
+
+
+def test_known_labels_and_a_question_mark_that_is_one(tmp_path):
+    turn = asked_turn(tmp_path)
+    ids = list(turn.asked)
+    write(tmp_path / "a.csv", (ids[0], "?"), (ids[1], "typo"), (ids[2], "모름"))
+    taken, refused = settle(read_answers(tmp_path / "a.csv", "label").answers, classes=["?", "x"])
+    assert [a.target for a in taken] == ["?"]
+    assert [u.reason for u in refused] == ["unknown_label", "cannot_tell"]
+
+
+def test_targets_keep_their_type(tmp_path):
+    turn = asked_turn(tmp_path, target=pa.int64())
+    ids = list(turn.asked)
+    write(tmp_path / "a.csv", (ids[0], "1"), (ids[3], "one"))
+    drafts = list(answers("a.csv")(turn))
+    assert concat([d.rows for d in drafts]).column("label").to_pylist() == [1]
+    assert [(u.line, u.reason) for d in drafts for u in d.unread] == [(3, "type")]
+
+
+def test_an_answer_that_went_into_the_exam_is_not_unknown(tmp_path):
+    turn = asked_turn(tmp_path)
+    gone = b"\x77" * 16
+    turn = replace(turn, asked={**turn.asked, gone: "random"})
+    write(tmp_path / "a.csv", (gone, "x"))
+    assert list(answers("a.csv")(turn)) == []
+
+
+def test_nothing_there_yet(tmp_path):
+    assert list(answers("answers/")(asked_turn(tmp_path))) == []
