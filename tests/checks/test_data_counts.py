@@ -65,21 +65,25 @@ def test_a_skip_is_no_failure_where_none_is_demanded(
     result.stdout.fnmatch_lines(["data tests: 2 run, 1 not run"])
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
-def test_a_deselected_one_is_not_run(
-    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: list[str]
-) -> None:
+def test_a_deselected_one_is_not_run(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     demand_all(project, monkeypatch)
-    result = project.runpytest_subprocess(*workers, "-m", "not data")
+    result = project.runpytest_inprocess("-m", "not data")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["data tests: 0 run, 3 not run"])
 
 
-def test_all_run_is_a_pass_with_workers_too(
+def test_all_run_is_a_pass(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    demand_all(project, monkeypatch)
+    project.path.joinpath("tests/test_some.py").write_text(TESTS.replace(GIVES_UP, "pass"))
+    result = project.runpytest_inprocess()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["data tests: 3 run, 0 not run"])
+
+
+def test_workers_report_what_they_ran_and_left_out(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     demand_all(project, monkeypatch)
-    project.path.joinpath("tests/test_some.py").write_text(TESTS.replace(GIVES_UP, "pass"))
-    result = project.runpytest_subprocess("-n", "2")
-    assert result.ret == 0
-    result.stdout.fnmatch_lines(["data tests: 3 run, 0 not run"])
+    result = project.runpytest_subprocess("-n", "2", "--deselect", "tests/test_some.py::test_gives_up")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["data tests: 2 run, 1 not run", "*every data test runs*"])
