@@ -68,9 +68,9 @@ def _codes(text: str) -> Points:
 
 def _kinds(codes: Points) -> NDArray[np.uint8]:
     """uint8[n] of folded points: 0 letter or symbol, 1 digit, 2 punctuation, 3 white space or control."""
-    seen = np.zeros(0x110000, bool)
+    seen = np.zeros(int(codes.max()) + 1, bool)
     seen[codes] = True
-    table = np.zeros(0x110000, np.uint8)
+    table = np.zeros(len(seen), np.uint8)
     for code in np.flatnonzero(seen).tolist():
         category = unicodedata.category(chr(code))
         if category[0] == "P":
