@@ -223,8 +223,8 @@ def _composite(base: Points, mark: Points, table: _Table) -> Points:
     syllable = base - np.uint32(0xAC00)
     out = np.where((lead < 19) & (vowel < 21), 0xAC00 + (lead * 21 + vowel) * 28, out)
     open_syllable = (syllable < 11172) & (syllable % 28 == 0)
-    closed: Points = np.where(open_syllable & (tail > 0) & (tail < 28), base + tail, out).astype(np.uint32)
-    return closed
+    out = np.where(open_syllable & (tail > 0) & (tail < 28), base + tail, out)
+    return np.asarray(out, np.uint32)
 
 
 def _collapse(a: Points) -> Points:
@@ -238,4 +238,4 @@ def _collapse(a: Points) -> Points:
     a = a[~(blank & after_edge)]
     before_break = np.zeros(len(a), bool)
     before_break[:-1] = a[1:] == _BREAK
-    return a[~((a == BLANK) & before_break)]
+    return np.asarray(a[~((a == BLANK) & before_break)])
