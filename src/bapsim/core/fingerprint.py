@@ -17,11 +17,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from bapsim.core.errors import RecipeError
 
+OURS = Path(__file__).resolve().parents[2]
 VERSIONS = ("numpy", "scikit-learn", "pyarrow")  # their results are part of what a step does
 
 
@@ -76,100 +76,106 @@ def versions() -> str:
 @functools.cache
 def code_identity(step: Any) -> str:
     """The name of a function or class with a digest of all first-party code that it reaches."""
-    module = sys.modules[step.__module__]
+    file = getattr(sys.modules[step.__module__], "__file__", None)
+    if file is None or "<locals>" in step.__qualname__:
+        raise RecipeError("no_identity", what=step.__qualname__)
+    path = Path(file).resolve()
+    root = path.parents[step.__module__.count(".") + (path.name == "__init__.py")]
     seen: dict[str, str] = {}
-    name = step.__qualname__.split(".")[0]
-    _definitions(module, name, seen)
+    _definitions(path, root, step.__qualname__.split(".")[0], seen)
     body = json.dumps([sorted(seen.items()), versions()])
     return f"{step.__module__}.{step.__qualname__}:{digest(body.encode())}"
 
 
-def _definitions(module: ModuleType, name: str, seen: dict[str, str]) -> None:
-    """Adds the tree of one module-level name, and of what it names in turn, to `seen`."""
-    place = f"{module.__name__}.{name}"
-    tree = _bindings(module).get(name)
-    if tree is None or place in seen:
+def _definitions(path: Path, root: Path, name: str, seen: dict[str, str]) -> None:
+    """Adds what makes one module-level name, and what that names in turn, to `seen`."""
+    bound, place = _bindings(path), f"{_place(path, root)}:{name}"
+    made = bound.get(name) or bound.get("*", [])
+    if not made or place in seen:
         return
-    seen[place] = _shape(tree)
-    if isinstance(tree, ast.Import | ast.ImportFrom):
-        _imported(module, tree, seen)
-        return
-    for node in ast.walk(tree):
+    seen[place] = " ".join(_shape(statement) for statement in made)
+    for node in (node for statement in made for node in ast.walk(statement)):
         if isinstance(node, ast.Name):
-            _definitions(module, node.id, seen)
+            _definitions(path, root, node.id, seen)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            _imported(module, node, seen)
+            _imported(path, root, node, seen)
 
 
-def _imported(module: ModuleType, node: ast.Import | ast.ImportFrom, seen: dict[str, str]) -> None:
-    for name in _names(module, node):
-        if name in seen or not _first_party(name, module):
-            continue
-        found = sys.modules.get(name) or importlib.import_module(name)
-        seen[name] = _shape(_tree(found))
-        for inner in ast.walk(_tree(found)):
-            if isinstance(inner, ast.Import | ast.ImportFrom):
-                _imported(found, inner, seen)
+def _imported(path: Path, root: Path, node: ast.Import | ast.ImportFrom, seen: dict[str, str]) -> None:
+    for found in _files(path, root, node):
+        place = _place(found, root)
+        if place not in seen:
+            seen[place] = _shape(_tree(found))
+            for inner in ast.walk(_tree(found)):
+                if isinstance(inner, ast.Import | ast.ImportFrom):
+                    _imported(found, root, inner, seen)
 
 
-def _names(module: ModuleType, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    """The modules that an import statement reaches; `from package import module` counts as module."""
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-        return
-    base = node.module or ""
-    if node.level:
-        package = (module.__package__ or "").rsplit(".", node.level - 1)[0] if node.level > 1 else None
-        base = ".".join(p for p in (package or module.__package__ or "", base) if p)
+def _place(path: Path, root: Path) -> str:
+    """A path as an identity: from the folder that a module name starts at, never absolute."""
+    return path.relative_to(root if path.is_relative_to(root) else OURS).as_posix()
+
+
+def _files(path: Path, root: Path, node: ast.Import | ast.ImportFrom) -> Iterator[Path]:
+    """The first-party files that an import in `path` reaches, imported yet or not."""
+    base = ([node.module] if node.module else []) if isinstance(node, ast.ImportFrom) else []
     for alias in node.names:
-        inner = f"{base}.{alias.name}"
-        yield inner if inner in sys.modules else base
+        home = path.parents[node.level - 1] if isinstance(node, ast.ImportFrom) and node.level else None
+        parts = ".".join([*base, alias.name]).split(".")
+        tries = [parts, parts[:-1]] if isinstance(node, ast.ImportFrom) else [parts]
+        home = home or _home(parts[0], path, root)
+        places = [home.joinpath(*said) for said in tries] if home is not None else []
+        files = [file for at in places for file in (at.with_name(f"{at.name}.py"), at / "__init__.py")]
+        yield from [file for file in files if file.is_file()][:1]
 
 
-def _first_party(name: str, by: ModuleType) -> bool:
-    """Ours, or a file that lies beside the module that imports it (a recipe's own helpers)."""
-    if name.split(".", maxsplit=1)[0] == "bapsim":
-        return True
-    found, here = sys.modules.get(name), getattr(by, "__file__", None)
-    there = getattr(found, "__file__", None)
-    return bool(here and there) and Path(str(there)).parent == Path(str(here)).parent
+def _home(top: str, path: Path, root: Path) -> Path | None:
+    """Where a first-party package lies: with us, or beside the recipe; a library may only import itself."""
+    if top == "bapsim":
+        return OURS
+    library = root == OURS or root.name.endswith("-packages")
+    return root if not library or path.is_relative_to(root / top) else None
 
 
 @functools.cache
-def _tree(module: ModuleType) -> ast.Module:
-    return ast.parse(inspect.getsource(module))
+def _tree(path: Path) -> ast.Module:
+    """The syntax tree of a file without docstrings."""
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if node.body and ast.get_docstring(node, clean=False) is not None:
+                node.body[0] = ast.Pass()
+            node.body = [one for one in node.body if not isinstance(one, ast.Pass)]
+    return tree
 
 
 @functools.cache
-def _bindings(module: ModuleType) -> dict[str, ast.stmt]:
-    """Module-level names and the statement that makes each."""
-    found: dict[str, ast.stmt] = {}
-    for node in _tree(module).body:
-        match node:
-            case ast.FunctionDef() | ast.ClassDef() | ast.AsyncFunctionDef():
-                found[node.name] = node
-            case ast.Import() | ast.ImportFrom():
-                found |= {(a.asname or a.name).split(".")[0]: node for a in node.names}
-            case ast.Assign():
-                found |= {t.id: node for t in node.targets if isinstance(t, ast.Name)}
-            case ast.AnnAssign() if isinstance(node.target, ast.Name):
-                found[node.target.id] = node
+def _bindings(path: Path) -> dict[str, list[ast.stmt]]:
+    """Module-level names, each with the statements that make or may change it."""
+    found: dict[str, list[ast.stmt]] = {}
+    for node in _tree(path).body:
+        for name in _bound(node):
+            found.setdefault(name, []).append(node)
     return found
 
 
+def _bound(node: ast.AST) -> set[str]:
+    """The names that a statement makes or may change: `LIMITS["a"] = 1` and `STEPS.append(x)` count."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return {node.name}
+        case ast.Import() | ast.ImportFrom():
+            return {(a.asname or a.name).split(".")[0] for a in node.names}
+        case ast.Name():
+            return {node.id}
+        case ast.Assign():
+            return set().union(*map(_bound, node.targets))
+        case ast.AnnAssign() | ast.AugAssign():
+            return _bound(node.target)
+    return set().union(*map(_bound, ast.iter_child_nodes(node)))
+
+
+@functools.cache
 def _shape(tree: ast.AST) -> str:
-    """A digest of a syntax tree without positions, comments and docstrings."""
-    bare = ast.parse(ast.unparse(tree))
-    for node in ast.walk(bare):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0]):
-            body[0] = ast.Pass()
-    return digest(ast.dump(bare).encode())
-
-
-def _is_docstring(node: Any) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    """A digest of a syntax tree: positions, comments and docstrings are no part of it."""
+    return digest(ast.dump(tree).encode("utf-8", "surrogatepass"))
