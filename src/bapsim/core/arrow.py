@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
+
+from bapsim.core.errors import InputError
 
 if TYPE_CHECKING:
     Column = pa.Array[Any]
@@ -22,23 +26,8 @@ arrow: Any = pa
 ID = pa.binary(16)
 _BIG = pa.large_binary()
 _SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-
-
-def _plain(value: Any) -> Any:
-    """A nested value as JSON: widths, units and key order gone."""
-    match value:
-        case float():
-            said = _number(value)
-            return said if said == "nan" or "x" in said or "n" in said else int(said)
-        case bytes():
-            return {"b": value.hex()}
-        case dict():
-            return {str(k): _plain(v) for k, v in sorted(value.items()) if v is not None}
-        case list() | tuple():
-            return [_plain(v) for v in value]
-        case None | bool() | int() | str():
-            return value
-    return str(value)
+_ODD = (pa.types.is_union, pa.types.is_interval, pa.types.is_run_end_encoded)
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
 
 
 def _number(value: float) -> str:
@@ -49,57 +38,67 @@ def _number(value: float) -> str:
     return value.hex()
 
 
+def _decimal(value: Decimal) -> str:
+    """Without the zeros that its scale adds; `normalize` would round at 28 digits."""
+    said = f"{value:f}"
+    return said.rstrip("0").rstrip(".") if "." in said else said
+
+
 def _written(column: Column, write: Callable[[Any], str]) -> Column:
     return pa.array([None if v is None else write(v) for v in column.to_pylist()], pa.large_string())
 
 
 def _instants(column: Column) -> Column:
-    """Seconds and nanoseconds: the unit of a timestamp is not part of its value."""
-    if not pa.types.is_timestamp(column.type):
+    """Seconds and nanoseconds: the unit of a time is not part of its value."""
+    if pa.types.is_date(column.type):
         column = column.cast(pa.timestamp("s"))
+    if pa.types.is_time32(column.type):
+        column = column.cast(pa.time64("us"))
     per = _SECONDS[column.type.unit]
     return _written(column.cast(pa.int64()), lambda v: f"{v // per}.{v % per * (10**9 // per):09d}")
 
 
-def _nested(column: Column) -> Column:
-    return _written(column, lambda v: json.dumps(_plain(v), ensure_ascii=False, sort_keys=True))
+def _tree(column: Any) -> list[Any]:
+    """Nested values as lists and mappings of canonical texts; a null member of a struct is absent."""
+    kind = column.type
+    if pa.types.is_map(kind):
+        pair = pa.struct([("key", kind.key_type), ("value", kind.item_type)])
+        return _tree(column.cast(pa.list_(pair)))
+    whole: list[Any]
+    if pa.types.is_struct(kind):
+        parts = {f.name: _tree(part) for f, part in zip(kind, column.flatten(), strict=True)}
+        whole = [{n: part[i] for n, part in parts.items() if part[i] is not None} for i in range(len(column))]
+    elif pa.types.is_nested(kind):
+        inner = iter(_tree(column.flatten()))
+        whole = [list(islice(inner, size or 0)) for size in column.value_lengths().to_pylist()]
+    else:
+        return [
+            None if v is None else v.decode("utf-8", "surrogateescape") for v in _cell(column).to_pylist()
+        ]
+    return [v if there else None for v, there in zip(whole, valid(column), strict=True)]
 
 
-def _floats(column: Column) -> Column:
-    return _written(column.cast(pa.float64()), _number)
-
-
-def _decimals(column: Column) -> Column:
-    return _written(column, lambda v: f"{v.normalize():f}")
-
-
-def _digests(column: Column) -> Column:
-    return column.cast(pa.binary())
-
-
-def _same(column: Column) -> Column:
-    return column
-
-
-_FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Column], Column]], ...] = (
-    (pa.types.is_nested, _nested),
-    (pa.types.is_floating, _floats),
-    (pa.types.is_timestamp, _instants),
-    (pa.types.is_date, _instants),
-    (pa.types.is_decimal, _decimals),
-    (pa.types.is_fixed_size_binary, _digests),
-    (pa.types.is_binary, _same),
-    (pa.types.is_large_binary, _same),
-    (lambda kind: True, lambda column: column.cast(pa.large_string())),
-)
-
-
-def _cell(column: Column) -> Column:
+def _cell(column: Any) -> Column:
     """One column as canonical bytes, nulls kept."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    form = next(form for fits, form in _FORMS if fits(column.type))
-    return form(column).cast(_BIG)
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _cell(column.dictionary_decode())
+    if any(is_odd(kind) for is_odd in _ODD):
+        raise InputError("no_canonical_form", kind=str(kind))
+    if pa.types.is_nested(kind):
+        said = [None if v is None else json.dumps(v, sort_keys=True) for v in _tree(column)]
+        column = pa.array(said, pa.large_string())
+    elif pa.types.is_floating(kind):
+        column = _written(column.cast(pa.float64()), _number)
+    elif pa.types.is_temporal(kind):
+        column = _instants(column)
+    elif pa.types.is_decimal(kind):
+        column = _written(column, _decimal)
+    elif pa.types.is_fixed_size_binary(kind):
+        column = column.cast(pa.binary())
+    elif not any(is_bytes(kind) for is_bytes in _BYTES):
+        column = column.cast(pa.large_string())
+    return cast("Column", column.cast(_BIG))
 
 
 def cells(rows: pa.RecordBatch) -> tuple[np.ndarray, memoryview]:

@@ -28,15 +28,12 @@ class Tape(Protocol):
 
     def recall(self, key: str, step: int) -> tuple[str, Answers] | None:
         """The question's fingerprint and its answers, if they were taped."""
-        ...
 
     def intend(self, key: str, step: int, asked: str) -> None:
         """Write down that a question is about to be asked."""
-        ...
 
     def keep(self, key: str, step: int, asked: str, got: Answers) -> None:
         """Tape the answers of a question."""
-        ...
 
 
 def asked_fingerprint(asks: Rows) -> str:

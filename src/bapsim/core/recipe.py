@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_check
 
 import numpy as np
 
-from bapsim.core.arrow import Column
-from bapsim.core.records import Answers, Draft, Records, Rows, Scores, Task, Verdicts
+from bapsim.core.arrow import Column, concat, take
+from bapsim.core.errors import RecipeError
+from bapsim.core.records import Answers, Draft, Records, Rows, Scores, Task, Verdicts, abstained
 
 if TYPE_CHECKING:
     from bapsim.core.turn import Turn
@@ -47,15 +48,12 @@ class Dataset(Protocol):
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[Records]:
         """All rows in order, refused ones too; `columns` are the user's, certificates always come along."""
-        ...
 
     def kept(self) -> Iterator[np.ndarray]:
         """bool[n] for each batch: true where no verdict so far refuses the row."""
-        ...
 
     def find(self, ids: Column) -> Records:
         """The records with these ids, in the order of the ids; unknown ids are absent."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +86,6 @@ class CrossFitting(Protocol):
 
     def crossfit(self, parent: Model | None, mixture: Mixture, folds: np.ndarray, seed: int) -> CrossFit:
         """folds: int8[n], the fold in which a row is held out, -1 = never held out (answer is null)."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,13 +150,11 @@ class Gate(Protocol):
     @property
     def budget(self) -> float:
         """The false-accept rate that all looks at one exam may sum to."""
-        ...
 
     def screen(self, diffs: np.ndarray, groups: np.ndarray | None = None) -> Screening: ...
 
     def level(self, wear: Wear) -> float:
         """The level of the next look; 0 where the exam is worn and nothing may be looked at."""
-        ...
 
     def __call__(self, before: Scores | None, after: Scores, metric: Metric, wear: Wear) -> Decision: ...
 
@@ -199,10 +194,10 @@ class Only:
     check: Check
 
     def __call__(self, records: Records, turn: Turn) -> Verdicts:
-        from bapsim.core.arrow import concat, take
-        from bapsim.core.records import abstained
-
         mine = np.isin(records.column("_origin").to_numpy(), list(turn.origins_of(self.source)))
         said = self.check(Records(take(records, mine)), turn)
+        if len(said) != mine.sum():
+            rows = int(mine.sum())
+            raise RecipeError("verdicts_do_not_fit", name=self.source, rows=rows, verdicts=len(said))
         place = np.where(mine, np.cumsum(mine) - 1, len(said))
         return Verdicts(take(concat([said, abstained(1)]), place))

@@ -7,6 +7,7 @@ many machine hands lie between a person and each. Opinions about it are verdicts
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NewType
@@ -97,19 +98,14 @@ class Draft:
 
     rows: Rows
     origin: Origin
-    keys: Sequence[str] | None = None
+    keys: Sequence[str | None] | None = None  # a row without its own key is numbered
     parents: Lineage | None = None
     changed: frozenset[Part] = frozenset()
     unread: tuple[Unread, ...] = field(default=())
 
 
-def _deepest(depths: np.ndarray, of: Sequence[Sequence[int]]) -> list[float]:
-    """The greatest depth among each row's parents; one unknown parent makes it unknown (nan)."""
-    return [float(np.max(depths[list(mums)])) for mums in of]
-
-
-def _int8(values: Sequence[float]) -> Column:
-    return pa.array([None if np.isnan(v) else min(int(v), 127) for v in values], pa.int8())
+def _int8(values: np.ndarray) -> Column:
+    return pa.array(np.minimum(values, 127), pa.int8(), from_pandas=True)
 
 
 def derive(
@@ -119,7 +115,7 @@ def derive(
     *,
     changed: frozenset[Part],
     origin: Origin,
-    keys: Sequence[str] | None = None,
+    keys: Sequence[str | None] | None = None,
 ) -> Draft:
     """Rows made from records: row i came from the parents at positions `of[i]`.
 
@@ -129,28 +125,23 @@ def derive(
     """
     if len(of) != len(rows) or any(len(mums) == 0 for mums in of):
         raise InputError("lineage_does_not_fit", rows=len(rows), parents=len(of))
+    for position in (m for mums in of for m in mums if not 0 <= m < len(parents)):
+        raise InputError("parent_not_there", position=position, records=len(parents))
     digests: list[Any] = parents.column("_id").to_pylist()
-    depths: dict[Part, list[float]] = {}
+    depths: list[Column] = []
     for part, maker in (("input", origin.input_maker), ("target", origin.target_maker)):
-        deepest = _deepest(numbers(parents.column(f"_{part}_depth")), of)
-        if part in changed and maker == "machine":
-            deepest = [d + 1 for d in deepest]
-        elif part in changed and maker == "unknown":
-            deepest = [np.nan] * len(of)
-        elif part in changed and part == "target":
-            deepest = [0.0] * len(of)
-        depths["input" if part == "input" else "target"] = deepest
-    lineage = Lineage(
-        ids=pa.array([sorted({digests[m] for m in mums}) for mums in of], pa.list_(ID)),
-        input_depth=_int8(depths["input"]),
-        target_depth=_int8(depths["target"]),
-    )
+        before = numbers(parents.column(f"_{part}_depth"))
+        deepest = np.array([before[list(mums)].max() for mums in of], np.float64)  # one unknown parent: nan
+        by_person = deepest if part == "input" else np.zeros(len(of))
+        made = {"person": by_person, "machine": deepest + 1, "unknown": np.full(len(of), np.nan)}
+        depths.append(_int8(made[maker] if part in changed else deepest))
+    ids: Column = pa.array([sorted({digests[m] for m in mums}) for mums in of], pa.list_(ID))
+    lineage = Lineage(ids=ids, input_depth=depths[0], target_depth=depths[1])
     return Draft(rows=rows, origin=origin, keys=keys, parents=lineage, changed=changed)
 
 
 def _root_depth(maker: Maker, count: int) -> Column:
-    depth = {"person": 0.0, "machine": 1.0, "unknown": np.nan}[maker]
-    return pa.array(np.full(count, depth), pa.int8(), from_pandas=True)
+    return _int8(np.full(count, {"person": 0.0, "machine": 1.0, "unknown": np.nan}[maker]))
 
 
 class Numbering:
@@ -175,43 +166,48 @@ def identify(draft: Draft, *, secret: bytes, numbering: Numbering) -> tuple[Colu
     personal data can be guessed (10^8 telephone numbers in a minute).
     """
     offsets, body = cells(draft.rows)
-    salt = f"{draft.origin.source}\0{draft.origin.method}\0".encode()
-    start = hashlib.blake2b(salt, digest_size=16, key=secret)
+    made_by = json.dumps([draft.origin.source, draft.origin.method]).encode()
+    start = hashlib.blake2b(made_by, digest_size=16, key=secret)
     mums: list[Any] | None = draft.parents.ids.to_pylist() if draft.parents is not None else None
     out, keys = bytearray(), []
     for i in range(len(draft.rows)):
         state = start.copy()
         state.update(body[offsets[i] : offsets[i + 1]])
         if mums is not None:
-            state.update(b"\0P" + b"".join(mums[i]))
-        key = draft.keys[i] if draft.keys is not None else numbering.next(state.digest())
+            state.update(b"\0P%d:" % len(mums[i]) + b"".join(mums[i]))
+        own = draft.keys[i] if draft.keys is not None else None
+        key = numbering.next(state.digest()) if own is None else own
         keys.append(key)
-        state.update(b"\0K" + key.encode("utf-8", "surrogatepass"))
+        state.update(b"\0K" + key.encode())
         out += state.digest()
     return ids_array(out, len(draft.rows)), pa.array(keys, pa.string())
 
 
 def certify(draft: Draft, *, secret: bytes, origin: int, numbering: Numbering) -> Records:
-    """A draft with its birth certificates; `origin` is the index of its origin in the origins table."""
-    rows = draft.rows
-    clash = [name for name in rows.schema.names if name.startswith("_")]
-    if clash:
+    """A draft with its birth certificates; `origin` is the index of its origin in the origins table.
+
+    Raises InputError for a column or a key that cannot be stored.
+    """
+    rows, made = draft.rows, draft.origin
+    names = rows.schema.names
+    if clash := [name for name in names if name.startswith("_")]:
         raise InputError("reserved_column", columns=", ".join(clash))
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError("column_twice", columns=", ".join(twice))
     if draft.keys is not None and len(draft.keys) != len(rows):
-        raise InputError("keys_do_not_fit", rows=len(rows), keys=len(draft.keys), source=draft.origin.source)
+        raise InputError("keys_do_not_fit", rows=len(rows), keys=len(draft.keys), source=made.source)
+    try:
+        pa.array(draft.keys if draft.keys is not None else [], pa.string())
+    except (TypeError, UnicodeEncodeError) as error:
+        raise InputError("key_is_not_text", source=made.source, why=str(error)) from error
     ids, keys = identify(draft, secret=secret, numbering=numbering)
-    if draft.parents is None:
-        parents: Column = pa.nulls(len(rows), pa.list_(ID))
-        input_depth = _root_depth(draft.origin.input_maker, len(rows))
-        target_depth = _root_depth(draft.origin.target_maker, len(rows))
-    else:
-        parents, input_depth, target_depth = (
-            draft.parents.ids,
-            draft.parents.input_depth,
-            draft.parents.target_depth,
-        )
+    line = draft.parents or Lineage(
+        ids=pa.nulls(len(rows), pa.list_(ID)),
+        input_depth=_root_depth(made.input_maker, len(rows)),
+        target_depth=_root_depth(made.target_maker, len(rows)),
+    )
     number = pa.repeat(pa.scalar(origin, pa.int32()), len(rows))
-    certificate = [ids, number, keys, input_depth, target_depth, parents]
+    certificate = [ids, number, keys, line.input_depth, line.target_depth, line.ids]
     whole = pa.schema([*rows.schema, *CERTIFICATE])
     return Records(pa.RecordBatch.from_arrays([*rows.columns, *certificate], schema=whole))
 
@@ -257,18 +253,11 @@ def source(rows: Rows, *, name: str, maker: Maker, rights: str, method: str = "f
 # One row per request that a service answered. purpose: what its user was told that the log is for;
 # model: the version that answered; input: JSON of the input columns; out_of_scope: a person or a rule said
 # that no class fits; correction: the label that a person gave instead; thumbs: -1, 1, null = nothing said.
+_SAID = ("request", "deployment", "purpose", "model", "input", "prediction", "correction", "consent")
 SERVICE_LOG = schema(
-    request=pa.string(),
+    **dict.fromkeys(_SAID, pa.string()),
+    **dict.fromkeys(("confidence", "in_scope"), pa.float32()),
     at=pa.timestamp("us", "UTC"),
-    deployment=pa.string(),
-    purpose=pa.string(),
-    model=pa.string(),
-    input=pa.string(),
-    prediction=pa.string(),
-    confidence=pa.float32(),
-    in_scope=pa.float32(),
     out_of_scope=pa.bool_(),
-    correction=pa.string(),
     thumbs=pa.int8(),
-    consent=pa.string(),
 )
