@@ -3,8 +3,8 @@
     python benchmarks/loop.py [--seeds 48] [--jobs 2] [--out docs/results/loop]
 
 banking77; each seed draws 1,500 rows at hand (a fifth of them the exam), 5,000 rows of the service without
-labels and 3,000 untouched ones; then 4 rounds of 300 questions that the recipe chooses itself. Writes OUT.json
-(every seed) and OUT.md.
+labels and 3,000 untouched ones; then 4 rounds of 300 questions that the recipe chooses itself. Writes
+OUT.json (every seed) and OUT.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-from lab import World, interval, live, recipe_of
+from lab import World, interval, live, recipe_of  # noqa: E402  threads are set first
 
 
 def one(seed: int) -> dict[str, float]:

@@ -2,9 +2,9 @@
 
     python benchmarks/user.py [--seeds 20] [--jobs 2] [--sets banking77 nsmc_ko] [--out docs/results/user]
 
-Scenarios: `clean`; `confused`: at a random turn 40 % of the 500 answers are the class next door; `shifted`: at
-a random turn a file of 500 rows arrives whose label column slipped by a line. Untouched rows: 3,000 and more.
-Writes OUT.json (every run) and OUT.md.
+Scenarios: `clean`; `confused`: at a random turn 40 % of the 500 answers are the class next door; `shifted`:
+at a random turn a file of 500 rows arrives whose label column slipped by a line. Untouched rows: 3,000 and
+more. Writes OUT.json (every run) and OUT.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-from lab import Expert, File, World, live, recipe_of
+from lab import Expert, File, World, live, recipe_of  # noqa: E402  threads are set first
 
 SIZES = {"banking77": (3000, 3000, 3400, 500), "nsmc_ko": (3000, 4000, 5000, 500)}
 
@@ -97,9 +97,9 @@ def report(runs: list[dict[str, Any]], command: str) -> str:
         f"`{command}`: 3,000 rows, exam of 400, 4 turns x 500 answers (100 of them drawn at random for the "
         "exam). Accuracy of judged models on untouched rows.",
         "",
-        "| set | scenario | seeds | accept / undecided / refuse | real gains refused | ends within 1 point of the "
-        "best candidate | mean lag, points | runs that ever served a model worse by 2 points | bad delivery "
-        "refused (cleared) |",
+        "| set | scenario | seeds | accept / undecided / refuse | real gains refused | ends within 1 point "
+        "of the best candidate | mean lag, points | runs that ever served a model worse by 2 points "
+        "| bad delivery refused (cleared) |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(r["set"] for r in runs):
@@ -107,8 +107,9 @@ def report(runs: list[dict[str, Any]], command: str) -> str:
             mine = [r for r in runs if r["set"] == name and r["scenario"] == scenario]
             if mine:
                 c = counts(mine)
+                said = f"{c['accepted']} / {c['undecided']} / {c['refused']}"
                 lines.append(
-                    f"| {name} | {scenario} | {c['seeds']} | {c['accepted']} / {c['undecided']} / {c['refused']} "
+                    f"| {name} | {scenario} | {c['seeds']} | {said} "
                     f"| {c['real_gains_refused']} of {c['real_gains']} | {c['within_1_point']} "
                     f"| {100 * c['mean_lag']:.2f} | {c['served_worse_by_2']} "
                     f"| {c['suspects_refused']} ({c['suspects_cleared']}) |"
