@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from bapsim.core.arrow import cells, concat, take
-from bapsim.core.errors import ExchangeError
+from bapsim.core.errors import ExchangeError, Spent, Waiting
 from bapsim.core.fingerprint import digest
 from bapsim.core.recipe import Exchange, Respondent
 from bapsim.core.records import Answers, Rows
@@ -31,6 +31,9 @@ class Tape(Protocol):
 
     def intend(self, key: str, step: int, asked: str) -> None:
         """Write down that a question is about to be asked."""
+
+    def withdraw(self, key: str, step: int) -> None:
+        """Take an intent back: nothing was asked after all, or people have not answered yet."""
 
     def keep(self, key: str, step: int, asked: str, got: Answers) -> None:
         """Tape the answers of a question."""
@@ -112,7 +115,12 @@ def _ask(
     for key, asked in zip(keys, prints, strict=True):
         tape.intend(key, live[key].step, asked)
     whole = Rows(concat(asks))
-    got = respondent(whole)
+    try:
+        got = respondent(whole)
+    except (Waiting, Spent):  # neither leaves a doubt about what was paid
+        for key in keys:
+            tape.withdraw(key, live[key].step)
+        raise
     if len(got) != len(whole):
         raise ExchangeError("answers_do_not_fit", asked=len(whole), answered=len(got))
     ends = np.cumsum([len(one) for one in asks])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import json
 import shutil
 import sys
@@ -31,6 +32,7 @@ def save(folder: Path, write: Callable[[Path], object]) -> str:
     write(temporary)
     for path in sorted(temporary.rglob("*")):
         fault.sync(path)
+    fault.sync(temporary)
     shutil.rmtree(folder, ignore_errors=True)
     fault.rename(temporary, folder)
     return folder_digest(folder)
@@ -50,16 +52,22 @@ def load(folder: Path, beside: Path | None = None) -> Model:
     about = folder / "model.json"
     try:
         named = str(json.loads(about.read_text("utf-8"))["loader"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged("unreadable_model", path=str(folder)) from error
     module, _, function = named.partition(":")
-    return cast("Loader", getattr(_module(module, beside, named), function))(folder)
+    loader = getattr(_module(module, beside, named), function, None)
+    if not inspect.isfunction(loader) or loader.__module__ != module:
+        raise RecipeError("unknown_loader", loader=named)
+    return cast("Loader", loader)(folder)
 
 
 def _module(name: str, beside: Path | None, named: str) -> ModuleType:
     """Only bapsim's own modules and files beside the recipe: a model file may not name what it likes."""
     if name.split(".", maxsplit=1)[0] == "bapsim":
-        return importlib.import_module(name)
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise RecipeError("unknown_loader", loader=named) from error
     path = beside / f"{name}.py" if beside is not None and name.isidentifier() else None
     if path is None or not path.is_file():
         raise RecipeError("unknown_loader", loader=named)
@@ -72,8 +80,15 @@ def import_file(path: Path) -> ModuleType:
     known = sys.modules.get(name)
     if known is not None and Path(str(getattr(known, "__file__", ""))) == path.resolve():
         return known
+    beside = str(path.resolve().parent)
+    if beside not in sys.path:
+        sys.path.append(beside)  # last: a user's random.py must not stand in for the library's
     spec: Any = importlib.util.spec_from_file_location(name, path.resolve())
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]  # half a module would pass for the whole one at the next attempt
+        raise
     return module

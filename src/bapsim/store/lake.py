@@ -62,8 +62,8 @@ def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.RecordBat
             table = pq.ParquetFile(file).read(columns=list(columns) if columns is not None else None)
     except (OSError, pa.ArrowException) as error:
         raise Damaged("unreadable_shard", path=path.name, why=str(error)) from error
-    batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else concat([], table.schema)
+    batches = table.combine_chunks().to_batches()  # several where a column is larger than 2 GiB
+    return batches[0] if len(batches) == 1 else concat(batches, table.schema)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,18 +60,28 @@ class Ledger:
 
     def __init__(self, path: Path, secret: bytes, *, writing: bool = True) -> None:
         self.path, self._secret, self._head = path, secret, path.with_name("head")
-        target = path if writing else f"file:{path}?mode=ro"
+        target = path if writing else f"{path.resolve().as_uri()}?mode=ro"
         self.db = sqlite3.connect(target, isolation_level=None, uri=not writing)
         self.db.row_factory = sqlite3.Row
-        if writing:
-            self._prepare()
+        try:
+            self._prepare(writing)
+        except BaseException:
+            self.db.close()
+            raise
 
-    def _prepare(self) -> None:
-        for pragma in ("journal_mode=wal", "synchronous=full", "secure_delete=on", "foreign_keys=on"):
-            self.db.execute(f"pragma {pragma}")
-        (version,) = self.db.execute("pragma user_version").fetchone()
+    def _prepare(self, writing: bool) -> None:
+        try:
+            version = self.value("pragma user_version")
+        except sqlite3.DatabaseError as error:
+            raise Damaged("ledger_unreadable", path=str(self.path), why=str(error)) from error
         if version > len(MIGRATIONS):
             raise Damaged("ledger_is_newer", found=version, known=len(MIGRATIONS))
+        if not writing:
+            return
+        for pragma in ("journal_mode=wal", "synchronous=full", "secure_delete=on", "foreign_keys=on"):
+            self.db.execute(f"pragma {pragma}")
+        if version == 0 and not self._head.exists():  # from here on a missing head is a finding
+            fault.write(self._head, f"0 {START}\n".encode())
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
             self.db.execute("begin immediate")
             for statement in script.split(";"):
@@ -79,7 +89,7 @@ class Ledger:
                     self.db.execute(statement)
             self.db.execute(f"pragma user_version={number}")
             fault.commit(self.db, "migration")
-        self._mend_head()
+        self._write_head()  # after a crash between commit and head file the chain is ahead
 
     def close(self) -> None:
         self.db.close()
@@ -106,10 +116,10 @@ class Ledger:
         self.db.execute("begin immediate")
         try:
             yield self
-        except BaseException:
-            self.db.execute("rollback")
-            raise
-        fault.commit(self.db, what)
+            fault.commit(self.db, what)
+        finally:
+            if self.db.in_transaction:
+                self.db.execute("rollback")
         self._write_head()
 
     def add(self, table: str, **row: object) -> None:
@@ -123,14 +133,17 @@ class Ledger:
         """Change columns of one row of a guarded table; the change is an event of its own."""
         sets = ", ".join(f"{name}=?" for name in changes)
         where = " and ".join(f"{name}=?" for name in key)
-        self.db.execute(f"update {table} set {sets} where {where}", [*changes.values(), *key.values()])  # noqa: S608
+        query = f"update {table} set {sets} where {where}"  # noqa: S608
+        if self.db.execute(query, [*changes.values(), *key.values()]).rowcount != 1:
+            raise Damaged("row_is_gone", table=table, key=str(dict(key)))
         self._seal(table, key)
 
     def erase(self, table: str, key: Mapping[str, object]) -> None:
         """Delete one row of a guarded table; that it is gone is an event."""
+        row = self._guarded(table, key)
         where = " and ".join(f"{name}=?" for name in key)
         self.db.execute(f"delete from {table} where {where}", list(key.values()))  # noqa: S608
-        self.note(f"erased {table}", subject_of(table, key), START)
+        self.note(f"erased {table}", subject_of(table, row), START)
 
     def note(self, kind: str, subject: str, digest: str) -> None:
         """Append one event to the chain."""
@@ -141,12 +154,16 @@ class Ledger:
         self.db.execute("insert into event values(?,?,?,?,?,?,?)", row)
 
     def _seal(self, table: str, key: Mapping[str, object]) -> None:
+        row = self._guarded(table, key)
+        self.note(table, subject_of(table, row), row_digest(table, row))
+
+    def _guarded(self, table: str, key: Mapping[str, object]) -> Row:
         names = GUARDED[table]
         where = " and ".join(f"{name}=?" for name in names)
         row = self.row(f"select * from {table} where {where}", *(key[name] for name in names))  # noqa: S608
         if row is None:
             raise Damaged("row_is_gone", table=table, key=subject_of(table, key))
-        self.note(table, subject_of(table, row), row_digest(table, row))
+        return row
 
     # ------------------------------------------------------------------ the chain
     def head(self) -> tuple[int, str]:
@@ -159,48 +176,67 @@ class Ledger:
         return hmac.new(self._secret, body, hashlib.sha256).hexdigest()
 
     def _write_head(self) -> None:
-        seq, mac = self.head()
-        fault.write(self._head, f"{seq} {mac}\n".encode())
-
-    def _mend_head(self) -> None:
-        """After a crash between commit and head file the chain is ahead; anything else is damage."""
-        seq, mac = self.kept_head()
-        if self.head() != (seq, mac) and self.knows(seq, mac):
-            self._write_head()
+        """The head file follows the chain; one that the chain does not know is evidence, and stays."""
+        kept = self.kept_head()
+        if kept != self.head() and self.knows(*kept):
+            seq, mac = self.head()
+            fault.write(self._head, f"{seq} {mac}\n".encode())
 
     def kept_head(self) -> tuple[int, str]:
-        """The head as the file beside the ledger has it."""
-        if not self._head.exists():
-            return 0, START
-        said = self._head.read_text("ascii", errors="replace").split()
-        return (int(said[0]), said[1]) if len(said) == 2 and said[0].isdigit() else (-1, "")
+        """The head as the file beside the ledger has it; (-1, "") when there is none."""
+        said = self._head.read_text("ascii", errors="replace").split() if self._head.exists() else []
+        number = said[0] if len(said) == 2 and said[0].isdigit() and len(said[0]) < 19 else "-1"
+        return (int(number), said[1]) if number != "-1" else (-1, "")
 
     def knows(self, seq: int, mac: str) -> bool:
         """True if the chain has this event at this place."""
         return (seq, mac) == (0, START) or self.value("select mac from event where seq=?", seq) == mac
 
     def verify(self) -> list[Finding]:
-        """Everything wrong with the chain and with the rows that it guards; empty when all is well."""
-        found: list[Finding] = []
-        previous, latest = START, {}
+        """Everything wrong with the chain and with the rows that it guards; empty when all is well.
+
+        All of it is seen at one moment, also while another process writes.
+        """
+        kept = self.kept_head()  # before the moment: the chain may be ahead of the file, never behind
+        alone = not self.db.in_transaction
+        if alone:
+            self.db.execute("begin")
+        try:
+            return self._verify(kept)
+        except sqlite3.DatabaseError as error:
+            return [Finding("ledger_unreadable", str(error))]
+        finally:
+            if alone:
+                self.db.execute("rollback")
+
+    def _verify(self, kept: tuple[int, str]) -> list[Finding]:
+        previous = START
+        latest: dict[str, dict[str, tuple[int, str]]] = {table: {} for table in GUARDED}
         for number, row in enumerate(self.rows("select * from event order by seq"), 1):
             body = (row["seq"], row["at"], row["kind"], row["subject"], row["digest"], previous)
             if row["seq"] != number or row["previous"] != previous or row["mac"] != self._mac(*body):
                 return [Finding("chain_broken", f"event {number}")]
             previous = row["mac"]
-            kind = row["kind"].removeprefix("erased ")
-            latest[kind, row["subject"]] = None if kind != row["kind"] else row["digest"]
-        if not self.knows(*self.kept_head()):
-            found.append(Finding("chain_cut", f"event {self.kept_head()[0]}"))
-        for table in GUARDED:
-            found += self._verify_table(table, {s: d for (t, s), d in latest.items() if t == table})
+            rows = latest.get(row["kind"].removeprefix("erased "), {})
+            first, _ = rows.get(row["subject"], (number, ""))
+            if row["kind"].startswith("erased "):
+                rows.pop(row["subject"], None)
+            else:
+                rows[row["subject"]] = (first, row["digest"])
+        found = [] if self.knows(*kept) else [Finding("chain_cut", f"event {kept[0]}")]
+        for table, expected in latest.items():
+            found += self._verify_table(table, expected)
         return found
 
-    def _verify_table(self, table: str, expected: dict[str, str | None]) -> list[Finding]:
-        found = []
-        for row in self.rows(f"select * from {table}"):  # noqa: S608
+    def _verify_table(self, table: str, expected: dict[str, tuple[int, str]]) -> list[Finding]:
+        found, order, keys = [], [], GUARDED[table]
+        for row in self.rows(f"select * from {table} order by rowid"):  # noqa: S608
             subject = subject_of(table, row)
-            if expected.pop(subject, None) != row_digest(table, row):
+            first, digest = expected.pop(subject, (0, ""))
+            if len(keys) > 1 or not isinstance(row[keys[0]], int):  # a number says its own place
+                order.append(first)
+            if digest != row_digest(table, row):
                 found.append(Finding("row_changed", f"{table} {subject}"))
-        found += [Finding("row_lost", f"{table} {s}") for s, d in expected.items() if d is not None]
-        return found
+        if not found and order != sorted(order):  # the order of shards is the order of records
+            found.append(Finding("rows_reordered", table))
+        return found + [Finding("row_lost", f"{table} {subject}") for subject in expected]

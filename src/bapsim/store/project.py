@@ -68,7 +68,10 @@ def _secret(wheel: Path) -> bytes:
             file.write(bytes.fromhex(seed) if seed else secrets.token_bytes(32))
         fault.sync(temporary)
         fault.rename(temporary, path)
-    return path.read_bytes()
+    secret = path.read_bytes()
+    if not secret:
+        raise StoreError("key_is_gone", path=str(path))
+    return secret
 
 
 @contextmanager
@@ -103,8 +106,8 @@ def _lock(handle: int, wheel: Path) -> None:
 
 def _sweep(wheel: Path) -> None:
     """What a killed writer left half-way has a temporary name."""
-    for path in wheel.rglob("*.tmp"):
+    for path in list(wheel.rglob("*.tmp")):
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)  # it may have lain in a folder that went before

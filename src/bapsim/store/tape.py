@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from bapsim.core.errors import StoreError
 from bapsim.core.records import Answers
 from bapsim.store import fault
 from bapsim.store.ledger import Ledger, now
@@ -44,6 +45,8 @@ class LedgerTape:
         row = self.ledger.row("select * from tape where dialogue=? and step=?", key, step)
         if row is None or row["got"] is None:
             return None
+        if row["sealed"] and self.unseal is None:
+            raise StoreError("answer_is_sealed", dialogue=key, step=step)
         body = self.unseal(row["owner"], row["got"]) if row["sealed"] and self.unseal else row["got"]
         return row["asked"], Answers(unpacked(body))
 
@@ -55,6 +58,11 @@ class LedgerTape:
             else:  # a volatile column: a resumed run's chain is that of an undisturbed one
                 query = "update tape set intents=intents+1 where dialogue=? and step=?"
                 ledger.db.execute(query, (key, step))
+
+    def withdraw(self, key: str, step: int) -> None:
+        query = "update tape set intents=intents-1 where dialogue=? and step=?"
+        with self.ledger.change("withdrawn intent") as ledger:
+            ledger.db.execute(query, (key, step))
 
     def keep(self, key: str, step: int, asked: str, got: Answers) -> None:
         body = packed(got)
@@ -69,5 +77,6 @@ class LedgerTape:
 
 def in_doubt(ledger: Ledger) -> list[tuple[str, int]]:
     """Questions that were asked and whose answers were never taped: they may have been paid for twice."""
-    rows = ledger.rows("select dialogue, step from tape where got is null or intents > 1 order by 1, 2")
+    query = "select dialogue, step from tape where intents > (got is not null) order by 1, 2"
+    rows = ledger.rows(query)
     return [(row["dialogue"], row["step"]) for row in rows]
