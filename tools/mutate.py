@@ -198,7 +198,8 @@ def _become_pytest(tree: Path, arguments: list[str], reach: Path | None) -> None
 
     plugins = [Reach(reach)] if reach else []
     quiet = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore:Module already imported"]
-    status = int(pytest.main([*quiet, *arguments], plugins=plugins))
+    # Own fixtures have to notice: shared data is not everywhere, and slow.
+    status = int(pytest.main([*quiet, "-m", "not data", *arguments], plugins=plugins))
     for plugin in plugins:
         (tree / "reach.txt").write_text(repr(plugin.by_line()))
     sys.stdout.flush()
@@ -308,6 +309,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="the page that gets the table and the survivors")
     arguments = parser.parse_args()
     os.environ.update(PYTHONDONTWRITEBYTECODE="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    os.environ.pop("BAPSIM_REQUIRE_DATA", None)
     sys.dont_write_bytecode = True  # a stale .pyc of the same size and second would hide a mutant
     for heavy in ("pytest", "hypothesis", "numpy", "pyarrow.parquet"):
         __import__(heavy)  # once here, not in every fork

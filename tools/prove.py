@@ -22,12 +22,13 @@ class Proof(NamedTuple):
 
 
 def proofs() -> list[Proof]:
-    """Found on disk, so that none is forgotten; a file that starts with an underscore is shared code."""
+    """Found on disk, so that none is forgotten; a file that is no program is shared code."""
     found = []
-    for file in sorted((ROOT / "benchmarks").glob("[!_]*.py")):
-        about = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-        first = (about.splitlines() or [""])[0]
-        found.append(Proof(file.stem, first, [sys.executable, str(file.relative_to(ROOT))]))
+    for file in sorted((ROOT / "benchmarks").glob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        if "__main__" in text:
+            first = ((ast.get_docstring(ast.parse(text)) or "").splitlines() or [""])[0]
+            found.append(Proof(file.stem, first, [sys.executable, str(file.relative_to(ROOT))]))
     mutate = [sys.executable, "tools/mutate.py", "--write", "docs/mutation.md"]
     return [
         Proof(
