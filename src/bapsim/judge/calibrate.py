@@ -49,10 +49,9 @@ def sharpness(scores: Floats, gold: Ints) -> float:
         bend = float(((probable * kept**2).sum(axis=1) - mean**2).mean())
         low, high = (low, beta) if slope > 0 else (beta, high)
         step = beta - slope / bend if bend > 0 else low
-        following = step if low < step < high else math.sqrt(low * high)
-        if abs(following - beta) <= 1e-10 * beta:
+        if abs(step - beta) <= 1e-10 * beta:
             break
-        beta = following
+        beta = step if low < step < high else math.sqrt(low * high)
     return beta / spread
 
 

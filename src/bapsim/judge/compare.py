@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 NORMAL = NormalDist()
 ENUMERATED = 16  # 65,536 sign patterns: exact in a millisecond
-SPLIT = 8  # the largest magnitudes are enumerated, the saddlepoint has the rest
+SPLIT, HEAVY = 6, 0.2  # up to six values with over 4 % of the variance each are enumerated, too
 SAME = 1e-9  # sums that differ by less, relative to the largest possible sum, are ties
 
 
@@ -61,8 +61,8 @@ def sign_flip(values: Floats) -> float:
     seen = float(values.sum()) / math.sqrt(float(values @ values))
     if len(sizes) <= ENUMERATED:
         return _share_above(_sums(sizes), seen, float(sizes.sum()))
-    rest = sizes[SPLIT:]
-    return float(np.mean([_tail(rest, seen - s) for s in _sums(sizes[:SPLIT])]))
+    heavy = min(SPLIT, int(np.sum(sizes > HEAVY)))
+    return float(np.mean([_tail(sizes[heavy:], seen - s) for s in _sums(sizes[:heavy])]))
 
 
 def _sums(sizes: Floats) -> Floats:
@@ -87,11 +87,12 @@ def _tail(sizes: Floats, seen: float) -> float:
         return 0.5 ** (len(sizes) + 1) if seen <= largest * (1 + SAME) else 0.0
     t = _saddlepoint(sizes, seen)
     x = sizes * t
-    cumulant = float(np.sum(np.logaddexp(x, -x)) - len(x) * math.log(2))
-    curvature = float(np.sum((sizes / np.cosh(np.minimum(x, 300.0))) ** 2))
+    capped = np.minimum(x, 300.0)  # beyond, cosh overflows and has nothing left to say
+    cumulant = float(np.sum(np.log1p(np.sinh(capped) ** 2) / 2 + (x - capped)))  # log cosh, exact near 0
+    curvature = float(np.sum((sizes / np.cosh(capped)) ** 2))
     w = math.sqrt(max(2 * (t * seen - cumulant), 0.0))
     u = t * math.sqrt(curvature)
-    if w < 1e-3 or u < 1e-9:  # 0/0 in the middle, where the symmetric law has no third cumulant
+    if w < 1e-6 or u < 1e-9:  # 0/0 in the middle, where the symmetric law has no third cumulant
         return NORMAL.cdf(-w)
     return min(max(NORMAL.cdf(-w) + NORMAL.pdf(w) * (1 / u - 1 / w), 0.0), 0.5)
 
@@ -108,10 +109,9 @@ def _saddlepoint(sizes: Floats, seen: float) -> float:
         low, high = (low, t) if off > 0 else (t, high)
         slope = float((sizes * sizes) @ (1 - bend * bend))
         step = t - off / slope if slope > 0 else low
-        following = step if low < step < high else (low + high) / 2
-        if abs(following - t) <= 1e-12 * t:
+        if abs(step - t) <= 1e-12 * t:
             break
-        t = following
+        t = step if low < step < high else (low + high) / 2
     return t
 
 

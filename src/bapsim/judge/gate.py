@@ -370,7 +370,7 @@ def _reach(both: Duo, seen: Evidence, terms: _Terms) -> tuple[float | None, int 
     sd = math.sqrt(float(sums @ sums) / items)
     needed = items_needed_mean(float(both.loss.mean()), sd, alpha=terms.level, power=POWER)
     reach = (NORMAL.inv_cdf(1 - terms.level) + NORMAL.inv_cdf(POWER)) * sd / math.sqrt(items)
-    found = None if terms.worth is None else 0.01 * reach / terms.worth
+    found = None if terms.worth is None else min(0.01 * reach / terms.worth, 1.0)
     return found, None if needed is None else max(needed - items, 0)
 
 
@@ -418,9 +418,10 @@ class Provisional:
     limit: float = math.nan
 
 
-def pooled(
-    exam: tuple[Floats, Ints | None] | None, oof: tuple[Floats, Ints | None] | None
-) -> tuple[float, float]:
+Gains = tuple[Floats, Ints | None]
+
+
+def pooled(exam: Gains | None, oof: Gains | None, scale: float) -> tuple[float, float]:
     """Gain per item from exam and out-of-fold differences, and its standard error: weights by inverse
     variance.
 
@@ -428,14 +429,15 @@ def pooled(
     were, so its covariance with the out-of-fold error is 0 (other items, and the models are functions of the
     training rows alone). The out-of-fold error has more than item noise: fold models are not the judged
     models and share training rows; its variance is 1 + K / (K - 1) times the item noise (Nadeau and Bengio
-    2003).
+    2003). `scale`, what one right answer is worth, stands for one discordant item more: no spread is no
+    certainty. (nan, inf) where neither has two independent units.
     """
     parts = []
     for given, inflation in ((exam, 1.0), (oof, OOF_INFLATION)):
-        if given is not None and len(given[0]) > 1:
-            diffs, groups = given
-            error = standard_error(units(diffs, groups), len(diffs))
-            parts.append((float(diffs.mean()), max(error, 1e-12) ** 2 * inflation))
+        if given is not None and len(sums := units(*given)) > 1:
+            items = len(given[0])
+            variance = standard_error(sums, items) ** 2 + (scale / items) ** 2
+            parts.append((float(given[0].mean()), inflation * variance))
     if not parts:
         return math.nan, math.inf
     weight = sum(1 / variance for _, variance in parts)
@@ -443,8 +445,8 @@ def pooled(
 
 
 def provisional(
-    exam: tuple[Floats, Ints | None] | None,
-    oof: tuple[Floats, Ints | None] | None,
+    exam: Gains | None,
+    oof: Gains | None,
     worth: float,
     *,
     people_only: bool,
@@ -455,9 +457,11 @@ def provisional(
     point.
 
     exam, oof: (differences, groups), in calibrated loss with `worth` = `point_worth` of the champion, or in
-    right answers with `worth` = .01; exam is None where no look was made.
+    right answers with `worth` = .01; exam is None where no look was made. oof: only rows that the champion
+    had eaten too; labels that came with this turn have been proven by nothing, and a noisy delivery flatters
+    the model that learnt its noise (by .06 nats a row at 40 % wrong labels, banking77).
     """
-    gain, error = pooled(exam, oof)
+    gain, error = pooled(exam, oof, 100 * worth)
     low = gain - NORMAL.inv_cdf(confidence) * error if math.isfinite(error) else -math.inf
     reason = (
         "provisional.machine_made"
