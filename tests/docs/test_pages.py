@@ -13,8 +13,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("", "docs", "DECISIONS")
-PAGES = sorted(page for folder in FOLDERS for page in (ROOT / folder).glob("*.md"))
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "DECISIONS").glob("*.md")])
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 KOREAN = "README.ko.md"  # its blocks are those of README.md, so they run once
 RUNS = {"python", "console"}
