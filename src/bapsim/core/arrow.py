@@ -120,7 +120,7 @@ def cells(rows: pa.RecordBatch) -> tuple[np.ndarray, memoryview]:
     joined = pc.binary_join_element_wise(*parts, pa.scalar(b"", _BIG))  # a null leaves no trace at all
     buffers = joined.buffers()
     offsets = np.frombuffer(buffers[1], np.int64, len(joined) + 1, joined.offset * 8)
-    return offsets, memoryview(buffers[2]) if buffers[2] is not None else memoryview(b"")
+    return offsets, memoryview(buffers[2] or b"")[: offsets[-1]]  # a buffer is longer than what it holds
 
 
 def strings(column: Column) -> list[str | None]:
