@@ -21,7 +21,7 @@ class ExamPlan:
 
 
 def exam(size: int | None = None, *, near: float = 0.8) -> ExamPlan:
-    """The exam of a recipe: `size` people-made items, never trained on, nor anything within `near` of them."""
+    """The exam of a recipe: `size` items of people, not trained on, nor what is within `near` of them."""
     if (size is not None and size < 1) or not 0 < near <= 1:
         raise RecipeError("exam_out_of_range", size=size, near=near)
     return ExamPlan(size=size, near=near)

@@ -94,8 +94,7 @@ def judge_candidates(scene: Scene, opponent: Opponent, screened: Sequence[Screen
     old = grouped(scene.recipe.judge(opponent.respond, items_of_exam), scene.groups[at])
     new = grouped(scene.recipe.judge(best.candidate.model, items_of_exam), scene.groups[at])
     said = gate(old, new, scene.recipe.metric, before)
-    with ledger.change("look judged"):
-        ledger.amend("look", _key(look), verdict=said.verdict, alpha=spent(said, level))
+    _tell(scene, look, said.verdict, spent(said, level))
     return Judged(
         decision=said,
         looked=best.candidate,
@@ -131,6 +130,15 @@ def _intend(scene: Scene, look: tuple[int, str, str], level: float) -> None:
     if ledger.value("select 1 from look where exam=? and candidate=? and champion=?", *look) is None:
         with ledger.change("look intended"):
             ledger.add("look", **_key(look), turn=scene.turn.n, alpha=level, verdict=None, at=now())
+
+
+def _tell(scene: Scene, look: tuple[int, str, str], verdict: str, alpha: float) -> None:
+    """The result of a look; a resumed turn finds it told."""
+    ledger = scene.project.ledger
+    query = "select verdict, alpha from look where exam=? and candidate=? and champion=?"
+    if ledger.row(query, *look) != {"verdict": verdict, "alpha": alpha}:
+        with ledger.change("look judged"):
+            ledger.amend("look", _key(look), verdict=verdict, alpha=alpha)
 
 
 def grouped(scores: Scores, groups: np.ndarray) -> Scores:

@@ -1,0 +1,225 @@
+"""A small bank written by us: four intents in two languages, an expert who knows, and a wheel over it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sqlite3
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bapsim.compose.asking import worth_asking
+from bapsim.compose.plan import exam
+from bapsim.core.records import Draft, Origin, Records, Rows, Task, Verdicts, derive, rows_of, verdicts
+from bapsim.core.recipe import Recipe
+from bapsim.core.turn import Turn
+from bapsim.gather.augment import misspell
+from bapsim.judge.exam import accuracy, per_item
+from bapsim.judge.gate import paired
+from bapsim.store import fault
+from bapsim.store.project import opened
+from bapsim.store.schema import VOLATILE
+from bapsim.train.text import text_linear
+from bapsim.wheel.turn import run_turn
+
+ASKS = {
+    "card": ["카드를 잃어버렸어요", "새 카드는 언제 오나요", "my card is blocked", "the card did not arrive", "카드 비밀번호를 바꾸고 싶어요"],
+    "loan": ["대출 이자가 얼마인가요", "전세 대출 되나요", "what is the loan rate", "I want to pay back my loan", "대출 한도를 올려 주세요"],
+    "transfer": ["송금이 안 돼요", "해외로 돈을 보내고 싶어요", "the transfer failed", "send money abroad", "계좌 이체 한도가 얼마죠"],
+    "login": ["로그인이 안 됩니다", "비밀번호를 잊었어요", "I cannot log in", "the app asks for a code", "인증 번호가 안 와요"],
+}  # fmt: skip
+ENDS = [
+    "",
+    "?",
+    " 부탁드립니다",
+    " please",
+    " 급해요",
+    " 어제부터",
+    " since Monday",
+    " 지점에서",
+    " 앱에서",
+    " 안내해 주세요",
+]
+WORDS = ["오늘", "혹시", "hello", "저기요", "again", "still", "정말", "제가", "방금", "now", "근데", "sorry"]
+
+
+def sentence(i: int) -> tuple[str, str]:
+    """Text and intent number i: the same ones on every machine."""
+    rng = np.random.default_rng([7, i])
+    label = list(ASKS)[int(rng.integers(len(ASKS)))]
+    words = [WORDS[int(k)] for k in rng.integers(len(WORDS), size=int(rng.integers(1, 5)))]
+    text = ASKS[label][int(rng.integers(5))] + ENDS[int(rng.integers(len(ENDS)))]
+    wrong = rng.random() < 0.1
+    return f"{' '.join(words)} {text} {i}", list(ASKS)[int(rng.integers(4))] if wrong else label
+
+
+def batch(at: range | list[int], labelled: bool) -> Rows:
+    said = [sentence(i) for i in at]
+    labels = [label if labelled else None for _, label in said]
+    return Rows(
+        pa.record_batch({"text": pa.array([t for t, _ in said]), "intent": pa.array(labels, pa.string())})
+    )
+
+
+def origin(method: str, source: str = "bank") -> Origin:
+    return Origin(source=source, input_maker="person", target_maker="person", method=method, rights="own")
+
+
+@dataclass(frozen=True)
+class History:
+    """Rows with labels on the first turn, and rows without."""
+
+    labelled: int
+    pool: int
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        if turn.n == 1:
+            yield Draft(rows=batch(range(self.labelled), True), origin=origin("file"))
+            rest = range(self.labelled, self.labelled + self.pool)
+            yield Draft(rows=batch(rest, False), origin=origin("file"))
+
+
+@dataclass(frozen=True)
+class Clerk:
+    """Answers every question; with `slip` every answer of that turn is another intent."""
+
+    slip: int = 0
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        names = list(ASKS)
+        for view in turn.data.values():
+            for draw in ("random", "chosen"):
+                ids = sorted(i for i, d in turn.asked.items() if d == draw)
+                asked = view.find(pa.array(ids, pa.binary(16)))
+                if not len(asked):
+                    continue
+                truth = [sentence(int(t.split()[-1]))[1] for t in asked.column("text").to_pylist()]
+                if turn.n == self.slip:
+                    truth = [names[(names.index(t) + 1) % 4] for t in truth]
+                rows = Rows(rows_of(asked).set_column(1, "intent", pa.array(truth)))
+                yield derive(
+                    asked,
+                    [[i] for i in range(len(asked))],
+                    rows,
+                    changed=frozenset({"target"}),
+                    origin=replace(origin(f"asked:{draw}"), source="clerk"),
+                )
+
+
+@dataclass(frozen=True)
+class Shorter:
+    """A check: no text is longer than this."""
+
+    most: int
+
+    def __call__(self, records: Records, turn: Turn) -> Verdicts:
+        size = np.array([len(t or "") for t in records.column("text").to_pylist()], float)
+        return verdicts(size <= self.most, "too_long", value=size, limit=self.most)
+
+
+def bank(**changes: Any) -> Recipe:
+    sources = {"history": History(220, 120), "clerk": Clerk(), "slips": misspell("history", share=0.1)}
+    recipe = Recipe(
+        task=Task(input="text", target="intent"),
+        sources=sources,
+        checks={"short": Shorter(70)},
+        questions=worth_asking(30),
+        train=text_linear(),
+        judge=per_item(),
+        metric=accuracy,
+        gate=paired(),
+        exam=exam(60, near=0.9),
+        folds=3,
+    )
+    return replace(recipe, **changes)
+
+
+def founded(root: Path) -> Path:
+    (root / "inbox").mkdir(parents=True)
+    (root / "recipe.py").write_text("# the recipe of this test is a value\n")
+    return root
+
+
+def turns(root: Path, recipe: Recipe, upto: int) -> list[dict[str, Any]]:
+    """Run turns until `upto` are done, as a user who types the command again would."""
+    found = []
+    while True:
+        with opened(root) as project:
+            if int(project.ledger.value("select count(*) from turn where state='done'")) >= upto:
+                return found
+            found.append(run_turn(project, recipe))
+
+
+def killed_run(root: Path, recipe: Recipe, upto: int, die: int | None) -> bool:
+    """Run in a process of its own that dies by signal 9 at its `die`-th durable step; True if it died."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            fault._passed = 0
+            if die is not None:
+                os.environ["BAPSIM_FAULT"] = str(die)
+            turns(root, recipe, upto)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.waitstatus_to_exitcode(status) == 0, "a run that was not killed failed"
+    return False
+
+
+def state_of(root: Path) -> dict[str, Any]:
+    """Everything that a wheel holds but what may differ between two undisturbed runs."""
+    db = sqlite3.connect(root / "wheel" / "ledger.sqlite")
+    db.row_factory = sqlite3.Row
+    found: dict[str, Any] = {}
+    names = [r[0] for r in db.execute("select name from sqlite_master where type='table' order by name")]
+    for table in names:
+        rows = [dict(r) for r in db.execute(f"select * from {table} order by rowid")]
+        hidden = VOLATILE.get(table, ())
+        found[table] = [{k: _plain(v) for k, v in r.items() if k not in hidden} for r in rows]
+    db.close()
+    for path in sorted((root / "wheel").rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.is_file() and path.name not in {"lock", "head"} and "ledger.sqlite" not in path.name:
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def differences(a: dict[str, Any], b: dict[str, Any]) -> str:
+    """The first difference, for a test's message."""
+    for key in [*a, *b]:
+        if a.get(key) != b.get(key):
+            said = (json.dumps(x.get(key), ensure_ascii=False, default=str) for x in (a, b))
+            left, right = said
+            at = next((i for i, (p, q) in enumerate(zip(left, right, strict=False)) if p != q), 0)
+            return f"{key}: ...{left[max(0, at - 80) : at + 80]} != ...{right[max(0, at - 80) : at + 80]}"
+    return ""
+
+
+def points(root: Path, run: Callable[[], Any]) -> list[str]:
+    """The names of the durable steps that a run passes, in order."""
+    log = root / "faults.txt"
+    os.environ["BAPSIM_FAULT_LOG"] = str(log)
+    try:
+        run()
+    finally:
+        del os.environ["BAPSIM_FAULT_LOG"]
+    return log.read_text().split("\n")[:-1]
