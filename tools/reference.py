@@ -7,7 +7,6 @@ import argparse
 import ast
 import importlib
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -107,24 +106,40 @@ def library(package: Path) -> Iterator[str]:
                 yield _document(node) + "\n"
 
 
+def program() -> Any:
+    """The command line's click group, after it has said its help in English."""
+    from click.testing import CliRunner
+
+    main: Any = importlib.import_module("bapsim.cli").main
+    CliRunner().invoke(main, ["--lang", "en", "--help"])
+    return main
+
+
+def _options(command: Any, known: set[str]) -> Iterator[str]:
+    for parameter in command.params:
+        option = parameter.param_type_name == "option"
+        if option and parameter.name not in known:
+            about = re.sub(r"\s+", " ", parameter.help or "").strip()
+            yield f"- `{', '.join(parameter.opts)}`{': ' + about if about else ''}"
+
+
 def commands(package: Path) -> Iterator[str]:
     """Verbs, arguments and options, asked from click itself."""
-    if not (package / "cli.py").exists() and not (package / "cli").exists():
+    if not (package / "cli.py").exists():
         return
-    os.environ.update(LANG="C.UTF-8", LC_ALL="C.UTF-8")  # the page is in English on every machine
-    main: Any = importlib.import_module("bapsim.cli").main
+    main = program()
+    shared = {parameter.name for parameter in main.params}
     yield "## Commands\n"
-    for verb, command in sorted(getattr(main, "commands", {}).items()):
-        if getattr(command, "hidden", False):
+    yield "Every verb has these:\n"
+    yield from _options(main, set())
+    yield ""
+    for verb, command in main.commands.items():
+        if command.hidden:
             continue
-        yield f"**`bapsim {verb}`**\n"
-        yield re.sub(r"[ \n]+", " ", (command.help or "").split("\f")[0]).strip() + "\n"
-        for parameter in command.params:
-            said = (
-                ", ".join(parameter.opts) if parameter.param_type_name == "option" else parameter.name.upper()
-            )
-            about = re.sub(r"\s+", " ", getattr(parameter, "help", None) or "").strip()
-            yield f"- `{said}`{': ' + about if about else ''}"
+        arguments = [p.make_metavar(None) for p in command.params if p.param_type_name == "argument"]
+        yield f"**`{' '.join(['bapsim', verb, *arguments])}`**\n"
+        yield re.sub(r"\s+", " ", command.help or "").strip() + "\n"
+        yield from _options(command, shared)
         yield ""
 
 

@@ -35,7 +35,7 @@ def test_the_reference_says_what_the_code_says() -> None:
 
 
 def test_every_verb_is_explained_by_a_person() -> None:
-    main = importlib.import_module("bapsim.cli").main
+    main = reference.program()
     verbs = [verb for verb, command in main.commands.items() if not command.hidden]
     text = written(generated=False)
     assert verbs
@@ -43,7 +43,7 @@ def test_every_verb_is_explained_by_a_person() -> None:
 
 
 def test_every_verb_says_what_it_does_and_every_option_too() -> None:
-    main = importlib.import_module("bapsim.cli").main
+    main = reference.program()
     silent = [verb for verb, command in main.commands.items() if not command.help]
     options = [
         f"{verb} {parameter.opts[0]}"
