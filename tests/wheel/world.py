@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from bapsim.compose.asking import worth_asking
 from bapsim.compose.plan import exam
-from bapsim.core.records import Draft, Origin, Records, Rows, Task, Verdicts, derive, rows_of, verdicts
 from bapsim.core.recipe import Recipe
+from bapsim.core.records import Draft, Origin, Records, Rows, Task, Verdicts, derive, rows_of, verdicts
 from bapsim.core.turn import Turn
 from bapsim.gather.augment import misspell
 from bapsim.judge.exam import accuracy, per_item
@@ -28,14 +28,15 @@ from bapsim.store import fault
 from bapsim.store.project import opened
 from bapsim.store.schema import VOLATILE
 from bapsim.train.text import text_linear
+from bapsim.wheel.closing import tidy
 from bapsim.wheel.turn import run_turn
 
 ASKS = {
-    "card": ["카드를 잃어버렸어요", "새 카드는 언제 오나요", "my card is blocked", "the card did not arrive", "카드 비밀번호를 바꾸고 싶어요"],
-    "loan": ["대출 이자가 얼마인가요", "전세 대출 되나요", "what is the loan rate", "I want to pay back my loan", "대출 한도를 올려 주세요"],
-    "transfer": ["송금이 안 돼요", "해외로 돈을 보내고 싶어요", "the transfer failed", "send money abroad", "계좌 이체 한도가 얼마죠"],
-    "login": ["로그인이 안 됩니다", "비밀번호를 잊었어요", "I cannot log in", "the app asks for a code", "인증 번호가 안 와요"],
-}  # fmt: skip
+    "card": "카드를 잃었어요|카드는 언제 와요|my card is blocked|the card did not arrive|카드 비밀번호 변경",
+    "loan": "대출 이자 얼마예요|전세 대출 돼요|what is the loan rate|I want to pay back my loan|대출 한도 상향",
+    "transfer": "송금이 안 돼요|해외 송금|the transfer failed|send money abroad|이체 한도 얼마죠",
+    "login": "로그인이 안 돼요|비밀번호 잊음|I cannot log in|the app asks for a code|인증 번호 안 옴",
+}
 ENDS = [
     "",
     "?",
@@ -56,7 +57,7 @@ def sentence(i: int) -> tuple[str, str]:
     rng = np.random.default_rng([7, i])
     label = list(ASKS)[int(rng.integers(len(ASKS)))]
     words = [WORDS[int(k)] for k in rng.integers(len(WORDS), size=int(rng.integers(1, 5)))]
-    text = ASKS[label][int(rng.integers(5))] + ENDS[int(rng.integers(len(ENDS)))]
+    text = ASKS[label].split("|")[int(rng.integers(5))] + ENDS[int(rng.integers(len(ENDS)))]
     wrong = rng.random() < 0.1
     return f"{' '.join(words)} {text} {i}", list(ASKS)[int(rng.integers(4))] if wrong else label
 
@@ -154,6 +155,7 @@ def turns(root: Path, recipe: Recipe, upto: int) -> list[dict[str, Any]]:
     while True:
         with opened(root) as project:
             if int(project.ledger.value("select count(*) from turn where state='done'")) >= upto:
+                tidy(project)  # as the next turn would: a kill after the last commit leaves files behind
                 return found
             found.append(run_turn(project, recipe))
 
@@ -169,7 +171,7 @@ def killed_run(root: Path, recipe: Recipe, upto: int, die: int | None) -> bool:
                 os.environ["BAPSIM_FAULT"] = str(die)
             turns(root, recipe, upto)
             status = 0
-        except BaseException:
+        except Exception:  # noqa: BLE001  a forked child must not run the parent's tests
             traceback.print_exc()
         finally:
             os._exit(status)

@@ -153,5 +153,5 @@ def tidy(project: Project) -> None:
             path.unlink()
     for row in ledger.rows("select version from model where judged is null and served is null"):
         shutil.rmtree(project.models / NAME / row["version"], ignore_errors=True)
-    if ledger.value("select 1 from turn where state='open'") is None:
+    if (ledger.value("select state from turn order by n desc limit 1")) == "done":
         shutil.rmtree(project.wheel / "snapshot", ignore_errors=True)

@@ -21,7 +21,7 @@ from bapsim.judge.opponents import majority
 from bapsim.store import artifacts
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME, Candidate, candidate, refit
-from bapsim.wheel.closing import finish, summarise
+from bapsim.wheel.closing import finish, summarise, tidy
 from bapsim.wheel.examining import compose_exam
 from bapsim.wheel.gathering import gather
 from bapsim.wheel.held_out import OOF
@@ -55,6 +55,7 @@ def run_turn(
     Raises NotEnough when there is too little people-made data for a model, Waiting when people are asked.
     """
     started = time.perf_counter()
+    tidy(project)  # what a kill after the last commit left behind
     turn = begin(project, recipe)
     say("gather")
     fresh = gather(project, dict(recipe.sources), turn)
