@@ -164,7 +164,7 @@ def _lines(chunk: Chunk, target: str) -> Iterator[tuple[int, str, str, str | Non
     names = chunk.rows.schema.names
     missing = [name for name, known in ((ASK, _NAMES[ASK]), (target, target)) if known not in names]
     if missing:
-        columns = ", ".join(shown(name) for name in names)
+        columns = ", ".join(shown(name) for name in names[:12])
         raise InputError("no_answers", file=chunk.file, missing=", ".join(missing), columns=columns)
     count = len(chunk.rows)
     notes = chunk.rows.column(_NAMES[NOTE]).to_pylist() if _NAMES[NOTE] in names else [None] * count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -73,8 +74,7 @@ def encodable(said: str) -> bool:
 
 
 def _sound(cells: Any) -> bool:
-    parts = itertools.chain(*cells.items()) if isinstance(cells, dict) else cells
-    return all(encodable(part) for part in parts if isinstance(part, str))
+    return encodable(json.dumps(cells, ensure_ascii=False))
 
 
 Build = Callable[[list[Any]], pa.RecordBatch]

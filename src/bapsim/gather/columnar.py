@@ -38,10 +38,14 @@ def parquet(path: Path, file: str) -> Iterator[Chunk]:
     except FAULTS as why:
         raise InputError("not_parquet", file=file, why=_first_line(why)) from why
     limit = max(FLOOR, EXPANSION * path.stat().st_size)
-    if opened.metadata.num_rows > limit:
-        raise InputError("expands", path=file, limit=f"{limit:,}", times=EXPANSION)
+    _check_size(opened.metadata.num_rows, limit, file)
     with opened:
-        yield from _kept(opened.iter_batches(batch_size=ROWS), file, opened.metadata.num_rows)
+        yield from _kept(opened.iter_batches(batch_size=ROWS), file, limit, opened.metadata.num_rows)
+
+
+def _check_size(size: int, limit: int, file: str) -> None:
+    if size > limit:
+        raise InputError("expands", path=file, limit=f"{limit:,}", times=EXPANSION)
 
 
 def is_text(kind: Any) -> bool:
@@ -97,20 +101,27 @@ def _stream(shard: Path, file: str) -> Iterator[Chunk]:
         opened = pa.ipc.open_stream(pa.OSFile(str(shard), "rb"))
     except FAULTS as why:
         raise InputError("not_a_dataset", file=file, why=_first_line(why)) from why
-    yield from _kept(iter(opened), file, None)
+    yield from _kept(iter(opened), file, max(FLOOR, EXPANSION * shard.stat().st_size))
 
 
-def _kept(batches: Iterator[pa.RecordBatch], file: str, total: int | None) -> Iterator[Chunk]:
-    """Chunks of at most ROWS rows; damage ends the file, and the rows behind it are one unread."""
-    done = 0
+def _kept(
+    batches: Iterator[pa.RecordBatch], file: str, limit: int, total: int | None = None
+) -> Iterator[Chunk]:
+    """Chunks of at most ROWS rows; damage ends the file, and the rows behind it are one unread.
+
+    Raises InputError when text grows past `limit` bytes.
+    """
+    done, grown = 0, 0
     while True:
         try:
             batch = next(batches, None)
             if batch is None:
                 return
             batch.validate(full=True)
-            for part, fits in _parts(batch):
-                yield _chunk(part, fits, done, file)
+            for part, sizes in _parts(batch):
+                grown += int(sizes.sum())
+                _check_size(grown, limit, file)
+                yield _chunk(part, sizes <= RECORD, done, file)
                 done += len(part)
         except FAULTS as why:
             rest = "the rest" if total is None else f"{total - done} rows"
@@ -120,17 +131,16 @@ def _kept(batches: Iterator[pa.RecordBatch], file: str, total: int | None) -> It
 
 
 def _parts(batch: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
-    """Slices of at most ROWS rows and about BYTES of text, and which of their rows are not too long.
+    """Slices of at most ROWS rows and about BYTES of text, and int64[n]: how much text each row has.
 
     A dictionary of one long text can stand for any number of rows: it is decoded only within these limits.
     """
     sizes = sum((_sizes(column) for column in batch.columns), np.zeros(len(batch), np.int64))
-    fits = sizes <= RECORD
-    grown, start = np.cumsum(np.where(fits, sizes, 0)), 0
+    grown, start = np.cumsum(np.where(sizes <= RECORD, sizes, 0)), 0
     while start < len(batch):
         before = grown[start - 1] if start else 0
         end = int(min(start + ROWS, np.searchsorted(grown, before + BYTES) + 1))
-        yield batch.slice(start, end - start), fits[start:end]
+        yield batch.slice(start, end - start), sizes[start:end]
         start = end
 
 

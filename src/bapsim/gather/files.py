@@ -80,7 +80,7 @@ class Files:
         chunks = (c for p in paths for c in read(p, encoding=self.encoding, rename=self.rename))
         schema = infer(chunks, nulls=self.nulls, known=self.types)
         if self.key is not None and self.key not in schema.types and schema.rows:
-            columns = ", ".join(map(shown, schema.types))
+            columns = ", ".join(map(shown, list(schema.types)[:12]))
             raise InputError("no_key_column", file=shown(self.path), key=self.key, columns=columns)
         return {**schema.types, turn.task.target: schema.types.get(turn.task.target, "string"), **self.types}
 
@@ -155,7 +155,7 @@ def found(inbox: Path, name: str) -> list[Path]:
     A folder (name with a slash at its end) may be absent as yet. Raises InputError for a missing file.
     """
     place = inside(inbox, name)
-    if not place.exists():
+    if not _exists(place):
         if name.endswith("/"):
             return []
         raise InputError("no_such_file", path=shown(name), known=_there(inbox))
@@ -164,6 +164,13 @@ def found(inbox: Path, name: str) -> list[Path]:
         if not is_dataset(path):
             head(path)  # a pipe or device among them is refused before anyone reads on
     return paths
+
+
+def _exists(place: Path) -> bool:
+    try:
+        return place.exists()
+    except OSError:
+        return False  # a name that no file can have
 
 
 def _under(inbox: Path, folder: Path) -> Iterator[Path]:

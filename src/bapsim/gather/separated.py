@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from bapsim.core.errors import InputError
 from bapsim.core.records import Unread
-from bapsim.gather.chunk import NOT_TEXT, Item, NotRead, encodable, too_long
+from bapsim.gather.chunk import COLUMNS, NOT_TEXT, Item, NotRead, encodable, too_long
 from bapsim.gather.unpack import RECORD, Cut, shown
 
 DELIMITERS = ",;\t|"
@@ -149,6 +149,8 @@ def _header(feed: _Lines, how: type[Separated], file: str) -> list[str]:
         cells = next((cells for cells in reader if cells), [])
     except (csv.Error, NotRead) as why:
         raise InputError("header", file=file, why=shown(why)) from why
+    if len(cells) > COLUMNS:
+        raise InputError("too_many_columns", file=file, count=len(cells), limit=COLUMNS)
     if "\0" in feed.said or not encodable(feed.said):
         raise InputError("header", file=file, why=NOT_TEXT)
     return [cell.strip() or f"column_{i}" for i, cell in enumerate(cells, 1)]
