@@ -32,8 +32,8 @@ from bapsim.wheel.closing import tidy
 from bapsim.wheel.turn import run_turn
 
 ASKS = {
-    "card": "카드를 잃었어요|카드는 언제 와요|my card is blocked|the card did not arrive|카드 비밀번호 변경",
-    "loan": "대출 이자 얼마예요|전세 대출 돼요|what is the loan rate|I want to pay back my loan|대출 한도 상향",
+    "card": "카드를 잃었어요|카드 언제 와요|my card is blocked|the card did not arrive|카드 암호 변경",
+    "loan": "대출 이자 얼마|전세 대출 돼요|what is the loan rate|I want to pay back my loan|대출 한도 상향",
     "transfer": "송금이 안 돼요|해외 송금|the transfer failed|send money abroad|이체 한도 얼마죠",
     "login": "로그인이 안 돼요|비밀번호 잊음|I cannot log in|the app asks for a code|인증 번호 안 옴",
 }

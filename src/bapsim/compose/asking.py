@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bapsim.compose.questions import choose
-from bapsim.core.arrow import cells, concat, strings
+from bapsim.compose.questions import CHOSEN, RANDOM, choose
+from bapsim.core.arrow import cells, concat, id_bytes, strings
 from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Dataset
 from bapsim.core.records import Rows, rows_of
@@ -35,16 +35,33 @@ class WorthAsking:
         whole = concat([b for b in batches if len(b)] or batches)
         inputs = rows_of(whole, turn.task.inputs)
         answers = turn.models["current"](inputs)
-        asked = choose(
-            _probs(answers), self._groups(inputs), self.budget, self.exam_share, turn.rng("questions")
-        )
-        at = pa.array(asked.rows)
+        rows, draw = self.drawn(_probs(answers), self._groups(inputs), whole, turn)
+        at = pa.array(rows)
         columns = {
             "_id": whole.column("_id").take(at),
-            "draw": pa.array(asked.draw.tolist(), pa.string()),
+            "draw": pa.array(draw.tolist(), pa.string()),
             "prediction": answers.column("prediction").take(at),
         }
         return Rows(pa.record_batch(list(columns.values()), names=list(columns)))
+
+    def drawn(
+        self, probs: np.ndarray, groups: np.ndarray, pool: pa.RecordBatch, turn: Turn
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Positions in the order of asking, and how each was drawn.
+
+        A share of all rows, decided by their ids for ever, is kept for random draws: if hard rows were taken
+        out of what random draws are made from, every later exam would be easier than the service.
+        """
+        rng = turn.rng("questions")
+        kept = reserved(pool, self.exam_share)
+        at = np.flatnonzero(kept)
+        wanted = round(self.budget * self.exam_share)
+        random = at[choose(probs[at], groups[at], wanted, 1.0, rng).rows]
+        free = np.flatnonzero(~kept & ~np.isin(groups, groups[random]))
+        chosen = free[choose(probs[free], groups[free], self.budget - wanted, 0.0, rng).rows]
+        mixed = rng.permutation(len(random) + len(chosen))
+        draw = np.array([RANDOM] * len(random) + [CHOSEN] * len(chosen), dtype="U6")
+        return np.concatenate([random, chosen])[mixed], draw[mixed]
 
     def _groups(self, inputs: Rows) -> np.ndarray:
         if inputs.num_columns == 1 and pa.types.is_string(inputs.schema.field(0).type):
@@ -53,6 +70,12 @@ class WorthAsking:
         said = [bytes(body[offsets[i] : offsets[i + 1]]) for i in range(len(inputs))]
         first: dict[bytes, int] = {}
         return np.array([first.setdefault(v, i) for i, v in enumerate(said)], np.int64)
+
+
+def reserved(pool: pa.RecordBatch, share: float) -> np.ndarray:
+    """bool[n]: rows whose id, a keyed hash, falls into the lowest `share` of all ids."""
+    first = id_bytes(pool.column("_id")).view(np.uint8).reshape(len(pool), 16)[:, :4]
+    return first.copy().view(">u4").reshape(-1) < share * 2**32
 
 
 def _probs(answers: pa.RecordBatch) -> np.ndarray:
