@@ -1,9 +1,10 @@
-"""What a whole turn costs: nsmc_ko, 121,798 labelled rows and 53,806 without, against one plain vectorise + fit.
+"""What a whole turn costs: nsmc_ko, 121,798 labelled rows and 53,806 without, against one plain fit.
 
     python benchmarks/turn_cost.py [--out docs/results/turn_cost]
 
-Peer: scikit-learn's TfidfVectorizer (words 1-2 and char_wb 2-4, sublinear) + LinearSVC, one fit on the labelled
-rows. Each side is a process of its own, one thread; CPU seconds and peak memory are the operating system's.
+Peer: scikit-learn's TfidfVectorizer (words 1-2 and char_wb 2-4, sublinear) + LinearSVC, one fit on the
+labelled rows. Each side is a process of its own, one thread; CPU seconds and peak memory are the operating
+system's.
 """
 
 from __future__ import annotations
@@ -136,8 +137,10 @@ def main() -> None:
         "# What a whole turn costs\n\n"
         "`python benchmarks/turn_cost.py`: nsmc_ko, 121,798 labelled rows and 53,806 without; one thread.\n\n"
         "| | CPU, s | peak memory, GB | fits |\n|---|---|---|---|\n"
-        f"| plain: TfidfVectorizer words 1-2 + char_wb 2-4, LinearSVC | {p['cpu']:.1f} | {p['rss_gb']:.2f} | 1 |\n"
-        f"| `text_linear()` once, with its calibration out of fold | {o['cpu']:.1f} | {o['rss_gb']:.2f} | 6 |\n"
+        "| plain: TfidfVectorizer words 1-2 + char_wb 2-4, LinearSVC "
+        f"| {p['cpu']:.1f} | {p['rss_gb']:.2f} | 1 |\n"
+        "| `text_linear()` once, with its calibration out of fold "
+        f"| {o['cpu']:.1f} | {o['rss_gb']:.2f} | 6 |\n"
         f"| **a whole turn** | **{t['cpu']:.1f}** | **{t['rss_gb']:.2f}** | {t['fits']} |\n"
         f"| turn / plain | **{t['cpu'] / p['cpu']:.2f}** | | |\n\n"
         f"CPU of the turn until each step: "
