@@ -1,0 +1,556 @@
+"""The verbs: each parses, calls the wheel, and prints words or one JSON object.
+
+Exit codes: 0 done; 1 `check` found something; 2 an error that says what, why and what to type next;
+130 stopped from the keyboard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bapsim.core.errors import BapsimError, InputError, RecipeError, text
+
+if TYPE_CHECKING:
+    from bapsim.core.recipe import Recipe
+    from bapsim.report.words import Story
+    from bapsim.store.project import Project
+    from bapsim.wheel.founding import Found
+
+LANGUAGES = ("en", "ko")
+COLOURS = {"accept": "green", "refuse": "red", "undecided": "yellow"}
+WIDEST = 100  # columns; longer lines are hard to read
+UNBROKEN = "\N{NO-BREAK SPACE}"
+
+
+def locale_language() -> str:
+    """`ko` where the environment asks for Korean, else `en`."""
+    said = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return "ko" if next((one for one in said if one), "").lower().startswith("ko") else "en"
+
+
+# --------------------------------------------------------------------------- how a verb speaks
+
+
+@dataclass
+class Desk:
+    """Where a verb works and how it speaks: set by the options that every verb has."""
+
+    folder: Path = Path()
+    lang: str = "en"
+    as_json: bool = False
+
+    def say(self, key: str, **values: object) -> None:
+        """One message on stdout, wrapped to the terminal; silent under --json."""
+        self.line(text(key, self.lang, **values))
+
+    def line(self, said: str = "", *, first: str = "", rest: str = "") -> None:
+        from bapsim.report.terminal import plain, wrapped
+
+        if not self.as_json:
+            for part in said.split("\n"):
+                said = wrapped(typed(plain(part)), columns(), first=first, rest=rest)
+                click.echo(said.replace(UNBROKEN, " "))
+
+    def table(self, rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+        from bapsim.report.terminal import clipped, plain, table
+
+        if not self.as_json and rows:
+            cells = [[plain(cell) for cell in row] for row in rows]
+            click.echo("\n".join(clipped(one, columns()) for one in table(cells, right=right).split("\n")))
+
+    def pairs(self, lines: Sequence[tuple[str, str]]) -> None:
+        """Headings at the left, their words beside them."""
+        from bapsim.report.terminal import width
+
+        wide = max((width(head) for head, _ in lines), default=0)
+        for head, body in lines:
+            self.line(body, first=head + " " * (wide - width(head) + 2), rest=" " * (wide + 2))
+
+    def progress(self, step: str, **values: Any) -> None:
+        """One line on stderr while a turn runs; silent under --json."""
+        if not self.as_json and step != "done":
+            shown = {k: f"{v:,}" if isinstance(v, int) else v for k, v in values.items()}
+            said = text(f"progress.{step}", self.lang, **shown)
+            click.echo(click.style(f"  {said}", dim=True), err=True)
+
+    @property
+    def called(self) -> str:
+        """How to call the program again for the same project."""
+        return "bapsim" if self.folder == Path() else f"bapsim -C {self.folder}"
+
+    def recipe(self) -> Recipe:
+        from bapsim.wheel.founding import load_recipe
+
+        return load_recipe(self.folder)
+
+    @contextmanager
+    def project(self, *, writing: bool) -> Iterator[Project]:
+        from bapsim.store.project import opened
+
+        with opened(self.folder, writing=writing) as project:
+            yield project
+
+
+def columns() -> int:
+    """Columns of the terminal that are worth using."""
+    return min(shutil.get_terminal_size().columns, WIDEST)
+
+
+def typed(said: str) -> str:
+    """What stands between backticks is to be typed: bold instead, and not broken over two lines."""
+    parts = said.split("`")
+    if len(parts) % 2 == 0:
+        return said
+    marked = (click.style(p.replace(" ", UNBROKEN), bold=True) if i % 2 else p for i, p in enumerate(parts))
+    return "".join(marked)
+
+
+def desk(context: click.Context | None = None) -> Desk:
+    """The desk of the command that runs."""
+    found: Desk = (context or click.get_current_context()).find_root().ensure_object(Desk)
+    return found
+
+
+def _set(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value not in (None, False):
+        setattr(desk(context), str(parameter.name), value)
+
+
+def complain(room: Desk, error: BapsimError) -> None:
+    """What happened in red, then why it matters and what to type next; one JSON object under --json."""
+    from bapsim.report.terminal import plain, wrapped
+
+    what, *more = (plain(part) for part in error.say(room.lang).split("\n") if part)
+    if room.as_json:
+        parts = dict(zip(("what", "why", "next"), [what, *more], strict=False))
+        click.echo(json.dumps({"error": {"key": error.key, **parts}}, ensure_ascii=False))
+        return
+    click.echo(click.style(wrapped(what, columns()), fg="red"), err=True)
+    for part in more:
+        more_said = wrapped(typed(part), columns(), first="  ", rest="  ")
+        click.echo(more_said.replace(UNBROKEN, " "), err=True)
+
+
+class Verbs(click.Group):
+    """A group whose errors are words, and whose help is in the language that is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of use, not of the alphabet
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        asked = next((args[i + 1] for i, a in enumerate(args[:-1]) if a == "--lang"), locale_language())
+        desk(ctx).lang = asked if asked in LANGUAGES else "en"
+        speak(self, desk(ctx).lang)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BapsimError as error:
+            complain(desk(ctx), error)
+        except OSError as error:
+            where = str(error.filename or "-")
+            complain(desk(ctx), InputError("os", why=error.strerror or str(error), path=where))
+        except KeyboardInterrupt:
+            click.echo(text("cli.stopped", desk(ctx).lang), err=True)
+            ctx.exit(130)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:  # noqa: BLE001  a fault of ours or of a user's step: said, not thrown
+            if os.environ.get("BAPSIM_TRACE"):
+                traceback.print_exc()
+            complain(desk(ctx), RecipeError("unexpected", kind=type(error).__name__, why=str(error)))
+        ctx.exit(2)
+
+
+def speak(group: click.Group, lang: str) -> None:
+    """Set the help of all verbs and their options in one language."""
+    group.help = text("help", lang)
+    for parameter in group.params:
+        _help(parameter, "help.option", lang)
+    for name, command in group.commands.items():
+        command.help = text(f"help.{name}", lang)
+        command.short_help = command.help.split("\n", maxsplit=1)[0]
+        for parameter in command.params:
+            own = parameter.name not in ("folder", "as_json", "lang")
+            _help(parameter, f"help.{name}" if own else "help.option", lang)
+
+
+def _help(parameter: click.Parameter, prefix: str, lang: str) -> None:
+    if isinstance(parameter, click.Option) and parameter.name not in ("help", "version"):
+        parameter.help = text(f"{prefix}.{parameter.name}", lang)
+
+
+SHARED = (
+    click.option("-C", "folder", metavar="DIR", type=Path, expose_value=False, callback=_set),
+    click.option("--json", "as_json", is_flag=True, expose_value=False, callback=_set),
+    click.option("--lang", type=click.Choice(LANGUAGES), expose_value=False, callback=_set),
+)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90})
+@click.version_option(package_name="bapsim")
+@SHARED[2]
+@SHARED[1]
+@SHARED[0]
+def main() -> None:
+    """The program `bapsim`; its verbs follow."""
+
+
+@main.result_callback()
+def _print_json(said: dict[str, Any]) -> None:
+    if desk().as_json:
+        click.echo(json.dumps(said, ensure_ascii=False, sort_keys=True))
+    if said.get("ok") is False:
+        click.get_current_context().exit(1)
+
+
+def verb(*parameters: Callable[..., Any]) -> Callable[[Callable[..., dict[str, Any]]], click.Command]:
+    """A verb of the function's name; the function prints words and returns what --json prints."""
+
+    def made(function: Callable[..., dict[str, Any]]) -> click.Command:
+        for parameter in reversed([*parameters, *SHARED]):
+            function = parameter(function)
+        return main.command(function.__name__.strip("_"))(function)
+
+    return made
+
+
+# --------------------------------------------------------------------------- new, add
+
+
+def _want(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Collects what a user says of columns."""
+    context.meta.setdefault("wanted", {})[parameter.name] = value
+
+
+def _listed(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    names = tuple(name.strip() for name in (value or "").split(",") if name.strip())
+    _want(context, parameter, names)
+
+
+@verb(
+    click.argument("project", metavar="DIR", type=Path),
+    click.option("--from", "source", metavar="FILE", type=Path, required=True),
+    click.option("--text", metavar="COLUMN", expose_value=False, callback=_want),
+    click.option("--input", "inputs", metavar="A,B,C", expose_value=False, callback=_listed),
+    click.option("--target", metavar="COLUMN", expose_value=False, callback=_want),
+    click.option("--group", metavar="COLUMN", expose_value=False, callback=_want),
+    click.option("--time", metavar="COLUMN", expose_value=False, callback=_want),
+    click.option("--slice", "slices", metavar="COLUMN", multiple=True, expose_value=False, callback=_want),
+    click.option("--key", metavar="COLUMN", expose_value=False, callback=_want),
+)
+def _new(project: Path, source: Path) -> dict[str, Any]:
+    from bapsim.wheel.founding import Wanted, found_project
+
+    wanted = Wanted(**click.get_current_context().meta["wanted"])
+    if wanted.text is not None and wanted.inputs:
+        raise InputError("text_and_input")
+    room, root = desk(), desk().folder / project
+    found = found_project(root, source, wanted, room.lang)
+    _say_found(room, found, root)
+    return {
+        "project": str(root),
+        "format": found.format,
+        "encoding": found.encoding,
+        "rows": found.schema.rows,
+        "unread": dict(found.schema.unread),
+        "kind": found.kind,
+        "input": list(found.inputs),
+        "target": found.target,
+        "types": found.types,
+        "labelled": found.labelled,
+        "pool": found.schema.rows - found.labelled,
+        "classes": found.classes,
+        "left_out": list(found.left_out),
+        "strays": found.odd,
+    }
+
+
+def _say_found(room: Desk, found: Found, root: Path) -> None:
+    """What was inferred, what was assumed, and where to change it."""
+    from bapsim.report.words import number, reason_text
+
+    rows = number(found.schema.rows)
+    room.say("new.file", file=found.file, format=found.format, encoding=found.encoding, rows=rows)
+    if found.schema.unread:
+        reasons = ", ".join(
+            f"{reason_text('unread', r, room.lang)} ({n:,})" for r, n in found.schema.unread.items()
+        )
+        room.say("new.unread", lines=number(sum(found.schema.unread.values())), reasons=reasons)
+    pool = found.schema.rows - found.labelled
+    room.say(f"new.{found.kind}", inputs=_some(found.inputs, 8), count=len(found.inputs), target=found.target)
+    room.say(
+        "new.labelled" if pool else "new.all_labelled", labelled=number(found.labelled), pool=number(pool)
+    )
+    room.say("new.classes", classes=number(len(found.classes)))
+    room.table([[label, number(count)] for label, count in list(found.classes.items())[:6]], right=[1])
+    if len(found.classes) > 6:
+        least, count = list(found.classes.items())[-1]
+        room.say("new.more_classes", more=number(len(found.classes) - 6), least=least, count=number(count))
+    if found.left_out:
+        room.say("new.left_out", columns=_some(found.left_out, 8))
+    for column, strays in found.odd.items():
+        said = ", ".join(f"{value!r} ({count:,})" for value, count in strays.items())
+        room.say("new.strays", column=column, strays=said)
+    room.line()
+    room.say("new.people", recipe=str(root / "recipe.py"))
+    room.say("new.next", bapsim=f"bapsim -C {root}")
+
+
+def _some(names: Sequence[str], most: int) -> str:
+    return ", ".join(names[:most]) + (" …" if len(names) > most else "")
+
+
+@verb(click.argument("files", metavar="FILE...", type=Path, nargs=-1, required=True))
+def _add(files: tuple[Path, ...]) -> dict[str, Any]:
+    from bapsim.report.words import number, reason_text
+    from bapsim.wheel.inbox import add_file
+
+    room = desk()
+    task = room.recipe().task
+    done = []
+    for file in files:
+        one = add_file(room.folder, file, task)
+        done.append(asdict(one) | {"missing": list(one.missing)})
+        key = f"add.{one.kind}" if one.new else "add.again"
+        room.say(key, file=one.file, path=one.path, rows=number(one.rows), blanks=number(one.blanks))
+        for reason, lines in one.unread.items():
+            room.say("add.unread", lines=number(lines), reason=reason_text("unread", reason, room.lang))
+        if one.missing:
+            room.say("add.missing", columns=_some(one.missing, 8))
+    if any(one["new"] for one in done):
+        room.say("add.next", bapsim=room.called)
+    return {"added": done}
+
+
+# --------------------------------------------------------------------------- turn, show, ask
+
+
+@verb(
+    click.option("--incumbent", metavar="FILE|URL"),
+    click.option("--dry-run", is_flag=True),
+)
+def _turn(incumbent: str | None, dry_run: bool) -> dict[str, Any]:
+    from bapsim.report.facts import facts
+    from bapsim.report.page import write_missing, write_report
+    from bapsim.wheel.predict import incumbent as to_beat
+    from bapsim.wheel.preview import preview
+    from bapsim.wheel.turn import run_turn
+
+    room = desk()
+    recipe = room.recipe()
+    beat = None if incumbent is None else to_beat(recipe, incumbent)
+    with room.project(writing=True) as project:
+        if dry_run:
+            said = preview(project, recipe)
+            _say_preview(room, said)
+            return {"dry_run": True, **said}
+        write_missing(project, room.lang)
+        summary = run_turn(project, recipe, incumbent=beat, say=room.progress)
+        page = write_report(project, summary["turn"], room.lang)
+        said = facts(project, summary["turn"])
+        _say_story(room, said)
+        room.say("turn.report", path=str(page))
+        return said | {"report": str(page)}
+
+
+def _say_preview(room: Desk, said: dict[str, Any]) -> None:
+    from bapsim.report.words import number
+
+    room.say("preview.resumes" if said["resumes"] else "preview.turn", turn=said["turn"])
+    for name, one in said["sources"].items():
+        if one is None:
+            room.say("preview.not_run", source=name)
+        else:
+            room.say("preview.source", source=name, **{k: number(v) for k, v in one.items()})
+    exam = said["exam"]
+    if exam["items"]:
+        level = f"{exam['level']:.4f}"
+        room.say("preview.exam", items=number(exam["items"]), looks=exam["looks"], level=level)
+    else:
+        room.say("preview.no_exam")
+    room.say("preview.nothing")
+
+
+def _say_story(room: Desk, said: dict[str, Any]) -> None:
+    """The decision in plain words, then what to type next."""
+    from bapsim.report.terminal import plain, wrapped
+    from bapsim.report.words import story
+
+    if room.as_json:
+        return
+    told: Story = story(said, room.lang, room.called)
+    word, colon, rest = told.headline.partition(":")
+    colour = COLOURS[said["decision"]["verdict"]]
+    click.echo()
+    click.echo(wrapped(click.style(word + colon, fg=colour, bold=True) + plain(rest), columns()))
+    for sentence in told.sentences:
+        room.line(sentence, first="  ", rest="  ")
+    click.echo()
+    for step in told.next:
+        room.line(step, first="→ ", rest="  ")
+
+
+@verb(click.option("--turn", "number", metavar="N", type=int))
+def _show(number: int | None) -> dict[str, Any]:
+    from bapsim.report.facts import facts, serving
+    from bapsim.report.page import gain_in_words, write_report
+    from bapsim.report.words import number as count
+
+    room = desk()
+    with room.project(writing=True) as project:
+        said = facts(project, number)
+        page = write_report(project, said["turn"], room.lang)
+        now = serving(project.ledger)
+    heads = [text(f"show.{name}", room.lang) for name in ("turn", "verdict", "gain", "rows", "oof")]
+    rows = [heads]
+    for one in said["curve"]:
+        word = text(f"verdict_word.{one['verdict']}", room.lang)
+        oof = "–" if one["oof_accuracy"] is None else f"{100 * one['oof_accuracy']:.1f}"
+        rows.append([str(one["turn"]), word, gain_in_words(one), count(one["train_rows"]), oof])
+    room.table(rows, right=[0, 3, 4])
+    _say_story(room, said)
+    if now is not None and said["serves"] is not None and now["version"] != said["serves"]["version"]:
+        room.say("show.now", version=now["version"], reason=now["reason"])
+    room.say("turn.report", path=str(page))
+    return said | {"report": str(page), "serves_now": now}
+
+
+@verb(click.option("-o", "out", metavar="FILE", type=Path))
+def _ask(out: Path | None) -> dict[str, Any]:
+    from bapsim.report.words import number
+    from bapsim.wheel.sheet import open_questions
+
+    room = desk()
+    recipe = room.recipe()
+    with room.project(writing=False) as project:
+        sheet = open_questions(project, recipe.task)
+    count = len(sheet.ids)
+    if not count:
+        room.say("ask.none", bapsim=room.called)
+        return {"questions": 0, "path": None}
+    if out is None:
+        room.say("ask.count", questions=number(count), bapsim=room.called)
+        return {"questions": count, "path": None}
+    from bapsim.gather.answers import write_questions
+
+    if out.exists():
+        raise InputError("file_exists", path=str(out))
+    write_questions(out, sheet)
+    room.say("ask.written", questions=number(count), path=str(out), target=recipe.task.target)
+    room.say("ask.next", bapsim=room.called, path=str(out))
+    return {"questions": count, "path": str(out)}
+
+
+# --------------------------------------------------------------------------- why, use, check, predict
+
+
+@verb(click.argument("what", metavar="RECORD|MODEL"))
+def _why(what: str) -> dict[str, Any]:
+    from bapsim.report.why import model_lines, record_lines
+    from bapsim.wheel.audit import why_model, why_record
+
+    room = desk()
+    recipe = room.recipe()
+    with room.project(writing=False) as project:
+        known = project.ledger.value("select 1 from model where version=?", what)
+        named = what.strip().lower().removeprefix("q").strip("0123456789abcdef") != ""
+        if known or named:
+            said = why_model(project, what)
+            lines = model_lines(said, room.lang)
+        else:
+            said = why_record(project, recipe, what.strip().removeprefix("q"))
+            lines = record_lines(said, room.lang)
+    room.pairs(list(lines))
+    return said
+
+
+@verb(click.argument("version"), click.option("--reason", required=True, metavar="TEXT"))
+def _use(version: str, reason: str) -> dict[str, Any]:
+    from bapsim.wheel.using import use
+
+    room = desk()
+    with room.project(writing=True) as project:
+        said = use(project, version, reason)
+    room.say("use.done" if said["before"] != version else "use.same", version=version)
+    return said
+
+
+@verb(click.option("--head", metavar="'SEQ MAC'"))
+def _check(head: str | None) -> dict[str, Any]:
+    from bapsim.report.page import STATES
+    from bapsim.report.words import number
+    from bapsim.wheel.audit import check
+
+    room = desk()
+    recipe = room.recipe()
+    with room.project(writing=False) as project:
+        said = check(project, recipe, head)
+    for one in said["findings"]:
+        room.say(f"finding.{one['kind']}", where=one["where"])
+    if said["in_doubt"]:
+        room.say("check.in_doubt", dialogues=", ".join(said["in_doubt"]))
+    if said["ok"]:
+        counts = said["accounts"]
+        room.say("check.ok", lines=number(counts["lines"]))
+        states = [(text(f"account.{name}", room.lang), counts[name]) for name in STATES]
+        rows = [[label, number(count)] for label, count in states]
+        room.table(rows, right=[1])
+    else:
+        room.say("check.damaged", findings=len(said["findings"]))
+    room.say("check.head", head=said["head"])
+    return said
+
+
+@verb(
+    click.argument("file", type=Path),
+    click.option("-o", "out", metavar="OUT.jsonl", type=Path, required=True),
+)
+def _predict(file: Path, out: Path) -> dict[str, Any]:
+    from bapsim.report.words import number
+    from bapsim.wheel.predict import predict_file
+
+    room = desk()
+    recipe = room.recipe()
+    with room.project(writing=False) as project:
+        done = predict_file(project, recipe.task, file, out)
+    room.say("predict.done", lines=number(done.lines), path=str(out), version=done.version)
+    if done.unread:
+        room.say("predict.unread", unread=number(done.unread))
+    return {**asdict(done), "out": str(out)}
+
+
+@verb(click.argument("place", metavar="[DIR]", type=Path, default=Path("demo")))
+def _demo(place: Path) -> dict[str, Any]:
+    from bapsim.demo import three_turns
+
+    room = desk()
+    return three_turns(room.folder / place, _typed_by_demo, room.say)
+
+
+def _typed_by_demo(words: Sequence[str]) -> dict[str, Any]:
+    """Type a verb as a person would: shown, then run; returns what --json prints."""
+    room = desk()
+    room.line()
+    room.line(f"`$ bapsim {' '.join(words)}`")
+    command = main.commands[words[2] if words[0] == "-C" else words[0]]
+    rest = list(words[3:] if words[0] == "-C" else words[1:])
+    here = room.folder
+    try:
+        room.folder = Path(words[1]) if words[0] == "-C" else here
+        with command.make_context(command.name, rest, parent=click.get_current_context().parent) as context:
+            said: dict[str, Any] = command.invoke(context)
+    finally:
+        room.folder = here
+    return said

@@ -1,0 +1,107 @@
+"""The facts of one turn, from the ledger alone: report.json, and what every page and sentence is made of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bapsim.core.errors import InputError
+from bapsim.store.ledger import Ledger
+from bapsim.store.project import Project
+
+WEIGHED = (
+    *("verdict", "reason", "values", "gain", "low", "high", "p_better", "p_worse", "test"),
+    *("discordance", "items", "detectable", "missing"),
+)
+SUMMED = (
+    *("candidate", "opponent", "looked", "provisional", "screen", "suspects", "questions"),
+    *("fits", "train_rows", "classes"),
+)
+
+DRAWN = ("verdict", "reason", "gain", "low", "high", "oof_accuracy", "oof_rows", "train_rows")
+
+
+def facts(project: Project, n: int | None = None) -> dict[str, Any]:
+    """Turn n (default: the last one that ended) as plain values; the same whenever it is asked for.
+
+    Raises InputError where that turn has not ended.
+    """
+    ledger = project.ledger
+    turn = _turn(ledger, n)
+    said: dict[str, Any] = json.loads(turn["decision"])
+    number = int(turn["n"])
+    serves = _serves(ledger, said, number)
+    return {
+        "project": project.root.resolve().name,
+        "turn": number,
+        "ended": turn["ended"],
+        "seconds": turn["seconds"],
+        "decision": {name: said[name] for name in WEIGHED},
+        "serves": serves,
+        **{name: said[name] for name in SUMMED},
+        "exam": said["wear"],
+        "accounts": said["accounts"],
+        "fresh": said["fresh"],
+        "refused": _sorted(said["reasons"]),
+        "unread": _unread(ledger, number),
+        "curve": curve(ledger, number),
+        "recipe": turn["recipe"],
+        "chain": chain_at(ledger, number),
+    }
+
+
+def turns(ledger: Ledger) -> list[int]:
+    """The numbers of all turns that ended."""
+    return [int(row["n"]) for row in ledger.rows("select n from turn where state='done' order by n")]
+
+
+def _turn(ledger: Ledger, n: int | None) -> dict[str, Any]:
+    ended = turns(ledger)
+    if not ended:
+        raise InputError("no_turn_ended")
+    if n is not None and n not in ended:
+        raise InputError("unknown_turn", turn=n, known=", ".join(map(str, ended)))
+    return ledger.rows("select * from turn where n=?", ended[-1] if n is None else n)[0]
+
+
+def _serves(ledger: Ledger, said: dict[str, Any], n: int) -> dict[str, Any] | None:
+    """What served when the turn ended: its own model, or the one that did before."""
+    version = said["serves"]
+    new = version is not None
+    if not new:
+        version = ledger.value("select version from used where turn < ? order by n desc limit 1", n)
+    if version is None:
+        return None
+    row = ledger.row("select fingerprint, data from model where version=?", version) or {}
+    state = "proven" if said["verdict"] == "accept" else "provisional"
+    return {"version": version, "new": new, "state": state if new else None, **row}
+
+
+def _sorted(counts: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _unread(ledger: Ledger, n: int) -> dict[str, int]:
+    query = "select reason, count(*) lines from unread where turn <= ? group by reason"
+    return _sorted({row["reason"]: int(row["lines"]) for row in ledger.rows(query, n)})
+
+
+def curve(ledger: Ledger, n: int) -> list[dict[str, Any]]:
+    """Each turn up to n: verdict, accuracy out of fold on people's rows (how many), rows trained on."""
+    found = []
+    for row in ledger.rows("select n, decision from turn where state='done' and n <= ? order by n", n):
+        said = json.loads(row["decision"])
+        found.append({"turn": row["n"], **{name: said[name] for name in DRAWN}})
+    return found
+
+
+def chain_at(ledger: Ledger, n: int) -> str:
+    """The head of the audit chain when turn n ended, "SEQ MAC": its decision was the last event."""
+    query = "select seq, mac from event where kind='turn' and subject=? order by seq desc limit 1"
+    row = ledger.row(query, json.dumps([n]))
+    return "" if row is None else f"{row['seq']} {row['mac']}"
+
+
+def serving(ledger: Ledger) -> dict[str, Any] | None:
+    """The version that serves now, and why."""
+    return ledger.row("select version, reason, turn from used order by n desc limit 1")

@@ -1,0 +1,150 @@
+"""A turn as one page that loads nothing: report.json beside index.html, made from the ledger at any time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from bapsim.core.errors import text
+from bapsim.report import charts
+from bapsim.report.facts import facts, turns
+from bapsim.report.words import Story, number, opponent, points, reason_text, story
+from bapsim.store import fault
+from bapsim.store.project import Project
+
+HERE = Path(__file__).parent
+STATES = ("trained", "exam", "pool", "pending", "superseded", "refused", "unread")
+WORDS = "turn rows gain worse better next curve curve_note accounts reasons details chain_note made_by"
+
+
+def folder_of(project: Project, n: int) -> Path:
+    """Where the report of turn n lies."""
+    return project.root / "reports" / f"turn-{n:03d}"
+
+
+def write_report(project: Project, n: int, lang: str) -> Path:
+    """Write report.json and index.html of a turn that ended; returns the page's path."""
+    said, folder = facts(project, n), folder_of(project, n)
+    body = json.dumps(said, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    fault.write(folder / "report.json", body.encode())
+    fault.write(folder / "index.html", page(said, lang).encode())
+    return folder / "index.html"
+
+
+def write_missing(project: Project, lang: str) -> None:
+    """Reports that a killed process did not get to."""
+    for n in turns(project.ledger):
+        if not (folder_of(project, n) / "index.html").exists():
+            write_report(project, n, lang)
+
+
+def page(report: Mapping[str, Any], lang: str) -> str:
+    """The page of one turn; it needs no other file."""
+    import jinja2
+
+    words = {name: text(f"page.{name}", lang) for name in WORDS.split()}
+    against = opponent(report["opponent"], lang)
+    words["gain_note"] = text("page.gain_note", lang, opponent=against)
+    said = story(report, lang)
+    verdict, counts = report["decision"]["verdict"], report["accounts"]
+    environment = jinja2.Environment(autoescape=True, loader=jinja2.FileSystemLoader(HERE))
+    word, _, headline = said.headline.partition(": ")
+    return environment.get_template("page.html.j2").render(
+        lang=lang,
+        r=report,
+        w=words,
+        css=_safe((HERE / "page.css").read_text("utf-8")),
+        ended=(report["ended"] or "")[:10],
+        verdict=verdict,
+        word=word,
+        headline=headline[:1].upper() + headline[1:],
+        story=said,
+        next=[_safe(_commands(step)) for step in said.next],
+        interval=_safe(charts.interval(report["decision"], words | {"label": _evidence(said)})),
+        learning=_safe(charts.learning(report["curve"], words | {"label": words["curve_note"]})),
+        counted=text("page.counted", lang, lines=number(counts["lines"]), again=number(counts["again"])),
+        accounts=list(_accounts(counts, lang)),
+        reasons=list(_reasons(report, lang)),
+        details=list(_details(report, lang)),
+    )
+
+
+def _safe(html: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(html)  # noqa: S704  our own text: CSS, SVG and escaped words
+
+
+def _evidence(said: Story) -> str:
+    return said.sentences[0] if said.sentences else said.headline
+
+
+def _commands(step: str) -> str:
+    """A step with what is to be typed, which stands between backticks, set as code."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(step, quote=False))
+
+
+def _accounts(counts: Mapping[str, int], lang: str) -> Iterator[dict[str, Any]]:
+    for name in STATES:
+        words = {"label": text(f"account.{name}", lang), "note": text(f"account.{name}.note", lang)}
+        yield {"name": name, "rows": counts[name], "shown": number(counts[name]), **words}
+
+
+def _reasons(report: Mapping[str, Any], lang: str) -> Iterator[dict[str, str]]:
+    for kind, prefix in (("refused", "verdict"), ("unread", "unread")):
+        for reason, rows in report[kind].items():
+            words = {"text": reason_text(prefix, reason, lang), "kind": text(f"page.{kind}", lang)}
+            yield {**words, "rows": number(rows)}
+
+
+def _details(report: Mapping[str, Any], lang: str) -> Iterator[tuple[str, str]]:
+    yield from _exam(report, lang)
+    for one in report["screen"]:
+        key = "detail.screen.few" if one["z"] is None else "detail.screen.value"
+        values = {"rows": number(one["rows"])} | ({} if one["z"] is None else {"z": number(one["z"])})
+        yield text("detail.screen", lang, candidate=one["candidate"]), text(key, lang, **values)
+    counts = {name: number(report[name]) for name in ("classes", "fits")}
+    rows = number(report["train_rows"])
+    yield text("detail.training", lang), text("detail.training.value", lang, rows=rows, **counts)
+    fresh = ", ".join(f"{name} {number(rows)}" for name, rows in report["fresh"].items() if rows)
+    yield text("detail.fresh", lang), fresh or text("detail.fresh.none", lang)
+    yield text("detail.questions", lang), number(report["questions"])
+    yield text("detail.candidate", lang), report["candidate"]
+    yield text("detail.opponent", lang), opponent(report["opponent"], lang)
+    serves = report["serves"]
+    if serves is not None:
+        named = {name: serves.get(name, "–") for name in ("version", "fingerprint", "data")}
+        yield text("detail.serves", lang), text("detail.serves.value", lang, **named)
+        yield text("detail.refitted", lang), text("detail.refitted.value", lang)
+    yield text("detail.recipe", lang), report["recipe"]
+    if report["seconds"] is not None:
+        seconds = number(report["seconds"], 1)
+        yield text("detail.seconds", lang), text("detail.seconds.value", lang, seconds=seconds)
+
+
+def _exam(report: Mapping[str, Any], lang: str) -> Iterator[tuple[str, str]]:
+    exam, decision = report["exam"], report["decision"]
+    version = {"version": exam["version"], "items": number(exam["items"])}
+    yield text("detail.exam", lang), text("detail.exam.value", lang, **version)
+    yield text("detail.looks", lang), number(exam["looks"])
+    budget = {"budget": f"{exam['budget']:.4f}", "level": f"{exam['level']:.4f}"}
+    yield text("detail.budget", lang), text("detail.budget.value", lang, **budget)
+    if decision["test"] is not None:
+        chances = {"better": chance(decision["p_better"]), "worse": chance(decision["p_worse"])}
+        yield text("detail.test", lang), text("detail.test.value", lang, test=decision["test"], **chances)
+
+
+def chance(p: float) -> str:
+    """A probability with two figures, or that it is smaller than is worth saying."""
+    return "< 0.0001" if p < 0.0001 else "> 0.9999" if p > 0.9999 else f"{p:.2g}"
+
+
+def gain_in_words(said: Mapping[str, Any]) -> str:
+    """A gain in points with its interval, as +2.1 [+0.8, +3.4], or a dash."""
+    if said["gain"] is None:
+        return "–"
+    return f"{points(said['gain'])} [{points(said['low'])}, {points(said['high'])}]"

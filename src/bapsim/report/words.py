@@ -1,0 +1,122 @@
+"""A turn in plain words, Korean or English: the headline, what was seen, what to do next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bapsim.core.errors import messages, text
+
+SCREEN_LIMIT = 0.5  # shown beside z where a candidate did not get to the exam
+MOST_MISSING = 1_000_000  # more items than that is no advice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """What a person reads of a turn: one line, the sentences behind it, and what to type next."""
+
+    headline: str
+    sentences: tuple[str, ...]
+    next: tuple[str, ...]
+
+
+def parts(key: str, lang: str, **values: object) -> list[str]:
+    """A message of several parts, each by itself; empty parts are left out."""
+    said = messages()[key][lang]
+    return [part.format(**values) for part in ([said] if isinstance(said, str) else said) if part]
+
+
+def points(share: float | None, *, signed: bool = True) -> str:
+    """A share in points with one decimal (two below a tenth), with a real minus sign."""
+    if share is None or not math.isfinite(share):
+        return "–"
+    value = 100 * share
+    digits = 1 if abs(value) >= 0.095 or value == 0 else 2
+    said = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+    return said.replace("-", "−")
+
+
+def number(value: float | int | None, digits: int = 2) -> str:
+    """A count with separators, or a measured number with so many decimals."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}".replace("-", "−")
+
+
+def reason_text(kind: str, reason: str, lang: str) -> str:
+    """A reason of a verdict or of an unread line in plain words; a user's own reason stands for itself."""
+    key = f"{kind}.{reason}"
+    return text(key, lang) if key in messages() else reason
+
+
+def opponent(name: str, lang: str) -> str:
+    """Whom the candidate was compared with."""
+    if name in ("majority", "incumbent"):
+        return text(f"opponent.{name}", lang)
+    return text("opponent.model", lang, version=name)
+
+
+def story(report: Mapping[str, Any], lang: str, bapsim: str = "bapsim") -> Story:
+    """The facts of a turn as words; `bapsim` is how the program is called in what to type next."""
+    decision = report["decision"]
+    values = {**decision["values"], "opponent": opponent(report["opponent"], lang), "limit": SCREEN_LIMIT}
+    values = {k: number(v) if isinstance(v, int | float) else v for k, v in values.items()}
+    headline, *more = parts(decision["reason"].replace("decision.", "outcome."), lang, **values)
+    sentences = [*_evidence(report, lang), *more, *_suspects(report, lang), *_service(report, lang)]
+    return Story(headline=headline, sentences=tuple(sentences), next=tuple(_next(report, lang, bapsim)))
+
+
+def _evidence(report: Mapping[str, Any], lang: str) -> Iterator[str]:
+    """What the look at the exam showed, and what it could have shown."""
+    decision = report["decision"]
+    if decision["gain"] is None:
+        return
+    seen = {name: points(decision[name]) for name in ("gain", "low", "high")}
+    yield text("said.evidence", lang, **seen, items=number(decision["items"]))
+    values = decision["values"]
+    if "wins" in values:
+        yield text("said.wins", lang, wins=number(values["wins"]), losses=number(values["losses"]))
+    if "loss_gain" in values and abs(decision["gain"]) < 0.1:
+        yield text("said.by_loss", lang, loss=number(-values["loss_gain"], 3))
+    if decision["verdict"] != "undecided":
+        return
+    if decision["detectable"] is not None:
+        yield text("said.detectable", lang, detectable=points(decision["detectable"], signed=False))
+    missing = decision["missing"]
+    if decision["gain"] > 0 and missing is not None and 0 < missing < MOST_MISSING:
+        yield text("said.missing", lang, missing=number(rounded(missing)))
+
+
+def rounded(count: int) -> int:
+    """A count to two figures: an estimate must not look exact."""
+    return round(count, 2 - len(str(count)))
+
+
+def _suspects(report: Mapping[str, Any], lang: str) -> Iterator[str]:
+    for one in report["suspects"]:
+        key = "suspect.refused" if one["refused"] else "suspect.kept"
+        share = points(one["excess"], signed=False)
+        yield text(key, lang, name=one["name"], rows=number(one["rows"]), share=share)
+
+
+def _service(report: Mapping[str, Any], lang: str) -> Iterator[str]:
+    serves, provisional = report["serves"], report["provisional"]
+    if provisional is not None and report["decision"]["verdict"] != "accept":
+        yield text(provisional["reason"].replace("provisional.", "meanwhile."), lang)
+    if serves is None:
+        yield text("serves.none", lang)
+    else:
+        state = serves["state"] if serves["new"] else "still"
+        yield text(f"serves.{state}", lang, version=serves["version"])
+
+
+def _next(report: Mapping[str, Any], lang: str, bapsim: str) -> Iterator[str]:
+    if report["serves"] is not None:
+        yield text("next.predict", lang, bapsim=bapsim)
+    if report["questions"]:
+        yield text("next.ask", lang, bapsim=bapsim, questions=number(report["questions"]))
+    else:
+        yield text("next.pool", lang, bapsim=bapsim)
+    yield text("next.turn", lang, bapsim=bapsim)

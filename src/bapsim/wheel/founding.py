@@ -1,0 +1,356 @@
+"""A new project: what a file holds, what follows from it, and the recipe that says so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bapsim.core.arrow import strings
+from bapsim.core.errors import InputError, RecipeError, text
+from bapsim.core.recipe import Recipe
+from bapsim.gather.columnar import is_dataset
+from bapsim.gather.infer import Column, Schema, infer
+from bapsim.gather.read import PARQUET, read, suffix
+from bapsim.gather.types import written
+from bapsim.gather.unpack import detect, shown
+from bapsim.store import fault
+from bapsim.store.artifacts import import_file
+
+MOST_CLASSES = 1000
+TRAINABLE = ("string", "int64", "float64", "bool", "date", "time", "timestamp")  # what a table model reads
+WIDTH = 106
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the user said of the columns; the rest is inferred."""
+
+    target: str | None = None
+    text: str | None = None
+    inputs: tuple[str, ...] = ()
+    group: str | None = None
+    time: str | None = None
+    slices: tuple[str, ...] = ()
+    key: str | None = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        one = (self.target, self.text, self.group, self.time, self.key)
+        return tuple(c for c in (*one, *self.inputs, *self.slices) if c is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a file holds: format, encoding, labels with their counts, and which column plays which part.
+
+    left_out: columns that a table model cannot read; odd: texts that alone keep a column from being numbers.
+    """
+
+    file: str
+    format: str
+    encoding: str
+    schema: Schema
+    kind: Literal["text", "table"]
+    inputs: tuple[str, ...]
+    target: str
+    wanted: Wanted
+    classes: dict[str, int]
+    left_out: tuple[str, ...]
+
+    @property
+    def labelled(self) -> int:
+        return sum(self.classes.values())
+
+    @property
+    def odd(self) -> dict[str, dict[str, int]]:
+        return {c.name: dict(c.strays) for c in self.schema.columns if c.strays and c.name in self.inputs}
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The types of the columns that play a part; labels are text."""
+        wanted = self.wanted
+        parts = [*self.inputs, *wanted.slices, wanted.group, wanted.time, wanted.key]
+        named = {name: self.schema.types[name] for name in parts if name is not None}
+        if self.kind == "text":
+            named |= dict.fromkeys(self.inputs, "string")
+        return named | {self.target: "string"}
+
+
+def look_into(file: Path, wanted: Wanted) -> Found:
+    """Read a whole file and say what it holds.
+
+    Raises InputError where it cannot be read, a named column is not there, or nothing can be told apart.
+    """
+    schema = infer(read(file))
+    if not schema.rows:
+        unread = sum(schema.unread.values())
+        raise InputError("nothing_to_read", file=shown(file.name), unread=unread)
+    names = list(schema.types)
+    absent = [name for name in wanted.named if name not in names]
+    if absent:
+        raise InputError("no_such_column", columns=_listed(absent), known=_listed(names))
+    target = wanted.target or schema.target
+    if target is None:
+        raise InputError("no_target_found", known=_listed(names))
+    classes = _count_labels(file, target)
+    _classes_make_sense(target, classes, schema)
+    kind, inputs, left_out = _inputs(schema, wanted, target)
+    form, encoding = _format(file)
+    return Found(
+        file=file.name,
+        format=form,
+        encoding=encoding,
+        schema=schema,
+        kind=kind,
+        inputs=inputs,
+        target=target,
+        wanted=wanted,
+        classes=classes,
+        left_out=left_out,
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(shown, names[:40]))
+
+
+def _count_labels(file: Path, target: str) -> dict[str, int]:
+    """How often each label stands there, most frequent first; blank cells are no labels."""
+    counts: Counter[str] = Counter()
+    for chunk in read(file):
+        if target in chunk.rows.schema.names:
+            said = strings(written(chunk.rows.column(target)))
+            counts.update(label for label in said if label is not None and label.strip())
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _classes_make_sense(target: str, classes: Mapping[str, int], schema: Schema) -> None:
+    labelled = sum(classes.values())
+    if len(classes) < 2:
+        raise InputError("one_label", target=shown(target), rows=labelled, known=_listed(list(schema.types)))
+    if len(classes) > MOST_CLASSES or (labelled >= 40 and len(classes) > labelled // 2):
+        raise InputError("not_classes", target=shown(target), distinct=len(classes), rows=labelled)
+
+
+def _inputs(
+    schema: Schema, wanted: Wanted, target: str
+) -> tuple[Literal["text", "table"], tuple[str, ...], tuple[str, ...]]:
+    """Text or table, which columns are read, and which could not be."""
+    if wanted.text is not None:
+        return "text", (wanted.text,), ()
+    if not wanted.inputs and schema.text not in (None, target):
+        column = next(c for c in schema.columns if c.name == schema.text)
+        if _is_prose(column):
+            return "text", (column.name,), ()
+    aside = {target, wanted.group, wanted.time, wanted.key, *([] if wanted.inputs else [schema.id])}
+    names = [c for c in wanted.inputs or schema.types if c not in aside]
+    read_by = {c: any(schema.types[c].startswith(t) for t in TRAINABLE) for c in names}
+    chosen = tuple(c for c in names if read_by[c])
+    if not chosen:
+        raise InputError("no_input_found", known=_listed(list(schema.types)))
+    return "table", chosen, tuple(c for c in names if not read_by[c])
+
+
+def _is_prose(column: Column) -> bool:
+    """Text that people wrote, not a category: long, and mostly different."""
+    return column.mean >= 12 and column.distinct > 0.3 * min(column.filled, 10_000)
+
+
+def _format(file: Path) -> tuple[str, str]:
+    if is_dataset(file):
+        return "datasets", "arrow"
+    form = suffix(file)
+    return form.lstrip("."), "parquet" if form in PARQUET else detect(file)
+
+
+# --------------------------------------------------------------------------- the folder
+
+
+def found_project(root: Path, file: Path, wanted: Wanted, lang: str) -> Found:
+    """Make a project in a new folder: the file in its inbox, and a recipe to read; all of it or nothing.
+
+    Raises InputError where something is there already.
+    """
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise InputError("folder_not_empty", path=shown(root))
+    if not is_dataset(file) and file.is_dir():
+        raise InputError("not_a_file", path=shown(file))
+    found = look_into(file, wanted)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    temporary = root.with_name(f".{root.name}.{os.getpid()}.tmp")
+    try:
+        (temporary / "inbox" / "data").mkdir(parents=True)
+        (temporary / "inbox" / "answers").mkdir()
+        copy = shutil.copytree if file.is_dir() else shutil.copyfile
+        copy(file, temporary / "inbox" / "data" / file.name)
+        (temporary / "recipe.py").write_text(recipe_text(found, root.resolve().name, lang), "utf-8")
+        fault.sync(temporary / "recipe.py")
+        fault.rename(temporary, root)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return found
+
+
+def load_recipe(root: Path) -> Recipe:
+    """The recipe of a project; raises RecipeError where its file fails or holds none."""
+    path = root / "recipe.py"
+    if not path.is_file():
+        raise InputError("no_project", path=shown(root))
+    try:
+        recipe = getattr(import_file(path), "recipe", None)
+    except SyntaxError as error:
+        raise RecipeError("recipe_syntax", line=error.lineno, why=error.msg) from error
+    except (ImportError, NameError, TypeError, AttributeError, ValueError) as error:
+        raise RecipeError("recipe_fails", line=_line(error, path), why=str(error)) from error
+    if not isinstance(recipe, Recipe):
+        raise RecipeError("no_recipe", path=shown(path))
+    return recipe
+
+
+def _line(error: BaseException, path: Path) -> int:
+    """The last line of the recipe that the error passed through."""
+    found, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path.resolve()):
+            found = trace.tb_lineno
+        trace = trace.tb_next
+    return found
+
+
+# --------------------------------------------------------------------------- the recipe
+
+
+def recipe_text(found: Found, name: str, lang: str) -> str:
+    """The recipe as Python with comments that say what to change and why."""
+    prose = found.kind == "text"
+    train = "text_linear" if prose else "table_boosted"
+    copies = "near_duplicates" if prose else "exact_duplicates"
+    values = {
+        "name": _comment(name),
+        "file": _comment(found.file),
+        "rows": f"{found.schema.rows:,}",
+        "labelled": f"{found.labelled:,}",
+        "classes": len(found.classes),
+    }
+    said = {
+        key: text(f"recipe.{key}", lang, **values)
+        for key in ("title", "task", "data", "checks", "ask", "gate")
+    }
+    lines = [
+        f'"""{said["title"]}"""',
+        "",
+        "from bapsim.compose.asking import worth_asking",
+        "from bapsim.compose.plan import exam",
+        "from bapsim.core.recipe import Recipe",
+        "from bapsim.core.records import Task",
+        "from bapsim.gather.answers import answers",
+        "from bapsim.gather.files import files",
+        "from bapsim.judge.exam import accuracy, per_item",
+        "from bapsim.judge.gate import paired",
+        f"from bapsim.refine.duplicates import {copies}",
+        "from bapsim.refine.schema import schema",
+        f"from bapsim.train.{found.kind} import {train}",
+        "",
+        *_named_inputs(found),
+        "recipe = Recipe(",
+        f"    # {said['task']}",
+        *_task(found),
+        "    sources={",
+        f"        # {said['data']}",
+        *_files(found),
+        '        "experts": answers("answers/", rights="own"),',
+        "    },",
+        f"    # {said['checks']}",
+        '    checks={"schema": schema()},',
+        f'    surveys={{"copies": {copies}()}},',
+        f"    # {said['ask']}",
+        "    questions=worth_asking(budget=200, exam_share=0.2),",
+        f"    train={train}(),",
+        f"    # {said['gate']}",
+        "    judge=per_item(), metric=accuracy, gate=paired(), exam=exam(),",
+        ")",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _comment(said: str) -> str:
+    """A name that cannot end a comment or a docstring."""
+    return shown(said).replace("\\", "/").replace('"', "'")
+
+
+def _quoted(value: str) -> str:
+    said = repr(value)
+    return '"' + said[1:-1] + '"' if said[0] == "'" and '"' not in said else said
+
+
+def _tuple(names: Sequence[str]) -> str:
+    return "(" + ", ".join(map(_quoted, names)) + ("," if len(names) == 1 else "") + ")"
+
+
+def _many(found: Found) -> bool:
+    return len(_tuple(found.inputs)) > 70
+
+
+def _named_inputs(found: Found) -> Iterator[str]:
+    """A long list of columns stands above the recipe."""
+    if not _many(found):
+        return
+    plain = all(name.split() == [name] and name.isprintable() and "\\" not in name for name in found.inputs)
+    body = " ".join(found.inputs) if plain else _tuple(found.inputs)[1:-1] + ","
+    yield 'INPUTS = tuple("""' if plain else "INPUTS = ("
+    yield from textwrap.wrap(
+        body,
+        WIDTH,
+        initial_indent="    ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    yield '""".split())' if plain else ")"
+    yield ""
+
+
+def _task(found: Found) -> Iterator[str]:
+    wanted = found.wanted
+    parts = [f"input={'INPUTS' if _many(found) else _input(found)}", f"target={_quoted(found.target)}"]
+    if found.kind == "table":
+        parts.append('kind="table"')
+    parts += [f"{k}={_quoted(v)}" for k, v in (("group", wanted.group), ("time", wanted.time)) if v]
+    parts += [f"slices={_tuple(wanted.slices)}"] if wanted.slices else []
+    yield f"    task=Task({', '.join(parts)}),"
+
+
+def _input(found: Found) -> str:
+    return _quoted(found.inputs[0]) if found.kind == "text" else _tuple(found.inputs)
+
+
+def _files(found: Found) -> Iterator[str]:
+    key = f" key={_quoted(found.wanted.key)}," if found.wanted.key else ""
+    yield '        "data": files('
+    yield f'            "data/", maker="person", rights="own",{key}'
+    yield from textwrap.wrap(
+        f"types={_types(found)},",
+        WIDTH,
+        initial_indent=" " * 12,
+        subsequent_indent=" " * 16,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    yield "        ),"
+
+
+def _types(found: Found) -> str:
+    """Types by column; many columns of one type together."""
+    types = found.types
+    if not _many(found):
+        return "{" + ", ".join(f"{_quoted(n)}: {_quoted(t)}" for n, t in types.items()) + "}"
+    most = Counter(types[name] for name in found.inputs).most_common(1)[0][0]
+    rest = {n: t for n, t in types.items() if t != most or n not in found.inputs}
+    others = ", ".join(f"{_quoted(n)}: {_quoted(t)}" for n, t in rest.items())
+    return f"dict.fromkeys(INPUTS, {_quoted(most)}) | {{{others}}}"

@@ -1,0 +1,141 @@
+"""The inbox: files are copied in, never moved, and a turn takes them from there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bapsim.core.errors import InputError
+from bapsim.core.records import Task
+from bapsim.gather.answers import ASK, NOTE, SUGGESTED, read_answers
+from bapsim.gather.columnar import is_dataset
+from bapsim.gather.read import PACKED, read
+from bapsim.gather.unpack import shown
+from bapsim.store import fault
+from bapsim.store.artifacts import folder_digest
+from bapsim.store.lake import file_sha256
+
+OURS = {ASK: "bapsim ask", SUGGESTED: "bapsim suggested", NOTE: "bapsim note"}  # columns of a question sheet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """One file in the inbox: kind `data` or `answers`; new: it was not there before; what it holds.
+
+    rows: data rows or filled answers; blanks: questions without an answer; unread: lines by reason;
+    missing: input columns of the task that the file does not have.
+    """
+
+    file: str
+    path: str
+    kind: str
+    new: bool
+    rows: int
+    blanks: int
+    unread: dict[str, int]
+    missing: tuple[str, ...]
+
+
+def add_file(root: Path, file: Path, task: Task) -> Added:
+    """Copy a file, or a `datasets` folder, to where the recipe's sources find it.
+
+    The same content is not taken twice; another file of the same name gets a new name. Raises InputError
+    where the file cannot be read as a whole.
+    """
+    if not file.exists():
+        raise InputError("unreadable", path=shown(file), why="no such file")
+    if file.is_dir() and not is_dataset(file):
+        raise InputError("not_a_file", path=shown(file))
+    names = _columns(file)
+    kind = "answers" if ASK in names else "data"
+    rows, blanks, unread = _holds(file, kind, task)
+    folder = root / "inbox" / kind
+    there = _twin(folder, file)
+    place = there or _copied(file, folder, root)
+    missing = tuple(c for c in task.inputs if c not in names) if kind == "data" else ()
+    return Added(
+        file=shown(file),
+        path=place.relative_to(root).as_posix(),
+        kind=kind,
+        new=there is None,
+        rows=rows,
+        blanks=blanks,
+        unread=unread,
+        missing=missing,
+    )
+
+
+def _columns(file: Path) -> set[str]:
+    """The columns of a file by their own names; those of a question sheet are no columns of a user."""
+    own = {new: old for old, new in OURS.items()}
+    for chunk in read(file, rename=OURS):
+        return {own.get(name, name) for name in chunk.rows.schema.names}
+    raise InputError("nothing_to_read", file=shown(file.name), unread=0)
+
+
+def _holds(file: Path, kind: str, task: Task) -> tuple[int, int, dict[str, int]]:
+    unread: dict[str, int] = {}
+    if kind == "answers":
+        sheet = read_answers(file, task.target)
+        for one in sheet.unread:
+            unread[one.reason] = unread.get(one.reason, 0) + 1
+        return len(sheet.answers), sheet.blanks, unread
+    rows = 0
+    for chunk in read(file):
+        rows += len(chunk.rows)
+        for one in chunk.unread:
+            unread[one.reason] = unread.get(one.reason, 0) + 1
+    return rows, 0, unread
+
+
+def _digest(path: Path) -> str:
+    return folder_digest(path) if path.is_dir() else file_sha256(path)
+
+
+def _twin(folder: Path, file: Path) -> Path | None:
+    """A file in the inbox with the same content."""
+    if not folder.is_dir():
+        return None
+    wanted, size = _digest(file), _size(file)
+    there = (
+        p for p in sorted(folder.iterdir()) if p.is_dir() == file.is_dir() and not p.name.startswith(".")
+    )
+    return next((p for p in there if _size(p) == size and _digest(p) == wanted), None)
+
+
+def _size(path: Path) -> int:
+    return -1 if path.is_dir() else path.stat().st_size
+
+
+def _copied(file: Path, folder: Path, root: Path) -> Path:
+    """A copy under a name that is free; whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = next(folder / name for name in _names(file.name) if not (folder / name).exists())
+    temporary = root / "inbox" / f".{place.name}.{os.getpid()}.tmp"
+    try:
+        if file.is_dir():
+            shutil.copytree(file, temporary)
+        else:
+            shutil.copyfile(file, temporary)
+        fault.sync(temporary)
+        fault.rename(temporary, place)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        temporary.unlink(missing_ok=True)
+    return place
+
+
+def _names(name: str) -> Iterator[str]:
+    """a.csv.gz, a-2.csv.gz, a-3.csv.gz, ..."""
+    yield name
+    packed = next((p for p in PACKED if name.lower().endswith(p)), "")
+    bare = Path(name[: len(name) - len(packed)])
+    ending = name[len(bare.stem) :]
+    n = 2
+    while True:
+        yield f"{bare.stem}-{n}{ending}"
+        n += 1

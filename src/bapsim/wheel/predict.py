@@ -1,0 +1,161 @@
+"""Answers of the model that serves about a file, line by line; and of the model that a user has already."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+
+from bapsim.core.arrow import strings, take
+from bapsim.core.errors import InputError
+from bapsim.core.fingerprint import fingerprint
+from bapsim.core.recipe import Model, Recipe
+from bapsim.core.records import Rows, Task, rows_of
+from bapsim.gather.chunk import Chunk
+from bapsim.gather.read import read
+from bapsim.gather.types import cast, typed
+from bapsim.gather.unpack import shown
+from bapsim.judge.opponents import Endpoint, predicted
+from bapsim.store import fault
+from bapsim.store.lake import file_sha256
+from bapsim.store.project import Project
+from bapsim.wheel.state import current_model
+from bapsim.wheel.turn import Incumbent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """What was written: lines, those of them without a prediction, and the version that answered."""
+
+    lines: int
+    unread: int
+    version: str
+
+
+def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predicted:
+    """One JSON line for each record of a file, in its order: prediction, confidence, in_scope (0..1).
+
+    A record that cannot be read gets a line with null and `error`, so that lines can be counted off against
+    the input. In pieces: memory does not grow with the file. `out` is there whole or not at all. Raises
+    InputError when no model serves, or the file lacks a column that the model reads.
+    """
+    served = current_model(project)
+    if served is None:
+        raise InputError("nothing_serves")
+    version, model = served
+    types = known_types(project, task)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    lines = unread = 0
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as sink:
+            for chunk in read(file):
+                has_columns(chunk, task.inputs, file)
+                lines += len(chunk.rows) + len(chunk.unread)
+                unread += _write(sink, typed(chunk, types), task, model)
+        fault.sync(temporary)
+        fault.rename(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Predicted(lines=lines, unread=unread, version=version)
+
+
+def has_columns(chunk: Chunk, wanted: Sequence[str], file: Path) -> None:
+    """Raises InputError when a column is missing; a chunk of unread records alone has none to miss."""
+    names = chunk.rows.schema.names
+    missing = [name for name in wanted if name not in names]
+    if names and missing:
+        known = ", ".join(map(shown, names[:40]))
+        raise InputError("input_missing", file=shown(file.name), columns=", ".join(missing), known=known)
+
+
+def _write(sink: IO[str], chunk: Chunk, task: Task, model: Model) -> int:
+    """The lines of one chunk in the order of the file; returns how many have no prediction."""
+    said = list(_answered(model, rows_of(chunk.rows, task.inputs), task)) if len(chunk.rows) else []
+    lines = [(int(line), 0, row) for line, row in zip(chunk.lines, said, strict=True)]
+    for one in chunk.unread:
+        error = f"line {one.line}: {one.reason} {one.detail}".strip()
+        nothing = {"prediction": None, "confidence": None, "in_scope": None, "error": error}
+        lines.append((one.line, 1, nothing))
+    lines.sort(key=lambda each: each[:2])
+    for _, _, row in lines:
+        sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return sum(row["prediction"] is None for _, _, row in lines)
+
+
+def _answered(model: Model, rows: Rows, task: Task) -> Iterator[dict[str, Any]]:
+    """Answers as plain values; a text that is not there is not answered."""
+    answers = model(rows)
+    blank = np.zeros(len(rows), bool)
+    if task.kind == "text":
+        texts = [strings(rows.column(name)) for name in task.inputs]
+        blank = np.array([not any(t and t.strip() for t in row) for row in zip(*texts, strict=True)], bool)
+    said = strings(answers.column("prediction"))
+    confidence, scope = (_shares(answers, name) for name in ("confidence", "in_scope"))
+    for i, label in enumerate(said):
+        if blank[i]:
+            yield {"prediction": None, "confidence": None, "in_scope": None, "error": "no text"}
+        else:
+            yield {"prediction": label, "confidence": confidence[i], "in_scope": scope[i]}
+
+
+def _shares(answers: pa.RecordBatch, name: str) -> list[float | None]:
+    """A column of shares with six decimals; a model without it says nothing."""
+    if name not in answers.schema.names:
+        return [None] * len(answers)
+    values: list[float | None] = answers.column(name).to_pylist()
+    return [None if v is None else round(min(max(v, 0.0), 1.0), 6) for v in values]
+
+
+def known_types(project: Project, task: Task) -> dict[str, str]:
+    """The types in which the newest records have the task's input columns."""
+    for row in project.ledger.rows("select columns from folder order by rowid desc"):
+        types = dict(json.loads(row["columns"]))
+        if all(name in types for name in task.inputs):
+            return {name: "float64" if types[name] == "double" else types[name] for name in task.inputs}
+    return dict.fromkeys(task.inputs, "string")
+
+
+# --------------------------------------------------------------------------- the user's own model
+
+
+def declared_types(recipe: Recipe) -> dict[str, str]:
+    """The types of input columns as the recipe's sources declare them; text where none does."""
+    types = dict.fromkeys(recipe.task.inputs, "string")
+    for source in recipe.sources.values():
+        declared = getattr(source, "types", {})
+        types |= {name: kind for name, kind in declared.items() if name in types}
+    return types
+
+
+def incumbent(recipe: Recipe, said: str) -> Incumbent:
+    """The model to beat: a URL, or a file with the input columns and `prediction`.
+
+    Raises InputError where the file has no such columns or contradicts itself.
+    """
+    if said.startswith(("http://", "https://")):
+        return Incumbent(respond=Endpoint(url=said), fingerprint=fingerprint("endpoint", said))
+    file, task = Path(said), recipe.task
+    types = declared_types(recipe)
+    inputs: list[pa.RecordBatch] = []
+    labels: list[str] = []
+    for chunk in read(file):
+        has_columns(chunk, [*task.inputs, "prediction"], file)
+        if not chunk.rows.schema.names:
+            continue
+        prediction, _ = cast(chunk.rows.column("prediction"), "string")
+        rows = typed(Chunk(chunk.rows, chunk.lines, file=chunk.file), types)
+        kept = np.isin(chunk.lines, rows.lines)
+        answered = [label is not None for label in strings(prediction.filter(pa.array(kept)))]
+        inputs.append(take(rows.rows, np.array(answered, bool)))
+        labels += [label for label in strings(prediction.filter(pa.array(kept))) if label is not None]
+    if not labels:
+        raise InputError("nothing_to_read", file=shown(file.name), unread=0)
+    whole = pa.Table.from_batches(inputs).combine_chunks().to_batches()[0]
+    return Incumbent(respond=predicted(Rows(whole), labels), fingerprint=file_sha256(file)[:16])

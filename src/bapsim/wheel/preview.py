@@ -1,0 +1,53 @@
+"""What the next turn would take in and look at: everything is read, nothing is kept or spent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from bapsim.core.recipe import Recipe, Source
+from bapsim.core.records import Numbering, Unread, certify
+from bapsim.core.turn import Turn
+from bapsim.store.lake import read_batch
+from bapsim.store.project import Project
+from bapsim.wheel.examining import wear
+from bapsim.wheel.state import state
+
+
+def preview(project: Project, recipe: Recipe) -> dict[str, Any]:
+    """Turn number, rows by source (fresh, again, unread), and what the exam has left.
+
+    A source that does not read files (it may ask or pay somebody) is not run: its rows are null.
+    """
+    ledger = project.ledger
+    open_turn = ledger.value("select n from turn where state='open'")
+    n = int(open_turn or 1 + int(ledger.value("select coalesce(max(n), 0) from turn")))
+    turn = replace(state(project, recipe, n), inbox=project.inbox)
+    known: set[Any] = set()
+    for shard in project.shards():
+        known.update(read_batch(project.wheel / shard.path, ["_id"]).column("_id").to_pylist())
+    before = wear(ledger, recipe.gate.budget)
+    level = recipe.gate.level(before) if before.items else None
+    exam = {"items": before.items, "looks": before.looks, "budget": before.budget, "level": level}
+    found = {name: _read(project, name, source, turn, known) for name, source in recipe.sources.items()}
+    return {"turn": n, "resumes": open_turn is not None, "sources": found, "exam": exam}
+
+
+def _read(project: Project, name: str, source: Source, turn: Turn, known: set[Any]) -> dict[str, int] | None:
+    """Rows of one source that nobody delivered before, those that somebody did, and unread lines."""
+    if getattr(source, "reads", None) is None:
+        return None
+    numbering, fresh, again = Numbering(), 0, 0
+    unread: set[Unread] = set()
+    for draft in source(turn):
+        unread.update(draft.unread)
+        if not len(draft.rows):
+            continue
+        named = replace(draft, origin=replace(draft.origin, source=name))
+        records = certify(named, secret=project.secret, origin=0, numbering=numbering)
+        ids = records.column("_id").to_pylist()
+        new = {one for one in ids if one not in known}
+        known |= new
+        fresh += len(new)
+        again += len(ids) - len(new)
+    return {"fresh": fresh, "again": again, "unread": len(unread)}
