@@ -398,7 +398,7 @@ def test_our_own_trainer_keeps_the_contract():
         {"a": float(v), "b": w, "label": "x" if v > 0 else "y"}
         for v, w in zip(rng.normal(size=60), "uv" * 30, strict=True)
     ]
-    check_trainer(table_boosted(), mixture_of(rows, task))
+    check_trainer(table_boosted(trees=4, rounds=3), mixture_of(rows, task))
 
 
 # ------------------------------------------------------------------ judges
