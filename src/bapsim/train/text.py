@@ -121,11 +121,6 @@ def score(x: Any, weights: NDArray[np.float32], bias: NDArray[np.float32]) -> Fl
     return np.asarray(x @ weights.astype(np.float64) + bias)
 
 
-def _evidence(scores: Floats, prior: Floats) -> Floats:
-    """The three terms float64[3, n, k] that slope, bend and shift multiply."""
-    return np.stack([scores, np.maximum(scores - KNEE, 0), np.broadcast_to(np.log(prior), scores.shape)])
-
-
 def softmax(logits: Floats) -> Floats:
     """Probabilities float64[n, k]."""
     grown = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -134,33 +129,39 @@ def softmax(logits: Floats) -> Floats:
 
 def probabilities(scores: Floats, known: NDArray[np.bool_], prior: Floats, constants: Calibration) -> Floats:
     """Calibrated probabilities float64[n, k]; a text without any known n-gram gets the prior."""
-    theta = np.array([constants.slope, constants.bend, constants.shift])
-    p = softmax(np.einsum("t,tnk->nk", theta, _evidence(scores, prior)))
+    bent = constants.bend * np.maximum(scores - KNEE, 0)
+    p = softmax(constants.slope * scores + bent + constants.shift * np.log(prior))
     return np.where(known[:, None], (1 - constants.floor) * p + constants.floor * prior, prior)
 
 
-def fit_evidence(scores: Floats, y: NDArray[np.int64], weight: Floats, prior: Floats) -> tuple[Floats, float]:
-    """(slope, bend, shift) and floor with the least log-loss: expectation-maximisation around Newton steps.
+def fit_evidence(scores: Floats, y: NDArray[np.int64], weight: Floats, prior: Floats) -> list[float]:
+    """[slope, bend, shift, floor] with the least log-loss, by bounded L-BFGS: no row's evidence turns round.
 
-    A row is explained by the scores or (share `floor`) by the class frequencies alone, which keeps confused
-    labels from flattening everything. A pseudo-row and a weak pull to (3, 0, 0) keep few rows sane.
+    A row is explained by its scores or (share `floor`) by the class frequencies alone, which keeps confused
+    labels from flattening everything. Half a row for the floor and a weak pull to slope 3 keep few rows sane.
     """
-    terms, rows = _evidence(scores, prior), np.arange(len(y))
-    start = np.array([3.0, 0.0, 0.0])
-    theta, floor, total = start.copy(), 0.01, weight.sum()
-    for _ in range(12):
-        p = softmax(np.einsum("t,tnk->nk", theta, terms))
-        right = (1 - floor) * p[rows, y]
-        trust = weight * right / (right + floor * prior[y])
-        floor = float(np.clip((total - trust.sum() + 0.5) / (total + 1), 1e-4, 0.5))
-        mean = np.einsum("tnk,nk->tn", terms, p)
-        slope = ((terms[:, rows, y] - mean) * trust).sum(axis=1) - 0.05 * (theta - start)
-        spread = np.einsum("tnk,unk->tu", terms * (p * trust[:, None]), terms) - np.einsum(
-            "tn,un->tu", mean * trust, mean
-        )
-        step = np.linalg.solve(spread + 0.05 * np.eye(3), slope)
-        theta = theta + step * min(1.0, 4.0 / np.abs(step).max())
-    return theta, floor
+    from scipy.optimize import minimize
+
+    below, above, frequency = np.minimum(scores - KNEE, 0), np.maximum(scores - KNEE, 0), np.log(prior)
+    rows, total = np.arange(len(y)), weight.sum()
+    centre = np.array([3.0, 3.0, 0.0])
+
+    def loss(at: Floats) -> tuple[float, Floats]:
+        floor, pull = at[3], at[:3] - centre
+        p = softmax(at[0] * below + at[1] * above + at[2] * frequency)
+        right = (1 - floor) * p[rows, y] + floor * prior[y]
+        trust = weight * (1 - floor) * p[rows, y] / right
+        slope = [
+            -(trust * (t[rows, y] - (p * t).sum(axis=1))).sum()
+            for t in (below, above, np.broadcast_to(frequency, p.shape))
+        ]
+        lost = -(weight * np.log(right)).sum() - 0.5 * np.log(floor) + 0.025 * (pull**2).sum()
+        fourth = (weight * (p[rows, y] - prior[y]) / right).sum() - 0.5 / floor
+        return float(lost / total), np.array([*(slope + 0.05 * pull), fourth]) / total
+
+    bounds = [(0.02, 100.0), (0.02, 100.0), (-3.0, 3.0), (1e-4, 0.5)]
+    found = minimize(loss, [3.0, 3.0, 0.0, 0.02], jac=True, method="L-BFGS-B", bounds=bounds).x.tolist()
+    return [found[0], found[1] - found[0], found[2], found[3]]
 
 
 def calibrate(
@@ -169,19 +170,10 @@ def calibrate(
     """Constants from held-out rows; the defaults where there are none."""
     if not len(y):
         return Calibration(cost=cost)
-    theta, floor = fit_evidence(scores, y, weight, prior)
-    if theta[0] <= 0.1 or theta[0] + theta[1] <= 0.1:  # evidence must not turn round
-        theta = np.array([max(theta[0], 0.1), max(theta[1], 0.0), theta[2]])
-    low, middle = np.quantile(familiarity(scores, coverage), [0.05, 0.5])
-    return Calibration(
-        cost=cost,
-        slope=float(theta[0]),
-        bend=float(theta[1]),
-        shift=float(theta[2]),
-        floor=floor,
-        low=float(low),
-        middle=float(max(middle, low + 1e-3)),
-    )
+    slope, bend, shift, floor = fit_evidence(scores, y, weight, prior)
+    low, middle = np.quantile(familiarity(scores, coverage), [0.05, 0.5]).tolist()
+    middle = max(middle, low + 1e-3)
+    return Calibration(cost=cost, slope=slope, bend=bend, shift=shift, floor=floor, low=low, middle=middle)
 
 
 def familiarity(scores: Floats, coverage: Floats) -> Floats:
