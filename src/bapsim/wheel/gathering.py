@@ -34,6 +34,7 @@ class Delivery:
     origins: dict[Origin, int] = field(default_factory=dict)
     unread: list[Unread] = field(default_factory=list)
     again: int = 0
+    consents: list[tuple[bytes, str]] = field(default_factory=list)
     waiting: dict[str, list[Records]] = field(default_factory=dict)
     shards: list[tuple[str, Shard]] = field(default_factory=list)  # with the columns of their folder
 
@@ -54,11 +55,23 @@ class Delivery:
                 fresh[i] = True
         self.again += int((~fresh).sum())
         if fresh.any():
+            self._under_consent(Records(take(records, fresh)), origin)
             columns = columns_of(records.schema)
             self.waiting.setdefault(columns, []).append(Records(take(records, fresh)))
             self._write(columns, full_only=True)
 
+    def _under_consent(self, records: Records, origin: Origin) -> None:
+        """Index records under a consent, and what was derived from such: withdrawal must find them."""
+        own = set() if origin.consent is None else {origin.consent}
+        query = "select consent from descendant where id=?"
+        ids: list[Any] = records.column("_id").to_pylist()
+        parents: list[Any] = records.column("_parents").to_pylist()
+        for one, mums in zip(ids, parents, strict=True):
+            inherited = {str(r["consent"]) for m in mums or () for r in self.project.ledger.rows(query, m)}
+            self.consents += [(one, consent) for consent in sorted(own | inherited)]
+
     def finish(self) -> None:
+        """Write what waits, however few rows it is."""
         for columns in list(self.waiting):
             self._write(columns, full_only=False)
 
@@ -162,6 +175,8 @@ def _enter(project: Project, delivery: Delivery, turn: Turn, key: str) -> int:
                 ledger.add("folder", name=folder, columns=columns)
             row = {"folder": folder, "generation": 0, "rows": shard.rows, "sha256": shard.sha256}
             ledger.add("shard", path=shard.path, turn=turn.n, source=name, **row)
+        for one, consent in dict.fromkeys(delivery.consents):
+            ledger.add("descendant", id=one, consent=consent)
         once = {(u.file, u.line, u.reason): u for u in delivery.unread}
         unread = [u for u in once.values() if not _was_unread(project, name, u)]
         for u in unread:

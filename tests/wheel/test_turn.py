@@ -1,0 +1,326 @@
+"""What one turn promises: nothing lost, nothing leaked, every verdict with a reason."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from bapsim.core.errors import InputError, NotEnough, RecipeError
+from bapsim.core.recipe import Dataset
+from bapsim.core.records import Draft, Origin, Records, Rows, Unread, Verdicts, verdicts
+from bapsim.core.turn import Turn
+from bapsim.judge.opponents import predicted
+from bapsim.store.project import opened
+from bapsim.wheel.audit import check, why_model, why_record
+from bapsim.wheel.stock import adds_up, exam_ids, load_stock
+from bapsim.wheel.turn import Incumbent, run_turn
+from tests.wheel.world import ASKS, Clerk, History, bank, batch, founded, origin, sentence, turns
+
+SEEN: list[tuple[int, frozenset[str]]] = []
+
+
+@dataclass(frozen=True)
+class Spy:
+    """A source that writes down every text that it can see."""
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        texts = [t for view in turn.data.values() for b in view.batches() for t in b["text"].to_pylist()]
+        SEEN.append((turn.n, frozenset(texts)))
+        return iter(())
+
+
+@dataclass(frozen=True)
+class SpySurvey:
+    """A survey that writes down every text that it can see."""
+
+    def __call__(self, data: Dataset, turn: Turn) -> Iterator[Verdicts]:
+        for b in data.batches():
+            SEEN.append((turn.n, frozenset(b["text"].to_pylist())))
+            yield verdicts(np.ones(len(b), bool), "never")
+
+
+@dataclass(frozen=True)
+class Rowsful:
+    """A source of given rows at one turn."""
+
+    n: int
+    texts: tuple[str, ...]
+    labels: tuple[str | None, ...]
+    maker: Any = "person"
+    consent: str | None = None
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        if turn.n == self.n:
+            rows = pa.record_batch({"text": list(self.texts), "intent": pa.array(self.labels, pa.string())})
+            made = Origin(
+                source="x",
+                input_maker=self.maker,
+                target_maker=self.maker,
+                method="file",
+                rights="own",
+                consent=self.consent,
+            )
+            yield Draft(rows=Rows(rows), origin=made)
+
+
+def exam_texts(root: Path) -> set[str]:
+    with opened(root) as project:
+        stock = load_stock(project, bank().task)
+        exam = stock.rows_with(exam_ids(project.ledger))
+        return {t for t, e in zip(stock.texts, exam, strict=True) if e}
+
+
+def test_three_turns_keep_their_books(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    told = turns(root, bank(), 3)
+    assert [t["turn"] for t in told] == [1, 2, 3]
+    for t in told:
+        assert adds_up(t["accounts"])
+        assert t["fits"] >= 4
+    assert told[0]["opponent"] == "majority"
+    assert told[0]["verdict"] == "accept"
+    assert told[1]["accounts"]["pending"] > 0 or told[1]["verdict"] == "accept"
+    assert told[1]["accounts"]["superseded"] == 30
+    assert told[1]["accounts"]["exam"] == 60 + 6
+    assert json.loads(json.dumps(told)) == told
+    with opened(root) as project:
+        said = check(project, bank())
+        assert said["ok"], said["findings"]
+        assert said["accounts"] == told[2]["accounts"]
+
+
+def test_nothing_that_gathers_or_refines_sees_the_exam(tmp_path: Path) -> None:
+    SEEN.clear()
+    root = founded(tmp_path / "p")
+    recipe = bank(sources=dict(bank().sources) | {"spy": Spy()}, surveys={"spy": SpySurvey()})
+    turns(root, recipe, 1)
+    first = exam_texts(root)
+    seen_before = len(SEEN)
+    turns(root, recipe, 3)
+    later = SEEN[seen_before:]
+    assert len(first) == 60
+    assert len(later) > 4
+    for n, texts in later:
+        assert not texts & first, f"turn {n} showed exam items"
+    last = exam_texts(root)
+    fresh = last - first
+    assert fresh
+    turns(root, recipe, 4)
+    assert all(not texts & last for n, texts in SEEN if n == 4)
+
+
+def test_the_exam_is_people_made_and_never_trained_on(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    turns(root, bank(), 3)
+    with opened(root) as project:
+        stock = load_stock(project, bank().task)
+        exam = stock.rows_with(exam_ids(project.ledger))
+        assert (stock.depth[exam] == 0).all()
+        for row in project.ledger.rows("select version from model"):
+            version = row["version"]
+            eaten = project.ledger.rows("select shard, mask from eaten where version=?", version)
+            assert eaten
+            assert why_model(project, version)["version"] == version
+        ids = [i.tobytes().hex() for i in stock.ids[exam]]
+        said = why_record(project, bank(), ids[0])
+        assert said["stands"] == "exam"
+        assert said["eaten_by"] == []
+
+
+def test_a_copy_of_an_exam_item_is_left_out_with_that_reason(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    recipe = bank()
+    turns(root, recipe, 1)
+    leaked = sorted(exam_texts(root))[:5]
+    copies = Rowsful(2, tuple(t.upper() for t in leaked), tuple("card" for _ in leaked))
+    told = turns(root, bank(sources=dict(recipe.sources) | {"copies": copies}), 2)[-1]
+    assert told["reasons"]["exam_leak"] >= 5
+    assert adds_up(told["accounts"])
+
+
+def test_a_delivery_of_wrong_labels_is_refused_and_kept(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    names = list(ASKS)
+    rows = [sentence(i) for i in range(5000, 5120)]
+    wrong = tuple(names[(names.index(label) + 1) % 4] for _, label in rows)
+    bad = Rowsful(3, tuple(t for t, _ in rows), wrong)
+    recipe = bank(sources=dict(bank().sources) | {"bad": bad})
+    told = turns(root, recipe, 3)
+    (suspect,) = told[2]["suspects"]
+    assert suspect["name"] == "bad@3"
+    assert suspect["refused"]
+    assert told[2]["reasons"]["harmful_delivery"] == 120
+    assert adds_up(told[2]["accounts"])
+    later = turns(root, recipe, 4)[-1]
+    assert later["reasons"]["harmful_delivery"] == 120
+    assert later["suspects"] == []
+
+
+def test_wrong_answers_do_not_reach_the_exam(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    recipe = bank(
+        sources=dict(bank().sources) | {"clerk": Clerk(slip=2)},
+        questions=replace(bank().questions, budget=100),
+    )
+    told = turns(root, recipe, 2)
+    assert any(s["refused"] for s in told[1]["suspects"])
+    assert told[1]["accounts"]["exam"] == 60
+
+
+def test_a_turn_without_anything_new_is_no_new_draw(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    recipe = bank(sources={"history": History(220, 0)}, questions=None)
+    told = turns(root, recipe, 3)
+    assert [t["reason"] for t in told[1:]] == ["decision.nothing_new"] * 2
+    assert told[2]["wear"]["looks"] == 1
+    assert told[2]["fits"] == told[0]["fits"] - 1
+
+
+def test_the_incumbent_is_the_first_opponent(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    rows = batch(range(340), True)
+    perfect = predicted(Rows(rows.select(["text"])), rows["intent"].to_pylist())
+    with opened(root) as project:
+        told = run_turn(project, bank(), incumbent=Incumbent(respond=perfect, fingerprint="inc"))
+    assert told["opponent"] == "incumbent"
+    assert told["reason"] == "decision.screened"
+    assert told["serves"] is None
+    assert told["wear"]["looks"] == 0
+
+
+def test_rows_of_unknown_makers_are_trained_on_but_never_examined(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    crawl = Rowsful(1, tuple(f"crawled {i} card" for i in range(40)), ("card",) * 40, "unknown")
+    told = turns(root, bank(sources=dict(bank().sources) | {"crawl": crawl}), 1)[-1]
+    with opened(root) as project:
+        stock = load_stock(project, bank().task)
+        exam = stock.rows_with(exam_ids(project.ledger))
+        unknown = np.isnan(stock.depth)
+        assert unknown.sum() == 40
+        assert not (exam & unknown).any()
+    assert told["accounts"]["trained"] == 220 - 60 + 40
+
+
+def test_consent_follows_derived_records(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    asked = Rowsful(
+        1, tuple(f"동의한 사람의 질문 {i} 번 카드" for i in range(9)), (None,) * 9, consent="c-17"
+    )
+    recipe = bank(
+        sources={"history": History(220, 0), "asked": asked, "clerk": Answerer()},
+        questions=replace(bank().questions, budget=9, exam_share=0.0),
+    )
+    turns(root, recipe, 2)
+    with opened(root) as project:
+        rows = project.ledger.rows("select * from descendant where consent='c-17'")
+        assert len(rows) == 18
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """Answers every question with one label."""
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        from bapsim.core.records import derive, rows_of
+
+        for view in turn.data.values():
+            asked = view.find(pa.array(sorted(turn.asked), pa.binary(16)))
+            if len(asked):
+                rows = Rows(rows_of(asked).set_column(1, "intent", pa.array(["card"] * len(asked))))
+                yield derive(
+                    asked,
+                    [[i] for i in range(len(asked))],
+                    rows,
+                    changed=frozenset({"target"}),
+                    origin=origin("asked:chosen"),
+                )
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A source that delivers unread lines, the same ones each turn."""
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        lines = tuple(Unread(file="a.csv", line=i, reason="encoding") for i in (3, 7))
+        yield Draft(rows=batch(range(0), True), origin=origin("file"), unread=lines)
+
+
+def test_unread_lines_are_counted_once(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    told = turns(root, bank(sources=dict(bank().sources) | {"broken": Broken()}), 2)
+    assert [t["accounts"]["unread"] for t in told] == [2, 2]
+    assert adds_up(told[1]["accounts"])
+
+
+@pytest.mark.parametrize(
+    ("sources", "error", "said"),
+    [
+        ({"none": Rowsful(9, (), ())}, NotEnough, "None of 0 records"),
+        ({"pool": Rowsful(1, ("a", "b"), (None, None))}, NotEnough, "None of 2 records"),
+        ({"one": Rowsful(1, tuple("abcdefgh"), ("x",) * 8)}, NotEnough, "only this label: x"),
+        ({"bad": Rowsful(1, ("a",), ("x",)), "odd": lambda turn: [1]}, RecipeError, "identity"),
+    ],
+)
+def test_too_little_data_is_said_in_words(
+    sources: dict, error: type[Exception], said: str, tmp_path: Path
+) -> None:
+    root = founded(tmp_path / "p")
+    with opened(root) as project, pytest.raises(error, match=said):
+        run_turn(project, bank(sources=sources))
+
+
+def gives_a_number(turn: Turn) -> Iterator[int]:
+    yield 1
+
+
+@dataclass(frozen=True)
+class Half:
+    """A check that forgets half of the rows."""
+
+    def __call__(self, records: Records, turn: Turn) -> Verdicts:
+        return verdicts(np.ones(len(records) // 2, bool), "half")
+
+
+def test_a_bad_program_stops_the_turn(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    with opened(root) as project:
+        with pytest.raises(InputError, match="not a Draft"):
+            run_turn(project, bank(sources={"odd": gives_a_number}))
+        with pytest.raises(RecipeError, match="gave 170 verdicts about 340 rows"):
+            run_turn(project, bank(checks={"half": Half()}))
+    told = turns(root, bank(), 1)[-1]
+    assert told["verdict"] == "accept"
+
+
+def test_why_says_what_cannot_be_found(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    turns(root, bank(), 1)
+    with opened(root) as project:
+        with pytest.raises(InputError, match="t001-people"):
+            why_model(project, "t009-people")
+        with pytest.raises(InputError):
+            why_record(project, bank(), "zz")
+        with pytest.raises(InputError):
+            why_record(project, bank(), "00000000")
+
+
+def test_check_finds_a_changed_shard_model_and_head(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    turns(root, bank(), 1)
+    with opened(root) as project:
+        head = check(project, bank())["head"]
+        assert check(project, bank(), head)["ok"]
+        assert not check(project, bank(), "3 " + "0" * 64)["ok"]
+    shard = next((root / "wheel" / "records").rglob("*.parquet"))
+    body = shard.read_bytes()
+    shard.write_bytes(body[:100] + bytes([body[100] ^ 1]) + body[101:])
+    (root / "wheel" / "models" / "main" / "t001-people" / "served" / "extra").write_text("x")
+    with opened(root) as project:
+        said = check(project, bank())
+    assert {f["kind"] for f in said["findings"]} == {"file_changed"}
+    assert len(said["findings"]) == 2
