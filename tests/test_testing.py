@@ -110,6 +110,15 @@ def changing_value(turn):
     yield Draft(rows=batch(f"{next(counter)}"), origin=OWN)
 
 
+def changing_columns(turn):
+    yield Draft(rows=Rows(pa.record_batch({f"c{next(counter)}": ["a"]})), origin=OWN)
+
+
+def changing_type(turn):
+    kind = pa.int8() if next(counter) % 2 else pa.int16()
+    yield Draft(rows=Rows(pa.record_batch({"a": pa.array([1], kind)})), origin=OWN)
+
+
 def global_chance(turn):
     yield Draft(rows=batch(f"{random.random()}"), origin=OWN)
 
@@ -171,6 +180,8 @@ def test_good_sources_pass():
     ("law", "source"),
     [
         ("repeat", changing_value),
+        ("repeat", changing_columns),
+        ("repeat", changing_type),
         ("repeat", global_chance),
         ("repeat", changing_keys),
         ("repeat", changing_origin),

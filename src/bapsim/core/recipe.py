@@ -198,6 +198,8 @@ class Only:
         said = self.check(Records(take(records, mine)), turn)
         if len(said) != mine.sum():
             rows = int(mine.sum())
-            raise RecipeError("verdicts_do_not_fit", name=self.source, rows=rows, verdicts=len(said))
+            raise RecipeError(
+                "verdicts_do_not_fit", name=f"only({self.source!r})", rows=rows, verdicts=len(said)
+            )
         place = np.where(mine, np.cumsum(mine) - 1, len(said))
         return Verdicts(take(concat([said, abstained(1)]), place))
