@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import positions, strings, take
+from bapsim.core.arrow import id_bytes, positions, strings, take
 from bapsim.core.recipe import CrossFit, Respondent
 from bapsim.core.records import Records, Rows, Scores, rows_of
 from bapsim.judge.exam import losses, probs_of
@@ -70,6 +70,13 @@ def held_out(model: Respondent, oof: Path | None, stock: Stock, rows: np.ndarray
         else:
             probs[at] = found
     return HeldOut(prediction=prediction, probs=probs, classes=classes)
+
+
+def eaten(oof: Path | None, stock: Stock, rows: np.ndarray) -> np.ndarray:
+    """bool[n]: rows that the model of this table was trained on; all of them for a model without one."""
+    if oof is None:
+        return np.ones(len(rows), bool)
+    return np.isin(stock.ids[rows], id_bytes(read_batch(oof, ["_id"]).column("_id")))
 
 
 def of_crossfit(fitted: CrossFit, rows: np.ndarray) -> HeldOut:

@@ -17,7 +17,7 @@ from bapsim.judge.gate import Duo, Provisional, duo, fresh_needed, point_worth, 
 from bapsim.store.ledger import now
 from bapsim.wheel.candidates import Candidate, mixture_of
 from bapsim.wheel.examining import eligible, wear
-from bapsim.wheel.held_out import as_scores, held_out
+from bapsim.wheel.held_out import as_scores, eaten, held_out
 from bapsim.wheel.stock import Scene
 
 
@@ -33,7 +33,11 @@ class Opponent:
 
 @dataclass(frozen=True, kw_only=True)
 class Screened:
-    """One candidate against an opponent on held-out, randomly drawn people-made rows."""
+    """One candidate against an opponent on held-out, randomly drawn people-made rows.
+
+    both: on those that the opponent had eaten too: labels that are new have been proven by nothing, and a
+    noisy delivery flatters the model that learnt its noise; worth: the loss that a point is worth.
+    """
 
     candidate: Candidate
     z: float
@@ -72,7 +76,8 @@ def screen(scene: Scene, opponent: Opponent, one: Candidate) -> Screened:
     both = duo(before, after)
     seen = scene.recipe.gate.screen(both.primary, both.groups)
     worth = point_worth(before) if both.loss is not None else 0.01
-    return Screened(candidate=one, z=seen.z, rows=seen.rows, look=seen.look, both=both, worth=worth or 0.01)
+    proven = both.part(eaten(opponent.oof, stock, at))
+    return Screened(candidate=one, z=seen.z, rows=seen.rows, look=seen.look, both=proven, worth=worth or 0.01)
 
 
 def judge_candidates(scene: Scene, opponent: Opponent, screened: Sequence[Screened]) -> Judged:
