@@ -385,6 +385,8 @@ def test_reasons_are_listed():
     sources = [path.read_text() for path in Path(module.__file__).parent.glob("*.py")]
     said = {one for text in sources for pair in found.findall(text) for one in pair if one}
     assert said | {"truncated", "damaged"} == set(module.REASONS)
+    page = (Path(__file__).parents[2] / "docs" / "files.md").read_text("utf-8")
+    assert [reason for reason in module.REASONS if f"\n| `{reason}` |" not in page] == []
 
 
 @pytest.mark.data

@@ -188,7 +188,7 @@ def settle(answers: Iterable[Answer], classes: Sequence[str] = ()) -> tuple[list
     refused: list[Unread] = []
     for one in answers:
         if one.target.casefold() in CANNOT_TELL and one.target not in classes:
-            refused.append(one.refused("cannot_tell", shown(one.note or "")))
+            refused.append(one.refused("cannot_tell"))
         elif classes and one.target not in classes:
             refused.append(one.refused("unknown_label", shown(one.target)))
         else:

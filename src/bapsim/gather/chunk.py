@@ -17,7 +17,8 @@ from bapsim.core.records import Unread
 from bapsim.gather.unpack import RECORD, Cut, shown
 
 ROWS = 8192
-BYTES = 64 << 20  # a chunk is closed earlier when its records are long
+BYTES = 64 << 20  # a chunk is closed earlier when its records are large
+PART = 60  # what a cell or a nested value takes in memory beyond its text
 COLUMNS = 2000  # more of them: the keys are data
 KINDS = b"kinds"  # field metadata of text: cell, or as which JSON kinds the column was written
 NOT_TEXT = "bytes that are neither UTF-8 nor cp949, or half a character"
@@ -39,7 +40,10 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One record before it becomes columns: cells by position (list) or by name (dict)."""
+    """One record before it becomes columns: cells by position (list) or by name (dict).
+
+    size: about the bytes of memory that it holds, its text and PART for each part of it.
+    """
 
     line: int
     size: int
@@ -107,7 +111,7 @@ def uncut(source: Found, file: str) -> Iterator[Item | Unread]:
 
 
 def chunks(source: Found, build: Build, file: str) -> Iterator[Chunk]:
-    """At most ROWS records or about BYTES of text a chunk."""
+    """At most ROWS records or about BYTES a chunk."""
     items: list[Item] = []
     unread: list[Unread] = []
     size = 0

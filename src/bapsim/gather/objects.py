@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from bapsim.core.errors import InputError
 from bapsim.core.records import Unread
-from bapsim.gather.chunk import COLUMNS, KINDS, NOT_TEXT, Item, NotRead, encodable, too_long
+from bapsim.gather.chunk import COLUMNS, KINDS, NOT_TEXT, PART, Item, NotRead, encodable, too_long
 from bapsim.gather.unpack import BLOCK, RECORD, Cut
 
 DEEPEST = 10_000  # brackets inside brackets
@@ -66,6 +66,11 @@ def _with_keys(value: Any) -> dict[str, Any]:
     return value
 
 
+def weight(said: str, start: int, end: int) -> int:
+    """About the bytes that JSON text takes when it is parsed: sixteen megabytes of `[],` are not small."""
+    return end - start + PART * sum(said.count(sign, start, end) for sign in ",[{")
+
+
 def json_lines(source: Iterable[str | None], file: str) -> Iterator[Item | Unread]:
     """One object a line; blank lines are no records."""
     for line, said in enumerate(source, 1):
@@ -73,7 +78,7 @@ def json_lines(source: Iterable[str | None], file: str) -> Iterator[Item | Unrea
             if said is None:
                 raise too_long()
             if said and not said.isspace():
-                yield Item(line, len(said), decoded(said))
+                yield Item(line, weight(said, 0, len(said)), decoded(said))
         except NotRead as why:
             yield why.at(file, line)
 
@@ -104,7 +109,7 @@ class _Window:
 
     def move(self, to: int) -> None:
         self.line += self.text.count("\n", self.at, to)
-        self.passed += to - self.at
+        self.passed += weight(self.text, self.at, to)
         self.at = to
         if to > BLOCK:
             self.text, self.at = self.text[to:], 0
@@ -200,6 +205,7 @@ def _scan(text: str, place: int, depth: int, quoted: bool) -> tuple[int, int, bo
 
 # ---------------------------------------------------------------- columns
 
+_PLAIN = {str, bool, type(None)}  # what json itself writes as it stood
 _KIND = {str: "string", Number: "number", bool: "bool", dict: "object", list: "array"}
 
 
@@ -230,7 +236,12 @@ def _nested(value: Any) -> str:
         case Number():
             return str(value)
         case dict():
+            if set(map(type, value.values())) <= _PLAIN:
+                return json.dumps(value, ensure_ascii=False)
             return "{" + ", ".join(f"{_nested(key)}: {_nested(part)}" for key, part in value.items()) + "}"
         case list():
-            return "[" + ", ".join(map(_nested, value)) + "]"
+            kinds = set(map(type, value))
+            if kinds <= _PLAIN:
+                return json.dumps(value, ensure_ascii=False)
+            return "[" + ", ".join(value if kinds == {Number} else map(_nested, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

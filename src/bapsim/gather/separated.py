@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 
 from bapsim.core.errors import InputError
 from bapsim.core.records import Unread
-from bapsim.gather.chunk import COLUMNS, NOT_TEXT, Item, NotRead, encodable, too_long
-from bapsim.gather.unpack import RECORD, Cut, shown
+from bapsim.gather.chunk import COLUMNS, NOT_TEXT, PART, Item, NotRead, encodable, too_long
+from bapsim.gather.unpack import BLOCK, RECORD, Cut, shown
 
 DELIMITERS = ",;\t|"
 LOOKED_AT = 200  # lines from which the delimiter is found
@@ -126,16 +126,27 @@ def separated(
     """
     csv.field_size_limit(max(csv.field_size_limit(), 2 * RECORD))  # of the whole process, 128 KiB by default
     rest = iter(source)
-    head: list[str | None] = []
-    try:
-        head.extend(itertools.islice(rest, LOOKED_AT))
-    except Cut as cut:
-        rest = _cut(cut)
-    whole = list(itertools.takewhile(lambda said: said is not None and len(said) <= RECORD // 16, head))
-    how = sniff([said for said in whole if said], tabs)
+    head, rest = _looked_at(rest)
+    how = sniff([said for said in head if said], tabs)
     feed = _Lines(itertools.chain(head, rest))
     names = _header(feed, how, file)
     return names, _records(feed, how, len(names), file)
+
+
+def _looked_at(rest: Iterator[str | None]) -> tuple[list[str | None], Iterator[str | None]]:
+    """The first lines, as many as are looked at, and what comes behind them."""
+    head: list[str | None] = []
+    size = 0
+    try:
+        while len(head) < LOOKED_AT and size < BLOCK:
+            said = next(rest)
+            head.append(said)
+            size += len(said or "")
+    except StopIteration:
+        pass
+    except Cut as cut:
+        rest = _cut(cut)
+    return head, rest
 
 
 def _cut(cut: Cut) -> Iterator[str]:
@@ -165,7 +176,7 @@ def _records(feed: _Lines, how: type[Separated], width: int, file: str) -> Itera
             if cells:
                 _check(cells, feed, width, how.delimiter if wary else "")
                 wary = False
-                yield Item(feed.taken[0][0], feed.size, cells)
+                yield Item(feed.taken[0][0], feed.size + PART * width, cells)
         except StopIteration:
             break
         except (csv.Error, NotRead) as why:
@@ -174,7 +185,9 @@ def _records(feed: _Lines, how: type[Separated], width: int, file: str) -> Itera
             reader = csv.reader(feed, how)
             literal = said.rstrip("\r").split("\t") if said and how.delimiter == "\t" else []
             if isinstance(why, csv.Error) and len(literal) == width and "\0" not in (said or ""):
-                yield Item(line, len(said or ""), literal)  # most writers of tabs do not quote at all
+                yield Item(
+                    line, len(said or "") + PART * width, literal
+                )  # most writers of tabs do not quote at all
                 continue
             wary = wary or many or isinstance(why, csv.Error)
             refused = why if isinstance(why, NotRead) and not many else NotRead("quote", "quotes do not fit")
