@@ -56,7 +56,7 @@ def interval(decision: Mapping[str, Any], words: Mapping[str, str]) -> str:
         return ""
     pad = max(0.15 * (high - low), 0.002)
     marks = ticks(min(low - pad, 0.0), max(high + pad, 0.0), 6)
-    left, right, middle = 24.0, WIDTH - 24.0, 52.0
+    left, right, middle = 36.0, WIDTH - 36.0, 52.0
     first, span = marks[0], (marks[-1] - marks[0]) or 1.0
 
     def at(share: float) -> float:
@@ -84,7 +84,7 @@ def interval(decision: Mapping[str, Any], words: Mapping[str, str]) -> str:
 def learning(curve: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> str:
     """Out-of-fold accuracy by turn, with the rows that each model was trained on below.
 
-    words: `turn`, `rows`, `label`. "" where no turn has an accuracy.
+    words: `turn`, `rows` with {rows} in it, `label`. "" where no turn has an accuracy.
     """
     known = [one for one in curve if one["oof_accuracy"] is not None]
     if not known:
@@ -115,5 +115,5 @@ def learning(curve: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> st
         if i % every == 0 or i == len(known) - 1:
             body += [_text(x, y - 12, f"{100 * one['oof_accuracy']:.1f}", "value")]
             body += [_text(x, bottom + 22, f"{words['turn']} {one['turn']}")]
-            body += [_text(x, bottom + 40, f"{one['train_rows']:,} {words['rows']}", "faint")]
+            body += [_text(x, bottom + 40, words["rows"].format(rows=f"{one['train_rows']:,}"), "faint")]
     return _svg(240, "".join(body), words["label"])

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bapsim.core.errors import text
+from bapsim.core.errors import messages, text
 from bapsim.report import charts
 from bapsim.report.facts import facts, turns
 from bapsim.report.words import Story, number, opponent, points, reason_text, story
@@ -18,7 +18,7 @@ from bapsim.store.project import Project
 
 HERE = Path(__file__).parent
 STATES = ("trained", "exam", "pool", "pending", "superseded", "refused", "unread")
-WORDS = "turn rows gain worse better next curve curve_note accounts reasons details chain_note made_by"
+WORDS = "turn gain worse better next curve curve_note accounts reasons details chain_note made_by"
 
 
 def folder_of(project: Project, n: int) -> Path:
@@ -49,6 +49,7 @@ def page(report: Mapping[str, Any], lang: str) -> str:
     words = {name: text(f"page.{name}", lang) for name in WORDS.split()}
     against = opponent(report["opponent"], lang)
     words["gain_note"] = text("page.gain_note", lang, opponent=against)
+    words["rows"] = messages()["page.rows"][lang]
     said = story(report, lang)
     verdict, counts = report["decision"]["verdict"], report["accounts"]
     environment = jinja2.Environment(autoescape=True, loader=jinja2.FileSystemLoader(HERE))
@@ -66,7 +67,7 @@ def page(report: Mapping[str, Any], lang: str) -> str:
         next=[_safe(_commands(step)) for step in said.next],
         interval=_safe(charts.interval(report["decision"], words | {"label": _evidence(said)})),
         learning=_safe(charts.learning(report["curve"], words | {"label": words["curve_note"]})),
-        counted=text("page.counted", lang, lines=number(counts["lines"]), again=number(counts["again"])),
+        counted=_counted(counts, lang),
         accounts=list(_accounts(counts, lang)),
         reasons=list(_reasons(report, lang)),
         details=list(_details(report, lang)),
@@ -86,6 +87,12 @@ def _evidence(said: Story) -> str:
 def _commands(step: str) -> str:
     """A step with what is to be typed, which stands between backticks, set as code."""
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(step, quote=False))
+
+
+def _counted(counts: Mapping[str, int], lang: str) -> str:
+    said = [text("page.counted", lang, lines=number(counts["lines"]))]
+    said += [text("page.again", lang, again=number(counts["again"]))] if counts["again"] else []
+    return " ".join(said)
 
 
 def _accounts(counts: Mapping[str, int], lang: str) -> Iterator[dict[str, Any]]:
@@ -140,7 +147,9 @@ def _exam(report: Mapping[str, Any], lang: str) -> Iterator[tuple[str, str]]:
 
 def chance(p: float) -> str:
     """A probability with two figures, or that it is smaller than is worth saying."""
-    return "< 0.0001" if p < 0.0001 else "> 0.9999" if p > 0.9999 else f"{p:.2g}"
+    if p < 0.0001 or p > 0.9999:
+        return "< 0.0001" if p < 0.5 else "> 0.9999"
+    return f"{p:.4f}" if p > 0.99 else f"{p:.2g}"
 
 
 def gain_in_words(said: Mapping[str, Any]) -> str:

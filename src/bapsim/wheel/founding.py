@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -301,19 +300,32 @@ def _named_inputs(found: Found) -> Iterator[str]:
     """A long list of columns stands above the recipe."""
     if not _many(found):
         return
-    plain = all(name.split() == [name] and name.isprintable() and "\\" not in name for name in found.inputs)
-    body = " ".join(found.inputs) if plain else _tuple(found.inputs)[1:-1] + ","
-    yield 'INPUTS = tuple("""' if plain else "INPUTS = ("
-    yield from textwrap.wrap(
-        body,
-        WIDTH,
-        initial_indent="    ",
-        subsequent_indent="    ",
-        break_long_words=False,
-        break_on_hyphens=False,
+    first = found.inputs[0].rstrip("0123456789")
+    start = int(found.inputs[0][len(first) :] or -1)
+    end = start + len(found.inputs)
+    if found.inputs == tuple(f"{first}{i}" for i in range(start, end)) and first.isidentifier():
+        yield f'INPUTS = tuple(f"{first}{{i}}" for i in range({start}, {end}))'
+        yield ""
+        return
+    plain = all(
+        name.split() == [name] and name.isprintable() and not set(name) & {"\\", '"'} for name in found.inputs
     )
+    yield 'INPUTS = tuple("""' if plain else "INPUTS = ("
+    yield from _packed(found.inputs if plain else [f"{_quoted(name)}," for name in found.inputs], 4)
     yield '""".split())' if plain else ")"
     yield ""
+
+
+def _packed(items: Sequence[str], indent: int) -> Iterator[str]:
+    """As many items a line as fit, a blank between them; an item is never broken."""
+    line = ""
+    for item in items:
+        if line and indent + len(line) + 1 + len(item) > WIDTH:
+            yield " " * indent + line
+            line = ""
+        line = f"{line} {item}" if line else item
+    if line:
+        yield " " * indent + line
 
 
 def _task(found: Found) -> Iterator[str]:
@@ -334,23 +346,17 @@ def _files(found: Found) -> Iterator[str]:
     key = f" key={_quoted(found.wanted.key)}," if found.wanted.key else ""
     yield '        "data": files('
     yield f'            "data/", maker="person", rights="own",{key}'
-    yield from textwrap.wrap(
-        f"types={_types(found)},",
-        WIDTH,
-        initial_indent=" " * 12,
-        subsequent_indent=" " * 16,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    yield from _packed(_types(found), 12)
     yield "        ),"
 
 
-def _types(found: Found) -> str:
+def _types(found: Found) -> list[str]:
     """Types by column; many columns of one type together."""
-    types = found.types
-    if not _many(found):
-        return "{" + ", ".join(f"{_quoted(n)}: {_quoted(t)}" for n, t in types.items()) + "}"
-    most = Counter(types[name] for name in found.inputs).most_common(1)[0][0]
-    rest = {n: t for n, t in types.items() if t != most or n not in found.inputs}
-    others = ", ".join(f"{_quoted(n)}: {_quoted(t)}" for n, t in rest.items())
-    return f"dict.fromkeys(INPUTS, {_quoted(most)}) | {{{others}}}"
+    types, most = found.types, ""
+    if _many(found):
+        most = Counter(types[name] for name in found.inputs).most_common(1)[0][0]
+        types = {n: t for n, t in types.items() if t != most or n not in found.inputs}
+    start = f"dict.fromkeys(INPUTS, {_quoted(most)}) | {{" if most else "{"
+    pairs = [f"{_quoted(name)}: {_quoted(kind)}," for name, kind in types.items()]
+    pairs[-1] = pairs[-1].removesuffix(",") + "},"
+    return [f"types={start}{pairs[0]}", *pairs[1:]]

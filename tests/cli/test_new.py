@@ -1,0 +1,128 @@
+"""What `new` infers, writes and refuses."""
+
+import gzip
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.cli.conftest import run, said, sentences, write_csv
+
+from bapsim.core.recipe import Recipe
+from bapsim.wheel.founding import Wanted, load_recipe, look_into, recipe_text
+
+
+def test_new_says_what_it_inferred(tmp_path: Path) -> None:
+    rows = [*sentences(60, 3), {"text": "no label", "label": " "}]
+    file = tmp_path / "train.jsonl.gz"
+    with gzip.open(file, "wt", encoding="utf-8") as out:
+        out.writelines(json.dumps(row) + "\n" for row in rows)
+        out.write("{broken\n")
+    found = said("new", tmp_path / "bank", "--from", file)
+    assert (found["kind"], found["input"], found["target"]) == ("text", ["text"], "label")
+    assert (found["format"], found["encoding"], found["rows"]) == ("jsonl", "utf-8", 61)
+    assert (found["labelled"], found["pool"], found["unread"]) == (60, 1, {"json": 1})
+    assert found["classes"] == {"account": 20, "card": 20, "loan": 20}
+    assert (tmp_path / "bank/inbox/data/train.jsonl.gz").read_bytes() == file.read_bytes()
+    recipe = (tmp_path / "bank/recipe.py").read_text("utf-8")
+    assert len(recipe.splitlines()) <= 40
+    assert 'maker="person"' in recipe
+    assert isinstance(load_recipe(tmp_path / "bank"), Recipe)
+    words = run("new", tmp_path / "other", "--from", file).stdout
+    assert "taken as made by people" in words
+    assert "recipe.py" in words
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "a.csv", sentences(30, 1))
+    (tmp_path / "there").mkdir()
+    run("new", tmp_path / "there", "--from", file)
+    before = (tmp_path / "there/recipe.py").read_bytes()
+    assert said("new", tmp_path / "there", "--from", file, code=2)["error"]["key"] == "folder_not_empty"
+    assert (tmp_path / "there/recipe.py").read_bytes() == before
+
+
+def test_a_table_takes_all_other_columns(tmp_path: Path) -> None:
+    rows = [
+        {"id": f"{i:03d}", "age": str(20 + i % 50), "code": f"{i % 7:02d}", "bp": str(i * 3)}
+        | {"site": "ab"[i % 2], "ok": "yn"[i % 3 == 0]}
+        for i in range(90)
+    ]
+    rows[5]["bp"] = "?"
+    file = write_csv(tmp_path / "heart.csv", rows)
+    found = said("new", tmp_path / "a", "--from", file, "--target", "ok", "--slice", "site")
+    assert (found["kind"], found["input"]) == ("table", ["age", "code", "bp", "site"])
+    assert found["types"]["code"] == "string", "07 is no number"
+    assert found["types"]["age"] == "int64"
+    assert found["strays"] == {"bp": {"?": 1}}
+    assert load_recipe(tmp_path / "a").task.slices == ("site",)
+    found = said("new", tmp_path / "b", "--from", file, "--target", "ok", "--input", "age, bp", "--key", "id")
+    assert found["input"] == ["age", "bp"]
+    assert load_recipe(tmp_path / "b").task.inputs == ("age", "bp")
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        (("--text", "nope"), "no_such_column"),
+        (("--text", "text", "--input", "a,b"), "text_and_input"),
+        (("--text", "label", "--target", "text"), "not_classes"),
+        (("--target", "same"), "one_label"),
+    ],
+)
+def test_what_cannot_be_a_task_is_refused(tmp_path: Path, options: tuple[str, ...], key: str) -> None:
+    rows = [{**row, "same": "x"} for row in sentences(60, 1)]
+    file = write_csv(tmp_path / "a.csv", rows)
+    assert said("new", tmp_path / "p", "--from", file, *options, code=2)["error"]["key"] == key
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv"], "nothing is left half-made"
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\n", "utf-8")
+    assert (
+        said("new", tmp_path / "p", "--from", tmp_path / "a.csv", code=2)["error"]["key"] == "nothing_to_read"
+    )
+    assert said("new", tmp_path / "p", "--from", tmp_path / "b.csv", code=2)["error"]["key"] == "unreadable"
+
+
+NAMES = st.lists(
+    st.text(st.sampled_from(string.printable + "한글\"'\\{}#"), min_size=1, max_size=12).filter(
+        lambda s: (
+            s.strip() == s and not s.startswith("_") and "\n" not in s and "\r" not in s and "\0" not in s
+        )
+    ),
+    min_size=2,
+    max_size=30,
+    unique=True,
+)
+
+
+@given(names=NAMES, lang=st.sampled_from(["en", "ko"]))
+def test_a_recipe_means_what_the_file_says_whatever_its_columns_are_called(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], lang: str
+) -> None:
+    place = tmp_path_factory.mktemp("names")
+    *inputs, target = names
+    rows = [{**{name: str(i) for name in inputs}, target: "ab"[i % 2]} for i in range(8)]
+    file = place / "data.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    found = look_into(file, Wanted(target=target, inputs=tuple(inputs)))
+    written: dict[str, Any] = {}
+    exec(recipe_text(found, 'a"""\\name', lang), written)  # our own text
+    recipe = written["recipe"]
+    assert recipe.task.inputs == tuple(inputs)
+    assert recipe.task.target == target
+    assert recipe.sources["data"].types == found.types
+
+
+def test_a_wide_table_still_has_a_short_recipe(tmp_path: Path) -> None:
+    rows = [{**{f"pixel_{j}": str(i * j) for j in range(64)}, "digit": "ab"[i % 2]} for i in range(20)]
+    file = write_csv(tmp_path / "wide.csv", rows)
+    run("new", tmp_path / "p", "--from", file, "--target", "digit")
+    text = (tmp_path / "p/recipe.py").read_text("utf-8")
+    assert len(text.splitlines()) <= 40
+    assert max(map(len, text.splitlines())) <= 110
+    assert len(load_recipe(tmp_path / "p").task.inputs) == 64

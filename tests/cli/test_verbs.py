@@ -1,0 +1,225 @@
+"""Each verb as a person types it, on one small project that goes through two turns."""
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import run, said, sentences, write_csv
+
+from bapsim.store.project import opened
+
+
+def test_a_turn_decides_and_leaves_a_page(project: Path) -> None:
+    report = json.loads((project / "reports/turn-001/report.json").read_text("utf-8"))
+    page = (project / "reports/turn-001/index.html").read_text("utf-8")
+    assert report["decision"]["verdict"] == "accept"
+    assert report["decision"]["reason"] == "decision.better"
+    assert report["opponent"] == "majority"
+    assert report["serves"]["version"] == "t001-people"
+    counts = report["accounts"]
+    parts = ("exam", "superseded", "refused", "pool", "pending", "trained", "unread")
+    assert counts["lines"] == 360 == sum(counts[name] for name in parts)
+    assert report["chain"] in page
+    assert not re.search(r"(src|href)=|url\(|@import|<script", page), "the page loads nothing"
+    assert page.count("<svg") == 2
+
+
+def test_a_lost_report_is_made_again_to_the_byte(project: Path) -> None:
+    folder = project / "reports/turn-001"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    run("show", "-C", project)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    shutil.rmtree(folder)
+    run("turn", "-C", project, "--dry-run")
+    assert not folder.exists(), "a dry run writes nothing"
+    run("show", "--turn", "1", "-C", project)
+
+
+def test_show_speaks_both_languages(project: Path) -> None:
+    assert "Accepted: the new model is better" in run("-C", project, "show").stdout
+    korean = run("-C", project, "show", "--lang", "ko").stdout
+    assert "채택: 새 모델이" in korean
+    assert "시험 문항" in korean
+    page = (project / "reports/turn-001/index.html").read_text("utf-8")
+    assert '<html lang="ko">' in page
+    run("-C", project, "show")
+    assert said("-C", project, "show", "--turn", "7", code=2)["error"]["key"] == "unknown_turn"
+
+
+def test_predictions_stand_line_by_line_against_the_file(project: Path, tmp_path: Path) -> None:
+    lines = ['{"text": "카드 분실 재발급"}', "{broken", '{"text": null}', '{"text": "loan interest", "x": 1}']
+    file, out = tmp_path / "in.jsonl", tmp_path / "deep" / "out.jsonl"
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    done = said("predict", file, "-o", out, "-C", project)
+    answers = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert done["lines"] == len(answers) == 4
+    assert done["unread"] == 2
+    assert [a["prediction"] for a in answers] == ["card", None, None, "loan"]
+    assert [set(a) - {"error"} for a in answers] == [{"prediction", "confidence", "in_scope"}] * 4
+    assert answers[1]["error"].startswith("line 2: json")
+    for a in (answers[0], answers[3]):
+        assert 0 <= a["in_scope"] <= 1
+        assert 1 / 3 < a["confidence"] <= 1
+    assert [p.name for p in out.parent.iterdir()] == ["out.jsonl"]
+
+
+def test_a_file_without_the_input_column_is_refused_and_nothing_is_written(
+    project: Path, tmp_path: Path
+) -> None:
+    file = write_csv(tmp_path / "other.csv", [{"sentence": "카드"}])
+    error = said("predict", file, "-o", tmp_path / "out.jsonl", "-C", project, code=2)["error"]
+    assert error["key"] == "input_missing"
+    assert "sentence" in error["next"]
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_add_copies_once_and_names_what_it_refuses(project: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(project, root)
+    file = write_csv(tmp_path / "more.csv", sentences(5, 9))
+    first = said("-C", root, "add", file)["added"][0]
+    assert (first["kind"], first["new"], first["rows"]) == ("data", True, 5)
+    assert said("-C", root, "add", file)["added"][0]["new"] is False
+    write_csv(file, sentences(6, 10))
+    assert said("-C", root, "add", file)["added"][0]["path"] == "inbox/data/more-2.csv"
+    assert file.exists(), "files are copied, never moved"
+    (tmp_path / "sheet.xlsx").write_bytes(b"PK\x03\x04rest")
+    assert said("-C", root, "add", tmp_path / "sheet.xlsx", code=2)["error"]["key"] == "workbook"
+    assert said("-C", root, "add", tmp_path / "gone.csv", code=2)["error"]["key"] == "unreadable"
+    strange = write_csv(tmp_path / "strange.csv", [{"a": "1", "label": "card"}])
+    assert said("-C", root, "add", strange)["added"][0]["missing"] == ["text"]
+    assert "no column text" in run("-C", root, "add", write_csv(strange, [{"b": "1"}])).stdout
+    assert not [p for p in (root / "inbox").iterdir() if p.name.startswith(".")]
+
+
+def test_questions_go_out_and_answers_come_back(project: Path, tmp_path: Path) -> None:
+    root, sheet = tmp_path / "copy", tmp_path / "질문.csv"
+    shutil.copytree(project, root)
+    asked = said("-C", root, "ask", "-o", sheet)
+    assert asked["questions"] > 0
+    assert said("-C", root, "ask", "-o", sheet, code=2)["error"]["key"] == "file_exists"
+    truth = {row["text"]: row["label"] for row in sentences(90, 2)}
+    with sheet.open(encoding="utf-8-sig", newline="") as file:
+        rows = [row | {"label": truth[row["text"]]} for row in csv.DictReader(file)]
+    rows[0]["label"], rows[1]["label"] = "", "모름"
+    write_csv(sheet, rows, "cp949")  # as a Korean spreadsheet saves it
+    added = said("-C", root, "add", sheet)["added"][0]
+    assert (added["kind"], added["rows"], added["blanks"]) == ("answers", len(rows) - 1, 1)
+    dry = said("-C", root, "turn", "--dry-run")
+    assert dry["sources"]["experts"]["fresh"] == len(rows) - 2
+    turn = said("-C", root, "turn")
+    assert turn["turn"] == 2
+    assert turn["fresh"]["experts"] == len(rows) - 2
+    assert turn["unread"]["cannot_tell"] == 1
+    assert turn["accounts"]["superseded"] == len(rows) - 2
+    assert [point["turn"] for point in turn["curve"]] == [1, 2]
+    assert said("-C", root, "check")["ok"]
+
+
+def test_check_finds_what_was_changed(project: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(project, root)
+    head = json.loads((root / "reports/turn-001/report.json").read_text("utf-8"))["chain"]
+    assert said("-C", root, "check", "--head", head)["ok"]
+    assert (
+        said("-C", root, "check", "--head", "1 " + "0" * 64, code=1)["findings"][0]["kind"] == "head_unknown"
+    )
+    shard = next((root / "wheel/records").rglob("*.parquet"))
+    body = bytearray(shard.read_bytes())
+    body[len(body) // 2] ^= 1
+    shard.write_bytes(body)
+    found = said("-C", root, "check", code=1)
+    assert [one["kind"] for one in found["findings"]] == ["file_changed"]
+    assert shard.name in run("-C", root, "check", code=1).stdout
+
+
+def test_use_is_on_the_record(project: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(project, root)
+    assert said("-C", root, "use", "t009", "--reason", "x", code=2)["error"]["key"] == "unknown_version"
+    assert (
+        said("-C", root, "use", "t001-people", "--reason", " ", code=2)["error"]["key"] == "reason_is_empty"
+    )
+    assert said("-C", root, "use", "t001-people", "--reason", "same")["before"] == "t001-people"
+    with opened(root) as one, one.ledger.change("a second model for the test") as ledger:
+        row = one.ledger.rows("select * from model")[0] | {
+            "version": "t000-old",
+            "state": "refused",
+            "served": None,
+        }
+        ledger.add("model", **row)
+        ledger.add("used", n=9, version="t000-old", reason="test", turn=1)
+    assert said("-C", root, "use", "t000-old", "--reason", "x", code=2)["error"]["key"] == "not_servable"
+    said("-C", root, "use", "t001-people", "--reason", "고객이 원함")
+    with opened(root, writing=False) as one:
+        last = one.ledger.rows("select * from used order by n")[-1]
+        assert (last["version"], last["reason"]) == ("t001-people", "person: 고객이 원함")
+        assert one.ledger.verify() == []
+
+
+def test_why_tells_of_records_and_models(project: Path) -> None:
+    model = said("-C", project, "why", "t001-people")
+    assert model["serves"]
+    with opened(project, writing=False) as one:
+        item = one.ledger.value("select hex(id) from exam_item").lower()
+    record = said("-C", project, "why", item[:16])
+    assert record["stands"] == "exam"
+    assert record["eaten_by"] == []
+    assert "사람" in run("-C", project, "why", item, "--lang", "ko").stdout
+    assert "accepted" in run("-C", project, "why", "t001-people").stdout
+    assert said("-C", project, "why", "t777-people", code=2)["error"]["key"] == "unknown_model"
+    assert said("-C", project, "why", "0123456789abcdef", code=2)["error"]["key"] == "record_not_found"
+
+
+def test_errors_say_what_why_and_what_next(tmp_path: Path) -> None:
+    done = run("-C", tmp_path, "turn", code=2)
+    assert done.stdout == ""
+    assert len(done.stderr.strip().split("\n")) >= 3
+    assert "recipe.py" in done.stderr
+    assert "레시피" in run("-C", tmp_path, "turn", "--lang", "ko", code=2).stderr
+    (tmp_path / "recipe.py").write_text("recipe = (\n", "utf-8")
+    assert said("-C", tmp_path, "turn", code=2)["error"]["key"] == "recipe_syntax"
+    (tmp_path / "recipe.py").write_text("import os\nfrom bapsim.core import nonsense\n", "utf-8")
+    error = said("-C", tmp_path, "turn", code=2)["error"]
+    assert error["key"] == "recipe_fails"
+    assert "line 2" in error["what"]
+    (tmp_path / "recipe.py").write_text("recipe = 3\n", "utf-8")
+    assert said("-C", tmp_path, "turn", code=2)["error"]["key"] == "no_recipe"
+
+
+def test_nothing_escapes_as_a_stack_trace(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("bapsim.wheel.audit.check", broken)
+    error = said("-C", project, "check", code=2)["error"]
+    assert error["key"] == "unexpected"
+    assert "ZeroDivisionError: planted" in error["what"]
+    assert "Traceback" not in run("-C", project, "check", code=2).output
+    monkeypatch.setenv("BAPSIM_TRACE", "1")
+    assert "Traceback" in run("-C", project, "check", code=2).stderr
+
+
+def test_help_follows_the_language() -> None:
+    assert "질문" in run("--lang", "ko", "--help").stdout
+    korean = run("turn", "--help", "--lang", "ko").stdout
+    assert "끊긴 턴은" in korean
+    assert "interrupted turn" in run("turn", "--help").stdout
+    assert run("--help").stdout.split("Commands:")[1].split()[0] == "new"
+
+
+def test_the_incumbent_is_beaten_or_not(project: Path, rows: list[dict[str, str]], tmp_path: Path) -> None:
+    root = tmp_path / "fresh"
+    file = write_csv(tmp_path / "data.csv", [row for row in rows if row["label"]])
+    run("new", root, "--from", file, "--text", "text", "--target", "label")
+    perfect = [{"text": row["text"], "prediction": row["label"]} for row in rows if row["label"]]
+    theirs = write_csv(tmp_path / "theirs.csv", perfect)
+    turn = said("-C", root, "turn", "--incumbent", theirs)
+    assert turn["opponent"] == "incumbent"
+    assert turn["decision"]["verdict"] != "accept"
+    wrong = write_csv(tmp_path / "wrong.csv", [{"text": "a", "label": "card"}])
+    assert said("-C", root, "turn", "--incumbent", wrong, code=2)["error"]["key"] == "input_missing"
