@@ -1,0 +1,136 @@
+"""Every decision can be told, in both languages, with its numbers."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bapsim.core.errors import messages
+from bapsim.report.page import page
+from bapsim.report.words import number, points, rounded, story
+
+SOURCE = Path(__file__).resolve().parents[2] / "src/bapsim"
+CODE = "\n".join(
+    (SOURCE / name).read_text("utf-8")
+    for name in ("judge/gate.py", "judge/duel.py", "wheel/judging.py", "wheel/turn.py")
+)
+REASONS = sorted(set(re.findall(r'"(decision\.\w+)"', CODE)))
+MEANWHILE = sorted(set(re.findall(r'"(provisional\.\w+)"', CODE)))
+SEEN = {"decision.better", "decision.worse", "decision.slice_worse", "decision.not_proven", "decision.vetoed"}
+VERDICT = {"decision.better": "accept", "decision.worse": "refuse", "decision.slice_worse": "refuse"}
+
+
+def facts(reason: str, **changes: Any) -> dict[str, Any]:
+    """The facts of a turn that ended for this reason, as report.json has them."""
+    values: dict[str, Any] = {"z": 0.31, "rows": 1234, "fresh": 96, "slices": "language=ko"}
+    weighed: dict[str, Any] = dict.fromkeys(
+        ("gain", "low", "high", "p_better", "p_worse", "test", "discordance", "detectable", "missing")
+    )
+    if reason in SEEN:
+        values |= {"wins": 61, "losses": 34, "level": 0.005, "loss_gain": 0.0213}
+        weighed |= {"gain": 0.0123, "low": -0.0011, "high": 0.0257, "p_better": 0.03, "p_worse": 0.97}
+        weighed |= {"test": "McNemar", "discordance": 0.04, "detectable": 0.0214, "missing": 3187}
+    verdict = VERDICT.get(reason, "undecided")
+    point = {"turn": 1, "verdict": verdict, "reason": reason, "oof_accuracy": 0.81, "oof_rows": 900}
+    exam = {"version": 1, "items": 2000, "looks": 3, "budget": 0.04, "level": 0.004}
+    states = ("trained", "exam", "pool", "pending", "superseded", "refused", "unread")
+    return {
+        "project": "bank",
+        "turn": 1,
+        "ended": "2026-01-02T03:04:05.000+00:00",
+        "seconds": 12.3,
+        "decision": {"verdict": verdict, "reason": reason, "values": values, "items": 2000, **weighed},
+        "serves": None,
+        "candidate": "t002-people",
+        "opponent": "t001-people",
+        "looked": reason in SEEN,
+        "provisional": None,
+        "screen": [{"candidate": "t002-people", "z": 1.5, "rows": 900, "look": True}],
+        "suspects": [],
+        "questions": 150,
+        "fits": 6,
+        "train_rows": 8000,
+        "classes": 77,
+        "exam": exam,
+        "accounts": {"lines": 10_000, "again": 3, **dict.fromkeys(states, 7)},
+        "fresh": {"data": 8000, "experts": 0},
+        "refused": {"exact_duplicate": 5, "their_own_reason": 2},
+        "unread": {"json": 7},
+        "curve": [{**point, "train_rows": 8000, "gain": 0.0123, "low": 0.0, "high": 0.02}],
+        "recipe": "0123456789abcdef",
+        "chain": "12 " + "a" * 64,
+        **changes,
+    }
+
+
+def test_every_reason_of_the_gate_has_words() -> None:
+    assert len(REASONS) >= 10
+    assert len(MEANWHILE) >= 5
+    assert not [r for r in REASONS if r.replace("decision.", "outcome.") not in messages()]
+    assert not [r for r in MEANWHILE if r.replace("provisional.", "meanwhile.") not in messages()]
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_decision_is_told_with_its_numbers(reason: str, lang: str) -> None:
+    told = story(facts(reason), lang)
+    whole = " ".join([told.headline, *told.sentences, *told.next])
+    assert "{" not in whole
+    word = {"en": {"accept": "Accepted", "refuse": "Refused", "undecided": "Undecided"},
+            "ko": {"accept": "채택", "refuse": "거부", "undecided": "보류"}}[lang]  # fmt: skip
+    assert told.headline.startswith(word[VERDICT.get(reason, "undecided")] + ":")
+    if reason in SEEN:
+        assert "+1.2" in whole
+        assert "61" in whole
+    if reason in ("decision.not_proven", "decision.vetoed"):
+        assert "2.1" in whole
+        assert "3,200" in whole, "an estimate is rounded"
+    if reason == "decision.worn":
+        assert "96" in whole
+    if reason == "decision.screened":
+        assert "1,234" in whole
+    assert "150" in told.next[-2]
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_decision_has_a_page(reason: str, lang: str) -> None:
+    html = page(facts(reason, project="<b>bank</b>"), lang)
+    assert "<b>bank</b>" not in html, "names are text"
+    assert "their_own_reason" in html
+    assert "exact_duplicate" not in html
+    assert html.count("<svg") == (2 if reason in SEEN else 1)
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+@pytest.mark.parametrize("reason", MEANWHILE)
+def test_what_serves_meanwhile_is_told(reason: str, lang: str) -> None:
+    serves = {"version": "t002-people", "new": reason == "provisional.serves", "state": "provisional"}
+    provisional = {"allowed": serves["new"], "reason": reason, "gain": 0.1, "low": 0.0, "limit": -0.1}
+    told = story(facts("decision.not_proven", serves=serves, provisional=provisional), lang)
+    assert any("t002-people" in sentence for sentence in told.sentences)
+
+
+def test_a_suspect_is_named() -> None:
+    one = {"name": "experts@3", "rows": 300, "excess": 0.281, "refused": True}
+    told = " ".join(story(facts("decision.not_proven", suspects=[one]), "en").sentences)
+    assert "experts@3 (300 rows)" in told
+    assert "28.1 points" in told
+    kept = " ".join(story(facts("decision.not_proven", suspects=[one | {"refused": False}]), "en").sentences)
+    assert "It was kept" in kept
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(0.0213, "+2.1"), (-0.004, "−0.4"), (0.0004, "+0.04"), (0.0, "+0.0"), (None, "–"), (float("nan"), "–")],
+)
+def test_points_have_a_sign_and_few_figures(share: float | None, shown: str) -> None:
+    assert points(share) == shown
+
+
+def test_numbers_are_readable() -> None:
+    assert number(1234567) == "1,234,567"
+    assert number(-1.5) == "−1.50"
+    assert number(None) == "–"
+    assert [rounded(n) for n in (3, 47, 187, 3187, 31_870)] == [3, 47, 190, 3200, 32_000]
