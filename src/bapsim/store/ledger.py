@@ -122,14 +122,14 @@ class Ledger:
                 self.db.execute("rollback")
         self._write_head()
 
-    def add(self, table: str, **row: object) -> None:
+    def add(self, table: str, /, **row: object) -> None:
         """Insert one row into a guarded table, and its event into the chain."""
         names = ", ".join(row)
         marks = ", ".join("?" * len(row))
         self.db.execute(f"insert into {table}({names}) values({marks})", list(row.values()))
         self._seal(table, row)
 
-    def amend(self, table: str, key: Mapping[str, object], **changes: object) -> None:
+    def amend(self, table: str, key: Mapping[str, object], /, **changes: object) -> None:
         """Change columns of one row of a guarded table; the change is an event of its own."""
         sets = ", ".join(f"{name}=?" for name in changes)
         where = " and ".join(f"{name}=?" for name in key)
