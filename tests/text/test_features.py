@@ -115,9 +115,10 @@ def test_an_empty_corpus():
         known, at = features.vocabulary(found[0])
         assert len(known) == len(at) == 0
         entries = features.entries(found, (known, known))
-        assert features.matrix(
-            entries, features.weigh(entries, np.zeros(0, np.float32), weights()), 0
-        ).shape == (0, 0)
+        assert features.matrix(entries, features.weigh(entries, np.zeros(0, np.float32), SPEC), 0).shape == (
+            0,
+            0,
+        )
 
 
 def weights() -> np.ndarray:
@@ -146,18 +147,18 @@ def test_lookup_of_few_in_many_and_at_the_ends():
             assert features.columns(block, known_).tolist() == [place.get(h, -1) for h in asked.tolist()]
 
 
-def test_weights_have_length_one_in_each_block():
+def test_weights_have_the_length_of_their_block():
     texts = ["a b a", "카드가 왔다", "", "zzz", "b"]
     found = features.grams(texts, SPEC)
     known = [features.vocabulary(block)[0] for block in features.grams(texts[:2], SPEC)]
     entries = features.entries(found, known)
     v = sum(map(len, known))
     df = np.bincount(entries.columns[entries.groups < 4], minlength=v)
-    values = features.weigh(entries, features.idf(df, 2), weights())
+    values = features.weigh(entries, features.idf(df, 2), SPEC)
     length = np.bincount(entries.groups, values.astype(np.float64) ** 2, 10)
-    assert np.allclose(length[:4], 1, atol=1e-6)
+    assert length[:4].tolist() == pytest.approx([0.25, 1] * 2, abs=1e-6)
     assert length[4:8].tolist() == [0] * 4  # nothing known
-    assert length[8:].tolist() == pytest.approx([1, 1], abs=1e-6)
+    assert length[8:].tolist() == pytest.approx([0.25, 1], abs=1e-6)
     assert entries.known.tolist() == [True, True, False, False, True]
     assert entries.coverage.tolist() == [1, 1, 0, 0, 1]
     x = features.matrix(entries, values, v)
@@ -194,7 +195,7 @@ def flat(model: TextModel, path: Path) -> Path:
     c, spec, head = model.calibration, model.spec, model.head
     many = [x for m in raw["many"] for x in (m[0], len(m) - 1, *m[1:])]
     limits = [spec.limit, spec.word_limit, spec.tf_limit]
-    constants = [c.slope, c.bend, c.shift, c.floor, c.low, c.middle, KNEE, WORDS_KNOWN]
+    constants = [c.slope, c.bend, c.shift, c.floor, c.low, c.middle, KNEE, WORDS_KNOWN, spec.word_share]
     unsigned = [raw["blank"], raw["drop"], raw["one"], many, raw["pairs"], raw["late"], raw["word"]]
     parts: list[Any] = [np.array(x, "<u4") for x in (*unsigned, spec.words, spec.chars, limits)]
     parts += [features.tf_weights(spec.tf_limit)[1:], *head.hashes, head.idf, head.weights, head.bias]

@@ -26,13 +26,8 @@ from bapsim.text.features import Entries, Hashes, Spec
 from bapsim.train.table import answer
 
 LOADER = "bapsim.train.text:load"
-COSTS = (
-    0.03,
-    0.1,
-    0.3,
-    1.0,
-    3.0,
-)  # of one unit of hinge loss, against half the squared length of the weights
+# Of one unit of hinge loss, against half the squared length of the weights.
+COSTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 FIRST = 2  # where the search of costs begins
 SAMPLE = 20_000, 600_000  # rows, and rows * classes, that are enough to choose a cost
 KNEE = -0.5  # score at which the slope of a class's evidence may change
@@ -228,9 +223,7 @@ def prior_of(lesson: Lesson) -> Floats:
     return np.asarray(counts / counts.sum())
 
 
-def design(
-    lesson: Lesson, seen: NDArray[np.int64], held: NDArray[np.int64], tf: NDArray[np.float32]
-) -> Design:
+def design(lesson: Lesson, seen: NDArray[np.int64], held: NDArray[np.int64], spec: Spec) -> Design:
     """Weigh the rows `seen` and `held` with the vocabulary and document frequencies of `seen`."""
     found, v = lesson.entries, sum(len(h) for h in lesson.hashes)
     part = np.zeros(len(lesson.y), np.uint8)
@@ -240,7 +233,7 @@ def design(
     usable = df >= lesson.min_df
     idf = features.idf(df, len(seen))
     mine = found.only(usable[found.columns] & (of > 0))
-    x = features.matrix(mine, features.weigh(mine, idf, tf), v)
+    x = features.matrix(mine, features.weigh(mine, idf, spec), v)
     return Design(seen, held, x[seen], x[held], idf, usable, mine.known[held], mine.coverage[held])
 
 
@@ -274,16 +267,16 @@ def thinned(n: int, most: int) -> NDArray[np.int64]:
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.int64)
 
 
-def hold_out(lesson: Lesson, folds: NDArray[np.int8], spec: TextLinear) -> tuple[HeldOut, float]:
+def hold_out(lesson: Lesson, folds: NDArray[np.int8], trainer: TextLinear) -> tuple[HeldOut, float]:
     """Score every row of folds >= 0 by a model of the other folds' rows, and the cost chosen on the first."""
     n, k = len(lesson.y), len(lesson.classes)
     out = HeldOut(np.full((n, k), -1.0), np.zeros(n, bool), np.zeros(n))
-    tf, cost = features.tf_weights(spec.spec.tf_limit), spec.cost
+    cost = trainer.cost
     for fold in np.unique(folds[folds >= 0]):
         seen, held = np.flatnonzero((folds != fold) & (lesson.weight > 0)), np.flatnonzero(folds == fold)
         if not len(seen):
             continue
-        made = design(lesson, seen, held, tf)
+        made = design(lesson, seen, held, trainer.spec)
         cost = cost or choose_cost(lesson, made)
         head = learn(made.x, lesson.y[seen], lesson.weight[seen], k, cost)
         out.scores[held], out.known[held], out.coverage[held] = (
@@ -294,10 +287,10 @@ def hold_out(lesson: Lesson, folds: NDArray[np.int8], spec: TextLinear) -> tuple
     return out, cost or COSTS[FIRST]
 
 
-def final(lesson: Lesson, spec: TextLinear, cost: float) -> Head:
+def final(lesson: Lesson, trainer: TextLinear, cost: float) -> Head:
     """The head of all rows, with only the n-grams that it needs."""
-    seen, tf = np.flatnonzero(lesson.weight > 0), features.tf_weights(spec.spec.tf_limit)
-    made = design(lesson, seen, seen[:0], tf)
+    seen = np.flatnonzero(lesson.weight > 0)
+    made = design(lesson, seen, seen[:0], trainer.spec)
     weights, bias = learn(made.x, lesson.y[seen], lesson.weight[seen], len(lesson.classes), cost)
     words = len(lesson.hashes[0])
     hashes = lesson.hashes[0][made.usable[:words]], lesson.hashes[1][made.usable[words:]]
@@ -341,7 +334,7 @@ class TextModel:
     def vectorise(self, texts: Sequence[str | None]) -> tuple[Entries, NDArray[np.float32]]:
         """The known n-grams of texts and their weights: what docs/features.md defines."""
         found = features.entries(features.grams(texts, self.spec), self.head.hashes)
-        return found, features.weigh(found, self.head.idf, features.tf_weights(self.spec.tf_limit))
+        return found, features.weigh(found, self.head.idf, self.spec)
 
     def judge(self, texts: Sequence[str | None]) -> tuple[Floats, Floats]:
         """Probabilities float64[n, k] and in_scope float64[n] of texts."""
@@ -394,7 +387,9 @@ def vectors(model: TextModel, texts: Sequence[str] = VECTORS) -> list[dict[str, 
 def load(folder: Path) -> TextModel:
     """The model in a folder; Damaged if it does not answer its test vectors as it did when it was saved."""
     said, told = (json.loads((folder / f"{n}.json").read_text("utf-8")) for n in ("model", "spec"))
-    fields: dict[str, Any] = {k: told[k] for k in ("limit", "word_limit", "tf_limit", "version")}
+    fields: dict[str, Any] = {
+        k: told[k] for k in ("limit", "word_limit", "tf_limit", "word_share", "version")
+    }
     spec = Spec(words=tuple(told["words"]), chars=tuple(told["chars"]), **fields)
     constants = {k: v for k, v in said["calibration"].items() if k not in ("knee", "words_known")}
     with np.load(folder / "head.npz", allow_pickle=False) as f:

@@ -11,7 +11,7 @@
 
 enum { BLANKS, DROPS, ONE, MANY, PAIRS, LATE, WORD, SIZES_WORD, SIZES_CHAR, LIMITS, TF,
        KNOWN_WORD, KNOWN_CHAR, IDF, WEIGHTS, BIAS, PRIOR, CONSTANTS, SECTIONS };
-enum { SLOPE, BEND, SHIFT, FLOOR, LOW, MIDDLE, KNEE, WORDS_KNOWN };
+enum { SLOPE, BEND, SHIFT, FLOOR, LOW, MIDDLE, KNEE, WORDS_KNOWN, WORD_SHARE };
 enum { BLANK = 0x20, DROP = 0x110001, EXPAND = 0x110002 };
 
 typedef struct { uint32_t n, *at; } list;
@@ -131,7 +131,7 @@ static list char_hashes(const list *t) {
 typedef struct { uint32_t n, distinct, *column; float *value; } block;
 
 /* The known n-grams of one block, ascending; prints hash:count of all. */
-static block weigh(list hashes, const list *known, uint32_t first) {
+static block weigh(list hashes, const list *known, uint32_t first, double length) {
     block b = {0, 0, calloc(hashes.n + 1, 4), calloc(hashes.n + 1, 4)};
     double square = 0;
     if (hashes.n) qsort(hashes.at, hashes.n, 4, ascending);
@@ -148,7 +148,7 @@ static block weigh(list hashes, const list *known, uint32_t first) {
         b.column[b.n] = column;
         b.value[b.n++] = v;
     }
-    float scale = square > 0 ? (float)(1 / sqrt(square)) : 0;
+    float scale = square > 0 ? (float)(length / sqrt(square)) : 0;
     for (uint32_t i = 0; i < b.n; i++) b.value[i] *= scale;
     free(hashes.at);
     return b;
@@ -206,9 +206,10 @@ int main(int count, char **argument) {
         list points = decoded(bytes, n), text = fold(&points);
         for (uint32_t i = 0; i < text.n; i++) printf(" %x", text.at[i]);
         printf("\n");
-        block b[2] = {weigh(word_hashes(&text), &S[KNOWN_WORD], 0), {0, 0, 0, 0}};
+        double share = ((double *)S[CONSTANTS].at)[WORD_SHARE];
+        block b[2] = {weigh(word_hashes(&text), &S[KNOWN_WORD], 0, share), {0, 0, 0, 0}};
         printf(" |");
-        b[1] = weigh(char_hashes(&text), &S[KNOWN_CHAR], S[KNOWN_WORD].n);
+        b[1] = weigh(char_hashes(&text), &S[KNOWN_CHAR], S[KNOWN_WORD].n, 1);
         printf("\n");
         for (int i = 0; i < 2; i++)
             for (uint32_t j = 0; j < b[i].n; j++) printf(" %u:%.9g", b[i].column[j], b[i].value[j]);

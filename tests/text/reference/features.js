@@ -110,8 +110,8 @@ function place(known, hash) {
   return known[low] === hash ? low : -1;
 }
 
-// The known n-grams of one block, ascending, with weights of length 1.
-function weigh(model, hashes, known, first) {
+// The known n-grams of one block, ascending, with their weights.
+function weigh(model, hashes, known, first, length) {
   const counts = new Map(), entries = [];
   for (const h of hashes) counts.set(h, Math.min((counts.get(h) || 0) + 1, model.limits[2]));
   const all = [...counts].sort((a, b) => a[0] - b[0]);
@@ -123,7 +123,7 @@ function weigh(model, hashes, known, first) {
     square += value * value;
     entries.push([first + at, value]);
   }
-  const scale = square > 0 ? Math.fround(1 / Math.sqrt(square)) : 0;
+  const scale = square > 0 ? Math.fround(length / Math.sqrt(square)) : 0;
   return { all, entries: entries.map(([column, value]) => [column, Math.fround(value * scale)]) };
 }
 
@@ -147,8 +147,8 @@ const model = readModel(process.argv[2]), out = [];
 for (const line of fs.readFileSync(0, "utf8").split("\n")) {
   if (!line) continue;
   const text = fold(model, JSON.parse(line));
-  const words = weigh(model, wordHashes(model, text), model.knownWord, 0);
-  const characters = weigh(model, charHashes(model, text), model.knownChar, model.knownWord.length);
+  const words = weigh(model, wordHashes(model, text), model.knownWord, 0, model.constants[8]);
+  const characters = weigh(model, charHashes(model, text), model.knownChar, model.knownWord.length, 1);
   const pairs = (list) => list.map(([a, b]) => " " + a + ":" + b).join("");
   out.push(text.map((c) => " " + c.toString(16)).join(""), pairs(words.all) + " |" + pairs(characters.all));
   out.push(pairs([...words.entries, ...characters.entries]));
