@@ -162,7 +162,7 @@ def provisional_table(seeds: int) -> list[dict]:
     return rows
 
 
-def skew_table(draws: int = 4000) -> list[dict]:
+def skew_table(draws: int = 2000) -> list[dict]:
     """Level of the loss test at a mean of 0 without symmetry: real differences less their mean."""
     rows = []
     pairs = (
