@@ -42,20 +42,8 @@ from bapsim.gather.read import REASONS, read
 HERE = Path(__file__).parent
 MEMORY, SECONDS = 3 << 30, 60
 KOREAN = ("밥심으로 산다", "배송이 너무 늦어요", "환불해 주세요", "똠방각하 펲시", "카드를 잃어버렸어요")
-CELLS = (
-    *KOREAN,
-    "plain",
-    "a, b",
-    'said "hi"',
-    "two\nlines",
-    "=cmd|' /C calc'!A0",
-    "+1",
-    "-1",
-    "@SUM(A1)",
-    "007",
-    "NA",
-    "",
-)
+SIGNS = ("=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)")
+CELLS = (*KOREAN, "plain", "a, b", 'said "hi"', "two\nlines", *SIGNS, "007", "NA", "")
 
 
 @dataclass(frozen=True)
@@ -452,14 +440,8 @@ def by_hand() -> Iterator[Case]:
     nested = b'{"a": [' + b"[]," * 1_000_000 + b"[]]}\n"
     yield Case("long line", "nested.jsonl", bomb(10 << 20, as_it_is, nested))
     yield Case("long line", "wide.jsonl", bomb(20 << 20, as_it_is, wide_object()))
-    for name in (
-        "../outside.csv",
-        "/etc/passwd",
-        "a/../../outside.csv",
-        "..",
-        "nul\0.csv",
-        "x" * 5000 + ".csv",
-    ):
+    outside = ["../outside.csv", "/etc/passwd", "a/../../outside.csv", "..", "nul\0.csv", "x" * 5000 + ".csv"]
+    for name in outside:
         yield Case("path", name, lambda path: None)
     for target in ("/etc/passwd", "../outside.csv", "/dev/zero", "loop.csv", "/proc/self/mem"):
         yield Case("path", "loop.csv", links(target))
