@@ -258,11 +258,11 @@ def table(results: dict[str, Any]) -> str:
             "",
         ]
     out += [
-        "*Best other* is the contestant with the best mean on the test rows, which favours it. *Price of "
-        "export*: scikit-learn's own words (1-2, weight .5) and char_wb (1-3) under LinearSVC at our cost, minus "
-        "our features under the same head before calibration; around zero, export costs nothing. Our CPU time "
-        "includes six fits, the choice of the cost and calibration; the other's is one vectorise and fit with "
-        "C given.",
+        "*Best other* is the contestant with the best mean on test rows, which favours it. *Price of "
+        "export*: scikit-learn's own words (1-2, weight .5) and char_wb (1-3) under LinearSVC at our cost, "
+        "minus our features under the same head before calibration; around zero, export costs nothing. "
+        "Our CPU time includes six fits, the choice of the cost and calibration; the other's is one vectorise "
+        "and fit with C given.",
         "",
     ]
     return "\n".join(out)

@@ -1,8 +1,10 @@
 """Write src/bapsim/text/fold.json, the table of text.normalise.fold, from this Python's unicodedata.
 
-Run it only to move to a newer Unicode version: every stored text model names the table that it was made with.
+Run it only to move to a newer Unicode version, and set text.normalise.TABLE_HASH to what it prints: every
+stored text model names the table that it was made with.
 """
 
+import hashlib
 import json
 import sys
 import unicodedata as u
@@ -113,7 +115,8 @@ def main(path: Path) -> None:
     }
     lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}" for k, v in out.items())
     path.write_text("{\n" + lines + "\n}\n")
-    sys.stdout.write(f"{path}: {path.stat().st_size} bytes, {len(changed)} changed, {len(flat) // 3} pairs\n")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    sys.stdout.write(f"{path}: {path.stat().st_size} bytes, {len(changed)} changed, TABLE_HASH = {digest}\n")
 
 
 if __name__ == "__main__":

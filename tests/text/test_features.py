@@ -171,7 +171,7 @@ def test_tf_and_idf_by_hand():
     assert features.idf(np.array([0, 1, 9]), 9).tolist() == [np.float32(np.log(x) + 1) for x in (10, 5, 1)]
     said = SPEC.json()
     assert np.array_equal(np.float32(said["tf"]), weights()[1:])
-    assert said["fold"] == normalise.table_hash()
+    assert said["fold"] == normalise.TABLE_HASH
     assert json.loads(json.dumps(said))["chars"] == [1, 2, 3]
 
 
@@ -191,7 +191,7 @@ def model(request: pytest.FixtureRequest) -> TextModel:
 
 def flat(model: TextModel, path: Path) -> Path:
     """The model as the references read it; the order is that of features.c."""
-    raw = json.loads(Path(normalise.__file__).with_name("fold.json").read_text("utf-8"))
+    raw = json.loads(normalise.TABLE.read_text("utf-8"))
     c, spec, head = model.calibration, model.spec, model.head
     many = [x for m in raw["many"] for x in (m[0], len(m) - 1, *m[1:])]
     limits = [spec.limit, spec.word_limit, spec.tf_limit]

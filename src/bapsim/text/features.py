@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bapsim.core.arrow import pc
-from bapsim.text.normalise import BLANK, LIMIT, Codes, Points, Texts, fold, table_hash
+from bapsim.text.normalise import BLANK, LIMIT, TABLE_HASH, Codes, Points, Texts, fold
 from bapsim.text.words import words
 
 Hashes = NDArray[np.uint32]
@@ -43,7 +43,7 @@ class Spec:
 
     def json(self) -> dict[str, Any]:
         """The specification, the hash of its folding table, and the weights of the counts 1 to tf_limit."""
-        return {**asdict(self), "fold": table_hash(), "tf": tf_weights(self.tf_limit)[1:].tolist()}
+        return {**asdict(self), "fold": TABLE_HASH, "tf": tf_weights(self.tf_limit)[1:].tolist()}
 
 
 class Grams(NamedTuple):
