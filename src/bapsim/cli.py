@@ -102,8 +102,9 @@ class Desk:
 
 
 def columns() -> int:
-    """Columns of the terminal that are worth using."""
-    return min(shutil.get_terminal_size().columns, WIDEST)
+    """Columns of the terminal that are worth using; COLUMNS in the environment is obeyed."""
+    wide = shutil.get_terminal_size().columns
+    return wide if "COLUMNS" in os.environ else min(wide, WIDEST)
 
 
 def typed(said: str) -> str:
@@ -344,6 +345,7 @@ def _add(files: tuple[Path, ...]) -> dict[str, Any]:
 def _turn(incumbent: str | None, dry_run: bool) -> dict[str, Any]:
     from bapsim.report.facts import facts
     from bapsim.report.page import write_missing, write_report
+    from bapsim.wheel.predict import covers
     from bapsim.wheel.predict import incumbent as to_beat
     from bapsim.wheel.preview import preview
     from bapsim.wheel.turn import run_turn
@@ -357,6 +359,8 @@ def _turn(incumbent: str | None, dry_run: bool) -> dict[str, Any]:
             _say_preview(room, said)
             return {"dry_run": True, **said}
         write_missing(project, room.lang)
+        if beat is not None:
+            covers(project, recipe, beat)
         summary = run_turn(project, recipe, incumbent=beat, say=room.progress)
         page = write_report(project, summary["turn"], room.lang)
         said = facts(project, summary["turn"])
@@ -536,7 +540,17 @@ def _demo(place: Path) -> dict[str, Any]:
     from bapsim.demo import three_turns
 
     room = desk()
-    return three_turns(room.folder / place, _typed_by_demo, room.say)
+    done = three_turns(room.folder / place, _typed_by_demo, _told_by_demo)
+    room.line()
+    room.say("turn.report", path=done["report"])
+    return done
+
+
+def _told_by_demo(key: str, **values: object) -> None:
+    """What is staged, set off from what the verbs print."""
+    room = desk()
+    room.line()
+    room.line(text(key, room.lang, **values), first="│ ", rest="│ ")
 
 
 def _typed_by_demo(words: Sequence[str]) -> dict[str, Any]:

@@ -111,8 +111,10 @@ def test_questions_go_out_and_answers_come_back(project: Path, tmp_path: Path) -
     assert (added["kind"], added["rows"], added["blanks"]) == ("answers", len(rows) - 1, 1)
     dry = said("-C", root, "turn", "--dry-run")
     assert dry["sources"]["experts"]["fresh"] == len(rows) - 2
+    shutil.rmtree(root / "reports")
     turn = said("-C", root, "turn")
     assert turn["turn"] == 2
+    assert (root / "reports/turn-001/index.html").exists(), "a report that a kill took is made up for"
     assert turn["fresh"]["experts"] == len(rows) - 2
     assert turn["unread"]["cannot_tell"] == 1
     assert turn["accounts"]["superseded"] == len(rows) - 2
@@ -217,7 +219,11 @@ def test_the_incumbent_is_beaten_or_not(project: Path, rows: list[dict[str, str]
     file = write_csv(tmp_path / "data.csv", [row for row in rows if row["label"]])
     run("new", root, "--from", file, "--text", "text", "--target", "label")
     perfect = [{"text": row["text"], "prediction": row["label"]} for row in rows if row["label"]]
-    theirs = write_csv(tmp_path / "theirs.csv", perfect)
+    theirs = write_csv(tmp_path / "theirs.csv", perfect[1:])
+    error = said("-C", root, "turn", "--incumbent", theirs, code=2)["error"]
+    assert error["key"] == "incumbent_has_gaps"
+    assert "1 of 270" in error["what"]
+    write_csv(theirs, perfect)
     turn = said("-C", root, "turn", "--incumbent", theirs)
     assert turn["opponent"] == "incumbent"
     assert turn["decision"]["verdict"] != "accept"

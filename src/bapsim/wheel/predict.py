@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import strings, take
+from bapsim.core.arrow import strings, take, valid
 from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Model, Recipe
@@ -21,11 +21,11 @@ from bapsim.gather.chunk import Chunk
 from bapsim.gather.read import read
 from bapsim.gather.types import cast, typed
 from bapsim.gather.unpack import shown
-from bapsim.judge.opponents import Endpoint, predicted
+from bapsim.judge.opponents import Endpoint, predicted, row_key
 from bapsim.store import fault
 from bapsim.store.lake import file_sha256
 from bapsim.store.project import Project
-from bapsim.wheel.state import current_model
+from bapsim.wheel.state import current_model, state, the_champion
 from bapsim.wheel.turn import Incumbent
 
 
@@ -159,3 +159,24 @@ def incumbent(recipe: Recipe, said: str) -> Incumbent:
         raise InputError("nothing_to_read", file=shown(file.name), unread=0)
     whole = pa.Table.from_batches(inputs).combine_chunks().to_batches()[0]
     return Incumbent(respond=predicted(Rows(whole), labels), fingerprint=file_sha256(file)[:16])
+
+
+def covers(project: Project, recipe: Recipe, beat: Incumbent) -> None:
+    """Raises InputError where a predictions file leaves out labelled rows: each would count as wrong.
+
+    Nothing is checked once a model was proven, for then the incumbent is no opponent any more.
+    """
+    known = getattr(beat.respond, "by_input", None)
+    if known is None or the_champion(project) is not None:
+        return
+    turn = replace(state(project, recipe, 1), inbox=project.inbox)
+    rows = missing = 0
+    for source in recipe.sources.values():
+        for draft in source(turn) if hasattr(source, "reads") else ():
+            if recipe.task.target in draft.rows.schema.names:
+                labelled = take(draft.rows, valid(draft.rows.column(recipe.task.target)))
+                keys = row_key(rows_of(labelled, recipe.task.inputs))
+                rows += len(keys)
+                missing += sum(key not in known for key in keys)
+    if missing:
+        raise InputError("incumbent_has_gaps", missing=missing, rows=rows)
