@@ -120,9 +120,9 @@ FEW = settings(max_examples=max(settings.default.max_examples // 6, 1))
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(quick):
     """A new folder at each call."""
-    return lambda: tmp_path_factory.getbasetemp() / f"ledger{next(numbers)}"
+    return lambda: quick / f"ledger{next(numbers)}"
 
 
 @FEW
