@@ -77,7 +77,10 @@ def interval(decision: Mapping[str, Any], words: Mapping[str, str]) -> str:
         f'x="{at(low):.1f}" y="{middle - 7:.0f}" width="{max(at(high) - at(low), 2):.1f}" height="14" rx="7"'
     )
     body += [f'<rect class="bar {decision["verdict"]}" {ends}/>']
-    body += [f'<circle class="dot {decision["verdict"]}" cx="{at(gain):.1f}" cy="{middle:.0f}" r="6"/>']
+    radius = 6 if at(high) - at(low) > 18 else 3  # a narrow interval must not hide behind the dot
+    body += [
+        f'<circle class="dot {decision["verdict"]}" cx="{at(gain):.1f}" cy="{middle:.0f}" r="{radius}"/>'
+    ]
     return _svg(106, "".join(body), words["label"])
 
 
@@ -90,7 +93,7 @@ def learning(curve: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> st
     if not known:
         return ""
     values = [one["oof_accuracy"] for one in known]
-    pad = max(0.2 * (max(values) - min(values)), 0.01)
+    pad = max(0.2 * (max(values) - min(values)), 0.03)
     marks = [
         m for m in ticks(max(min(values) - pad, 0), min(max(values) + pad, 1), 4) if -1e-9 <= m <= 1 + 1e-9
     ]

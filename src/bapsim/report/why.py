@@ -25,7 +25,11 @@ def record_lines(said: Mapping[str, Any], lang: str) -> Lines:
     makers = {part: text(f"maker.{made[f'{part}_maker']}", lang) for part in ("input", "target")}
     depths = {f"{part}_depth": _depth(made[f"{part}_depth"]) for part in ("input", "target")}
     named = {name: made[name] for name in ("source", "turn", "method", "rights")}
-    yield head("certificate"), text("why.certificate", lang, **named, **makers, **depths)
+    bare = said["stands"] in ("pool", "superseded")
+    yield (
+        head("certificate"),
+        text("why.pool" if bare else "why.certificate", lang, **named, **makers, **depths),
+    )
     for one in said["verdicts"]:
         if not one["keep"]:
             value, limit = (number(one[name]) for name in ("value", "limit"))
