@@ -187,8 +187,8 @@ def test_a_fold_equals_a_training_without_it():
     whole, spec = mixture(texts, labels), text_linear(cost=0.3)
     lesson = text.learn_from(whole, spec.spec, spec.min_df)
     folds = (np.arange(200) % 4).astype(np.int8)
-    out, cost = text.hold_out(lesson, folds, spec)
-    assert cost == 0.3
+    out = text.hold_out(lesson, folds, 0.3, spec.spec)
+    assert (out.cost, out.fits) == (0.3, 4)
     kept = [i for i in range(200) if folds[i] != 1]
     alone = spec(None, mixture([texts[i] for i in kept], [labels[i] for i in kept]), 0)
     held = [t for t, k in zip(texts, folds, strict=True) if k == 1]
@@ -200,7 +200,8 @@ def test_rows_that_are_never_held_out_have_no_answer():
     texts, labels = topics(90)
     folds = np.where(np.arange(90) < 30, -1, np.arange(90) % 3).astype(np.int8)
     found = text_linear().crossfit(None, mixture(texts, labels), folds, 0)
-    assert found.fits == 4
+    assert 3 + 1 <= found.fits <= 3 + 1 + 4
+    assert text_linear(cost=1.0).crossfit(None, mixture(texts, labels), folds, 0).fits == 4
     assert found.answers.column("_status").null_count == 30
     assert found.answers.column("prediction").to_pylist()[:30] == [None] * 30
     assert found.answers.column("probs").null_count == 30
@@ -230,6 +231,16 @@ def test_in_scope_is_a_scale_of_held_out_rows(trained):
     assert np.median(scope) == pytest.approx(0.95, abs=0.01)
     strange = found.model(rows(["the weather on mount everest", "오늘 점심 뭐 먹지", "quantum physics"]))
     assert strange.column("in_scope").to_numpy().max() < 0.5
+
+
+def test_a_sample_chooses_the_cost_of_many_rows(monkeypatch):
+    whole, folds = mixture(*topics(400, noise=0.2)), (np.arange(400) % 4).astype(np.int8)
+    found = text_linear().crossfit(None, whole, folds, 0)
+    monkeypatch.setattr(text, "SAMPLE", (100, 10_000))
+    quick = text_linear().crossfit(None, whole, folds, 0)
+    assert 4 + 1 + 2 <= quick.fits <= 4 + 1 + len(text.COSTS)
+    assert found.fits >= 4 + 1 + 1
+    assert abs(np.log10(quick.model.calibration.cost / found.model.calibration.cost)) <= 1.1
 
 
 @pytest.mark.parametrize("parent_seed", [0, 1])

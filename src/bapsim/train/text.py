@@ -46,6 +46,7 @@ VECTORS = (
 )
 
 Floats = NDArray[np.float64]
+Linear = tuple[NDArray[np.float32], NDArray[np.float32]]  # weights [v, k] and bias [k]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +83,7 @@ class Calibration:
 # --- arrays in, arrays out ------------------------------------------------------------------------
 
 
-def learn(
-    x: Any, y: NDArray[np.int64], weight: Floats, k: int, cost: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def learn(x: Any, y: NDArray[np.int64], weight: Floats, k: int, cost: float) -> Linear:
     """Weights float32[v, k] and bias float32[k] of one-vs-rest squared hinge; deterministic, one thread.
 
     x: CSR float32[n, v]; y: class positions; weight: > 0. A class without rows scores -1 everywhere.
@@ -215,6 +214,8 @@ class HeldOut(NamedTuple):
     scores: Floats
     known: NDArray[np.bool_]
     coverage: Floats
+    cost: float
+    fits: int
 
 
 def prior_of(lesson: Lesson) -> Floats:
@@ -237,29 +238,38 @@ def design(lesson: Lesson, seen: NDArray[np.int64], held: NDArray[np.int64], spe
     return Design(seen, held, x[seen], x[held], idf, usable, mine.known[held], mine.coverage[held])
 
 
-def choose_cost(lesson: Lesson, made: Design) -> float:
+class Search(NamedTuple):
+    """The cost that was found, how many fits that took, and the head if it learned from every row seen."""
+
+    cost: float
+    fits: int
+    head: Linear | None
+
+
+def choose_cost(lesson: Lesson, made: Design) -> Search:
     """The cost with the least calibrated log-loss on rows held out, climbing from COSTS[FIRST]."""
     k, prior = len(lesson.classes), prior_of(lesson)
     rows = thinned(len(made.seen), min(SAMPLE[0], SAMPLE[1] // k))
     asked = thinned(len(made.held), SAMPLE[0] // 2)
-    y, gold = lesson.y[made.seen[rows]], lesson.y[made.held[asked]]
-    weight = lesson.weight[made.held[asked]] + 1e-9
+    x, y, weight = made.x[rows], lesson.y[made.seen[rows]], lesson.weight[made.seen[rows]]
+    gold, counts = lesson.y[made.held[asked]], lesson.weight[made.held[asked]] + 1e-9
+    heads: dict[int, Linear] = {}
     losses: dict[int, float] = {}
 
     def loss(i: int) -> float:
         if i not in losses:
-            head = learn(made.x[rows], y, lesson.weight[made.seen[rows]], k, COSTS[i])
-            scores = score(made.x_held[asked], *head)
-            constants = calibrate(scores, gold, weight, prior, made.coverage[asked], COSTS[i])
+            heads[i] = learn(x, y, weight, k, COSTS[i])
+            scores = score(made.x_held[asked], *heads[i])
+            constants = calibrate(scores, gold, counts, prior, made.coverage[asked], COSTS[i])
             right = probabilities(scores, made.known[asked], prior, constants)[np.arange(len(gold)), gold]
-            losses[i] = float(-(np.log(right) * weight).sum())
+            losses[i] = float(-(np.log(right) * counts).sum())
         return losses[i]
 
     at = FIRST
     step = 1 if loss(at + 1) < loss(at) else -1
     while 0 <= at + step < len(COSTS) and loss(at + step) < loss(at):
         at += step
-    return COSTS[at]
+    return Search(COSTS[at], len(losses), heads[at] if len(rows) == len(made.seen) else None)
 
 
 def thinned(n: int, most: int) -> NDArray[np.int64]:
@@ -267,30 +277,27 @@ def thinned(n: int, most: int) -> NDArray[np.int64]:
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.int64)
 
 
-def hold_out(lesson: Lesson, folds: NDArray[np.int8], trainer: TextLinear) -> tuple[HeldOut, float]:
-    """Score every row of folds >= 0 by a model of the other folds' rows, and the cost chosen on the first."""
+def hold_out(lesson: Lesson, folds: NDArray[np.int8], cost: float | None, spec: Spec) -> HeldOut:
+    """Score every row of folds >= 0 by a model of the other folds' rows; no cost: choose it on the first."""
     n, k = len(lesson.y), len(lesson.classes)
-    out = HeldOut(np.full((n, k), -1.0), np.zeros(n, bool), np.zeros(n))
-    cost = trainer.cost
+    scores, known, coverage, fits = np.full((n, k), -1.0), np.zeros(n, bool), np.zeros(n), 0
     for fold in np.unique(folds[folds >= 0]):
         seen, held = np.flatnonzero((folds != fold) & (lesson.weight > 0)), np.flatnonzero(folds == fold)
         if not len(seen):
             continue
-        made = design(lesson, seen, held, trainer.spec)
-        cost = cost or choose_cost(lesson, made)
-        head = learn(made.x, lesson.y[seen], lesson.weight[seen], k, cost)
-        out.scores[held], out.known[held], out.coverage[held] = (
-            score(made.x_held, *head),
-            made.known,
-            made.coverage,
-        )
-    return out, cost or COSTS[FIRST]
+        made, head = design(lesson, seen, held, spec), None
+        if cost is None:
+            cost, fits, head = choose_cost(lesson, made)
+        if head is None:
+            head, fits = learn(made.x, lesson.y[seen], lesson.weight[seen], k, cost), fits + 1
+        scores[held], known[held], coverage[held] = score(made.x_held, *head), made.known, made.coverage
+    return HeldOut(scores, known, coverage, COSTS[FIRST] if cost is None else cost, fits)
 
 
-def final(lesson: Lesson, trainer: TextLinear, cost: float) -> Head:
+def final(lesson: Lesson, cost: float, spec: Spec) -> Head:
     """The head of all rows, with only the n-grams that it needs."""
     seen = np.flatnonzero(lesson.weight > 0)
-    made = design(lesson, seen, seen[:0], trainer.spec)
+    made = design(lesson, seen, seen[:0], spec)
     weights, bias = learn(made.x, lesson.y[seen], lesson.weight[seen], len(lesson.classes), cost)
     words = len(lesson.hashes[0])
     hashes = lesson.hashes[0][made.usable[:words]], lesson.hashes[1][made.usable[words:]]
@@ -457,29 +464,30 @@ class TextLinear:
         return self._crossfit(lesson, own_folds(lesson.y), mixture)[0]
 
     def crossfit(self, parent: Model | None, mixture: Mixture, folds: np.ndarray, seed: int) -> CrossFit:
-        """One fit a fold and one on all rows; folds int8[n], -1 = never held out (its answer is null)."""
+        """One fit a fold, some to choose a cost, one on all rows; folds int8[n], -1 = never held out."""
         lesson = learn_from(mixture, self.spec, self.min_df)
-        model, answers = self._crossfit(lesson, folds, mixture)
-        return CrossFit(model=model, answers=answers, fits=len(np.unique(folds[folds >= 0])) + 1)
+        model, answers, fits = self._crossfit(lesson, folds, mixture)
+        return CrossFit(model=model, answers=answers, fits=fits)
 
-    def _crossfit(self, lesson: Lesson, folds: np.ndarray, mixture: Mixture) -> tuple[TextModel, Answers]:
-        out, cost = hold_out(lesson, folds, self)
+    def _crossfit(
+        self, lesson: Lesson, folds: np.ndarray, mixture: Mixture
+    ) -> tuple[TextModel, Answers, int]:
+        out = hold_out(lesson, folds, self.cost, self.spec)
         heard = np.flatnonzero((folds >= 0) & (lesson.weight > 0))
         heard = heard[thinned(len(heard), 4_000_000 // len(lesson.classes))]
-        prior = prior_of(lesson)
-        constants = calibrate(
-            out.scores[heard], lesson.y[heard], lesson.weight[heard], prior, out.coverage[heard], cost
-        )
+        prior, y, weight = prior_of(lesson), lesson.y[heard], lesson.weight[heard]
+        constants = calibrate(out.scores[heard], y, weight, prior, out.coverage[heard], out.cost)
         probs = probabilities(out.scores, out.known, prior, constants)
         scope = in_scope(out.scores, out.known, out.coverage, constants)
-        return self._model(lesson, constants, mixture), answer(lesson.classes, probs, scope, folds >= 0)
+        answers = answer(lesson.classes, probs, scope, folds >= 0)
+        return self._model(lesson, constants, mixture), answers, out.fits + 1
 
     def _model(self, lesson: Lesson, constants: Calibration, mixture: Mixture) -> TextModel:
         return TextModel(
             classes=lesson.classes,
             inputs=mixture.task.inputs,
             spec=self.spec,
-            head=final(lesson, self, constants.cost),
+            head=final(lesson, constants.cost, self.spec),
             prior=prior_of(lesson),
             calibration=constants,
         )
