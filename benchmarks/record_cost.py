@@ -78,11 +78,9 @@ def main() -> int:
     asked = arguments.parse_args()
     rows = rows_like(asked.records, asked.seed)
     numbers = [str(i) for i in range(1, asked.records + 1)]
-    kinds = {
-        "integer keys": numbers,
-        "no keys (numbered)": None,
-        "file:line": [f"train.csv:{n}" for n in numbers],
-    }
+    shuffled = np.random.default_rng(asked.seed).permutation(numbers).tolist()
+    kinds = {"integer keys": numbers, "integer keys, shuffled": shuffled}
+    kinds |= {"no keys (numbered)": None, "file:line": [f"train.csv:{n}" for n in numbers]}
     found = {kind: measured(rows, keys) for kind, keys in kinds.items()}
     print(json.dumps(found, indent=1))
     command = f"python benchmarks/record_cost.py --records {asked.records} --seed {asked.seed}"
