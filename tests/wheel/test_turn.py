@@ -1,6 +1,7 @@
 """What one turn promises: nothing lost, nothing leaked, every verdict with a reason."""
 
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -324,3 +325,51 @@ def test_check_finds_a_changed_shard_model_and_head(tmp_path: Path) -> None:
         said = check(project, bank())
     assert {f["kind"] for f in said["findings"]} == {"file_changed"}
     assert len(said["findings"]) == 2
+
+
+def test_a_declared_group_is_trained_on_or_examined_never_both(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    recipe = bank(
+        task=replace(bank().task, group="branch"),
+        sources={"history": Branches(240, 0), "later": Branches(300, 240), "clerk": Branchy()},
+    )
+    turns(root, recipe, 3)
+    with opened(root) as project:
+        stock = load_stock(project, recipe.task)
+        exam = stock.rows_with(exam_ids(project.ledger))
+        branch = np.array(stock.records.column("branch").to_pylist())
+        newest = project.ledger.value("select version from model order by rowid desc limit 1")
+        trained = np.zeros(len(stock), bool)
+        for i, shard in enumerate(stock.shards):
+            mask = project.ledger.value(
+                "select mask from eaten where version=? and shard=?", newest, shard.path
+            )
+            if mask is not None:
+                bits = np.unpackbits(np.frombuffer(zlib.decompress(mask), np.uint8))[: shard.rows]
+                trained[stock.starts[i] : stock.starts[i + 1]] = bits.astype(bool)
+    assert exam.any()
+    assert trained.sum() > 100
+    assert not set(branch[exam]) & set(branch[trained])
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Rows of a bank's branches: with labels up to `start`, without from there on."""
+
+    upto: int
+    start: int
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        if turn.n == 1:
+            at = range(self.start, self.upto)
+            rows = batch(at, labelled=self.start == 0)
+            branch = pa.array([f"branch {i % 40}" for i in at])
+            yield Draft(rows=Rows(rows.append_column("branch", branch)), origin=origin("file"))
+
+
+@dataclass(frozen=True)
+class Branchy:
+    """Answers every question with the truth, in a table with branches."""
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        return Clerk()(turn)

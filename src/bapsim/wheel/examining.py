@@ -33,6 +33,9 @@ def compose_exam(
         if have.any():
             fresh = eligible(stock, refused) & stock.of_origins(lambda _, o: o.method == FRESH) & ~have
             fresh &= ~np.isin(groups, groups[have])  # a second copy of an item tells nothing new
+            if stock.task.group is not None:  # a declared group is trained on or examined, never both
+                others = stock.labelled & ~refused & ~fresh & ~have
+                fresh &= ~np.isin(groups, groups[others])
         else:
             fresh = first_exam(recipe, turn, stock, eligible(stock, refused), groups)
         if fresh.any():

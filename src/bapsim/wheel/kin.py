@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from bapsim.compose.exam import Frame, groups
 from bapsim.core.arrow import strings
-from bapsim.text.minhash import clusters, unite
+from bapsim.text.minhash import clusters
 from bapsim.wheel.stock import Stock
 
 
@@ -18,17 +19,18 @@ def numbered(values: list[str]) -> np.ndarray:
 def kin(stock: Stock, rows: np.ndarray, threshold: float) -> np.ndarray:
     """int64[N]: rows of one number go to one side of any split; only `rows` (bool[N]) are compared.
 
-    Text: clusters of near-duplicates; tables: equal inputs; both: shared ancestors and the task's group.
+    Text: clusters of near-duplicates; tables: equal inputs; both: shared ancestors and the task's group
+    (compose.exam.groups, which keeps texts that everybody writes from tying all groups into one).
     """
-    root = stock.roots.copy()
     chosen = np.flatnonzero(rows)
     texts = [stock.texts[i] for i in chosen]
     alike = clusters(texts, threshold) if stock.task.kind == "text" else numbered(texts)
-    root = unite(root, chosen, chosen[alike])
+    cluster = np.arange(len(stock), dtype=np.int64)
+    cluster[chosen] = chosen[alike]
+    group = None
     if stock.task.group is not None:
         names = strings(stock.records.column(stock.task.group))
-        told = [i for i in chosen if names[i] is not None]
-        first = numbered([str(names[i]) for i in told])
-        at = np.array(told, np.int64)
-        root = unite(root, at, at[first] if len(at) else at)
-    return root
+        codes = numbered([n or "" for n in names])
+        group = np.where([n is None for n in names] | ~rows, -1, codes)
+    labels = np.full(len(stock), -1, np.int64)
+    return groups(Frame(labels=labels, clusters=cluster, roots=stock.roots, group=group))

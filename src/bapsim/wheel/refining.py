@@ -93,13 +93,15 @@ def spread(said: pa.RecordBatch, shown: np.ndarray, name: str) -> Verdicts:
     return Verdicts(take(concat([said, abstained(1)]), place))
 
 
-def leaks(stock: Stock, exam: np.ndarray, among: np.ndarray, threshold: float) -> Verdicts:
-    """Rows of `among` that equal or nearly equal an exam item are left out of training.
+def leaks(
+    stock: Stock, exam: np.ndarray, among: np.ndarray, groups: np.ndarray, threshold: float
+) -> Verdicts:
+    """Rows of `among` that equal or nearly equal an exam item, or are its kin, are left out of training.
 
-    Text: Jaccard of shingles at least `threshold`; tables: equal input columns.
+    Text: Jaccard of shingles at least `threshold`; tables: equal input columns; groups: int64[N] of kin.
     """
-    items, rows = np.flatnonzero(exam), np.flatnonzero(among)
-    leak = np.zeros(len(stock), bool)
+    leak = among & np.isin(groups, groups[exam])
+    items, rows = np.flatnonzero(exam), np.flatnonzero(among & ~leak)
     if len(items) and len(rows):
         texts = stock.texts
         if stock.task.kind == "text":

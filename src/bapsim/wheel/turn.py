@@ -105,7 +105,7 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
         _by_origin(opinions, stock)
     exam = compose_exam(project, recipe, turn, stock, opinions.refused(), groups)
     among = ~unseen(stock, exam) & ~opinions.refused()
-    opinions.add("exam_leak", leaks(stock, exam, among, threshold))
+    opinions.add("exam_leak", leaks(stock, exam, among, groups, threshold))
     write_opinions(project, opinions, turn.n)
     scene = replace(scene, stock=stock, exam=exam, refused=opinions.refused() & ~exam)
     return scene, opinions, suspects
