@@ -348,6 +348,7 @@ def _turn(incumbent: str | None, dry_run: bool) -> dict[str, Any]:
     from bapsim.wheel.predict import covers
     from bapsim.wheel.predict import incumbent as to_beat
     from bapsim.wheel.preview import preview
+    from bapsim.wheel.state import look_again
     from bapsim.wheel.turn import run_turn
 
     room = desk()
@@ -361,7 +362,11 @@ def _turn(incumbent: str | None, dry_run: bool) -> dict[str, Any]:
         write_missing(project, room.lang)
         if beat is not None:
             covers(project, recipe, beat)
-        summary = run_turn(project, recipe, incumbent=beat, say=room.progress)
+        try:
+            summary = run_turn(project, recipe, incumbent=beat, say=room.progress)
+        except BapsimError:
+            look_again(project)
+            raise
         page = write_report(project, summary["turn"], room.lang)
         said = facts(project, summary["turn"])
         _say_story(room, said)

@@ -229,3 +229,32 @@ def test_the_incumbent_is_beaten_or_not(project: Path, rows: list[dict[str, str]
     assert turn["decision"]["verdict"] != "accept"
     wrong = write_csv(tmp_path / "wrong.csv", [{"text": "a", "label": "card"}])
     assert said("-C", root, "turn", "--incumbent", wrong, code=2)["error"]["key"] == "input_missing"
+
+
+def test_who_adds_what_was_missing_is_not_stuck(tmp_path: Path) -> None:
+    few = [{"text": "카드 분실", "label": "card"}, {"text": "loan interest", "label": "loan"}]
+    run("new", tmp_path / "p", "--from", write_csv(tmp_path / "few.csv", few))
+    write_csv(tmp_path / "p/inbox/data/few.csv", few[:1])
+    assert said("-C", tmp_path / "p", "turn", code=2)["error"]["key"] == "one_class"
+    run("-C", tmp_path / "p", "add", write_csv(tmp_path / "more.csv", sentences(60, 4)))
+    done = said("-C", tmp_path / "p", "turn")
+    assert (done["turn"], done["fresh"]["data"]) == (1, 61)
+
+
+def test_the_demonstration_is_played_by_the_verbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bapsim.demo.LABELLED", 150)
+    monkeypatch.setattr("bapsim.demo.POOL", 120)
+    monkeypatch.setattr("bapsim.demo.LATE", 60)
+    smaller = (("table_boosted()", "table_boosted(trees=10, rounds=3)"), ("budget=200", "budget=40"))
+    monkeypatch.setattr("bapsim.demo.EDITS", smaller)
+    monkeypatch.setenv("BAPSIM_KEY", "00" * 32)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo/mine.txt").write_text("not the demo's")
+    done = run("demo", tmp_path / "demo")
+    assert done.stdout.count("$ bapsim") == 11
+    assert "confused on purpose" in done.stdout
+    place = tmp_path / "demo-2"
+    assert str(place / "digits/reports/turn-003/index.html") in done.stdout
+    assert said("-C", place / "digits", "check")["ok"]
+    assert len(said("-C", place / "digits", "show")["curve"]) == 3
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["mine.txt"]

@@ -12,6 +12,7 @@ from bapsim.core.errors import ExchangeError
 from bapsim.core.recipe import Mixture
 from bapsim.core.records import Answers, Numbering, Records, Rows, Task, certify, source
 from bapsim.judge.exam import SHARE, accuracy, gold_share, log_loss, losses, per_item, probs_of, right
+from bapsim.judge.ranking import auroc, average_precision
 
 TASK = Task(input="text", target="label", group="who", slices=("language",))
 
@@ -59,7 +60,7 @@ def test_calibrated_answers_are_scored_item_by_item() -> None:
     assert log_loss(scores) == pytest.approx(-np.mean(expected), rel=1e-6)
     assert scores["group"].to_pylist() == ["g0", "g0", "g1", "g1"]
     assert scores["slice_language"].to_pylist() == ["ko", "en", "ko", None]
-    assert scores["score_a"].to_pylist() == pytest.approx([0.9, 0.8, 0.0, 0.5])
+    assert scores["p_a"].to_pylist() == pytest.approx([0.9, 0.8, 0.0, 0.5])
 
 
 def test_answers_without_probabilities_have_no_loss() -> None:
@@ -67,7 +68,7 @@ def test_answers_without_probabilities_have_no_loss() -> None:
     assert scores.schema.metadata[b"calibrated"] == b"0"
     assert scores["loss"].to_pylist() == [None, None]
     assert accuracy(scores) == 0.5
-    assert "score_a" not in scores.schema.names
+    assert "p_a" not in scores.schema.names
 
 
 def test_a_task_without_group_has_items_of_their_own() -> None:
@@ -110,3 +111,11 @@ def test_losses_are_bounded_and_proper(raw: list[float]) -> None:
     for other in np.eye(len(raw)):
         said = [float(losses(other[None], names, [n])[0]) for n in names]
         assert expected <= float(np.dot(probs[0], said)) + 0.02
+
+
+def test_a_ranking_metric_reads_the_judges_scores() -> None:
+    exam = items(["a", "b", "a", "b"])
+    who = Fixed([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]], ["a", "b", "a", "a"])
+    scores = per_item()(who, exam)
+    assert auroc("a")(scores) == pytest.approx(0.75)
+    assert average_precision("a")(scores) == pytest.approx((1 + 2 / 3) / 2)

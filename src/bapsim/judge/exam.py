@@ -78,7 +78,7 @@ class PerItem:
             columns[f"slice_{name}"] = pa.array(strings(exam.records.column(name)), pa.string())
         if probs is not None:
             columns |= {
-                f"score_{name}": pa.array(probs[:, i].astype(np.float64)) for i, name in enumerate(classes)
+                f"p_{name}": pa.array(probs[:, i].astype(np.float64)) for i, name in enumerate(classes)
             }
         scores = pa.record_batch(list(columns.values()), names=list(columns))
         return Scores(scores.replace_schema_metadata({"calibrated": "0" if probs is None else "1"}))

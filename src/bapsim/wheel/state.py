@@ -34,7 +34,17 @@ def begin(project: Project, recipe: Recipe) -> Turn:
         with ledger.change("turn begun"):
             row = {"recipe": fingerprint(recipe), "started": now(), "pid": os.getpid()}
             ledger.add("turn", n=n, state="open", **row)
+    elif not snapshot_of(project, int(n)).is_dir():
+        take_snapshot(project, int(n))
     return state(project, recipe, int(n))
+
+
+def look_again(project: Project) -> None:
+    """After an error that a person can mend: the open turn goes on with the inbox as it will be then.
+
+    Without this, whoever adds what was missing would meet the same error for ever.
+    """
+    shutil.rmtree(project.wheel / "snapshot", ignore_errors=True)
 
 
 def snapshot_of(project: Project, n: int) -> Path:
