@@ -67,7 +67,7 @@ def ngrams(codes: Codes, spec: Spec) -> tuple[Grams, Grams]:
 def grams(texts: Texts, spec: Spec) -> tuple[Grams, Grams]:
     """The two blocks of a whole corpus, folded and hashed chunk by chunk.
 
-    nsmc_ko (121,798 reviews, 4.3 million code points): see docs/results/text_defaults.md for time and memory.
+    nsmc_ko (121,798 reviews, 4.3 million code points): 1.6 CPU-s and 110 MB for 11.6 million entries.
     """
     parts = [ngrams(fold(texts[a:b], spec.limit), spec) for a, b in _chunks(texts, spec.limit)]
     word, char = (_joined([part[block] for part in parts]) for block in (0, 1))
