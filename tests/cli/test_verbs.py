@@ -238,7 +238,9 @@ def test_who_adds_what_was_missing_is_not_stuck(tmp_path: Path) -> None:
     assert said("-C", tmp_path / "p", "turn", code=2)["error"]["key"] == "one_class"
     run("-C", tmp_path / "p", "add", write_csv(tmp_path / "more.csv", sentences(60, 4)))
     done = said("-C", tmp_path / "p", "turn")
-    assert (done["turn"], done["fresh"]["data"]) == (1, 61)
+    assert (done["turn"], done["fresh"]["data"]) == (2, 60)
+    assert said("-C", tmp_path / "p", "check")["ok"]
+    assert said("-C", tmp_path / "p", "show")["turn"] == 2
 
 
 def test_the_demonstration_is_played_by_the_verbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
