@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bapsim.core.errors import BapsimError, InputError, RecipeError, text
+from bapsim.core.errors import BapsimError, InputError, RecipeError, Waiting, text
 
 if TYPE_CHECKING:
     from bapsim.core.recipe import Recipe
@@ -348,7 +348,7 @@ def _turn(incumbent: str | None, dry_run: bool) -> dict[str, Any]:
     from bapsim.wheel.predict import covers
     from bapsim.wheel.predict import incumbent as to_beat
     from bapsim.wheel.preview import preview
-    from bapsim.wheel.state import look_again
+    from bapsim.wheel.state import stop
     from bapsim.wheel.turn import run_turn
 
     room = desk()
@@ -364,8 +364,10 @@ def _turn(incumbent: str | None, dry_run: bool) -> dict[str, Any]:
             covers(project, recipe, beat)
         try:
             summary = run_turn(project, recipe, incumbent=beat, say=room.progress)
+        except Waiting:
+            raise  # the dialogue goes on in this very turn
         except BapsimError:
-            look_again(project)
+            stop(project)
             raise
         page = write_report(project, summary["turn"], room.lang)
         said = facts(project, summary["turn"])

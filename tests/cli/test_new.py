@@ -126,3 +126,11 @@ def test_a_wide_table_still_has_a_short_recipe(tmp_path: Path) -> None:
     assert len(text.splitlines()) <= 40
     assert max(map(len, text.splitlines())) <= 110
     assert len(load_recipe(tmp_path / "p").task.inputs) == 64
+
+
+@pytest.mark.data
+def test_a_real_file_is_understood(data: Path, tmp_path: Path) -> None:
+    found = said("new", tmp_path / "bank", "--from", data / "banking77/train.jsonl.gz")
+    assert (found["kind"], found["input"], found["target"]) == ("text", ["text"], "intent")
+    assert len(found["classes"]) == 77
+    assert found["rows"] == found["labelled"] == sum(found["classes"].values())

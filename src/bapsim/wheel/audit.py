@@ -97,7 +97,8 @@ def recount(project: Project, recipe: Recipe) -> dict[str, int]:
 def _accounts(project: Project, counts: dict[str, int]) -> list[Finding]:
     found = [] if adds_up(counts) else [Finding("accounts_differ", json.dumps(counts))]
     last = project.ledger.value("select accounts from turn where state='done' order by n desc limit 1")
-    if last is not None and project.ledger.value("select 1 from turn where state='open'") is None:
+    newest = project.ledger.value("select state from turn order by n desc limit 1")
+    if last is not None and newest == "done":  # an open or stopped turn has gathered since
         told = json.loads(last)
         if told != counts:
             found.append(Finding("accounts_differ", json.dumps({"said": told, "found": counts})))

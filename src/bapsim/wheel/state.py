@@ -34,17 +34,19 @@ def begin(project: Project, recipe: Recipe) -> Turn:
         with ledger.change("turn begun"):
             row = {"recipe": fingerprint(recipe), "started": now(), "pid": os.getpid()}
             ledger.add("turn", n=n, state="open", **row)
-    elif not snapshot_of(project, int(n)).is_dir():
-        take_snapshot(project, int(n))
     return state(project, recipe, int(n))
 
 
-def look_again(project: Project) -> None:
-    """After an error that a person can mend: the open turn goes on with the inbox as it will be then.
+def stop(project: Project) -> None:
+    """End the open turn without a decision, after an error that a person can mend: the next one looks anew.
 
-    Without this, whoever adds what was missing would meet the same error for ever.
+    Left open it would go on with its old snapshot, and whoever adds what was missing would meet the same
+    error for ever. What was gathered stays.
     """
-    shutil.rmtree(project.wheel / "snapshot", ignore_errors=True)
+    n = project.ledger.value("select n from turn where state='open'")
+    if n is not None:
+        with project.ledger.change("turn stopped") as ledger:
+            ledger.amend("turn", {"n": n}, state="stopped", ended=now())
 
 
 def snapshot_of(project: Project, n: int) -> Path:
