@@ -148,7 +148,7 @@ def inner_step():
         *inner_step(),
         1j,
     ],
-    ids=repr,
+    ids=lambda what: type(what).__name__,
 )
 def test_what_has_no_identity_is_refused(what):
     for value in (what, {"a": [what]}, Step(limit=what)):

@@ -54,22 +54,15 @@ def snapshot_of(project: Project, n: int) -> Path:
 
 
 def take_snapshot(project: Project, n: int) -> None:
-    """The inbox as it is now, by hard links: what arrives during a turn is the next turn's."""
+    """A copy of the inbox as it is now: what arrives, or is appended, during a turn is the next turn's."""
     place = snapshot_of(project, n)
     temporary = place.with_name(place.name + ".tmp")
     for old in (temporary, place):
         shutil.rmtree(old, ignore_errors=True)
     temporary.mkdir(parents=True)
     if project.inbox.is_dir():
-        shutil.copytree(project.inbox, temporary, symlinks=True, copy_function=_link, dirs_exist_ok=True)
+        shutil.copytree(project.inbox, temporary, symlinks=True, dirs_exist_ok=True)
     fault.rename(temporary, place)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system: a copy then
-        shutil.copy2(source, target)
 
 
 def state(project: Project, recipe: Recipe, n: int) -> Turn:
