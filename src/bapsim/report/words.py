@@ -63,7 +63,7 @@ def story(report: Mapping[str, Any], lang: str, bapsim: str = "bapsim") -> Story
     decision = report["decision"]
     values = {**decision["values"], "opponent": opponent(report["opponent"], lang), "limit": SCREEN_LIMIT}
     values = {k: number(v) if isinstance(v, int | float) else v for k, v in values.items()}
-    headline, *more = parts(decision["reason"].replace("decision.", "outcome."), lang, **values)
+    headline, *more = parts(decision["reason"], lang, **values)
     sentences = [*_evidence(report, lang), *more, *_suspects(report, lang), *_service(report, lang)]
     return Story(headline=headline, sentences=tuple(sentences), next=tuple(_next(report, lang, bapsim)))
 
@@ -104,7 +104,7 @@ def _suspects(report: Mapping[str, Any], lang: str) -> Iterator[str]:
 def _service(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     serves, provisional = report["serves"], report["provisional"]
     if provisional is not None and report["decision"]["verdict"] != "accept":
-        yield text(provisional["reason"].replace("provisional.", "meanwhile."), lang)
+        yield text(provisional["reason"], lang)
     if serves is None:
         yield text("serves.none", lang)
     else:
