@@ -50,6 +50,7 @@ def stop(project: Project) -> None:
 
 
 def snapshot_of(project: Project, n: int) -> Path:
+    """Where the inbox lies as turn n sees it."""
     return project.wheel / "snapshot" / f"t{n:03d}"
 
 
