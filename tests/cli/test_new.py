@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli.conftest import run, said, sentences, write_csv
 
 from bapsim.core.recipe import Recipe
 from bapsim.wheel.founding import Wanted, load_recipe, look_into, recipe_text
+from tests.cli.conftest import run, said, sentences, write_csv
 
 
 def test_new_says_what_it_inferred(tmp_path: Path) -> None:

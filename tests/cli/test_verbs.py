@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import run, said, sentences, write_csv
 
 from bapsim.store.project import opened
+from tests.cli.conftest import run, said, sentences, write_csv
 
 
 def test_a_turn_decides_and_leaves_a_page(project: Path) -> None:
