@@ -100,6 +100,13 @@ def test_one_by_one_and_all_at_once_are_the_same_bits(trained):
         assert trained(Rows(asked.slice(i, 1))).equals(whole.slice(i, 1))
 
 
+def test_many_rows_are_answered_in_batches(trained, monkeypatch):
+    asked = rows(topics(50, seed=6)[0])
+    whole = trained(asked)
+    monkeypatch.setattr(text, "BATCH", 7)
+    assert trained(asked).equals(whole)
+
+
 def test_saved_and_loaded_it_is_the_same_model(trained, tmp_path):
     asked = rows([*topics(60, seed=3)[0], None, "ＣＡＲＤ"])
     trained.save(tmp_path / "m")

@@ -33,6 +33,7 @@ SAMPLE = 20_000, 600_000  # rows, and rows * classes, that are enough to choose 
 KNEE = -0.5  # score at which the slope of a class's evidence may change
 WORDS_KNOWN = 0.5  # what the share of known words adds to the in-scope score, in units of a class's score
 LARGE = 50_000  # rows from which an n-gram needs two texts: a quarter of the size for .1 point (nsmc_ko)
+BATCH = 8192  # rows that are answered at once: bounds memory
 # Made-up texts that every copy of a model must answer alike: no training text leaves with a model.
 VECTORS = (
     "",
@@ -331,7 +332,7 @@ class TextModel:
     calibration: Calibration
 
     def __call__(self, rows: Rows, /) -> Answers:
-        size = max(1, 4_000_000 // len(self.classes))
+        size = max(1, min(BATCH, 4_000_000 // len(self.classes)))
         parts = [self._part(Rows(rows.slice(at, size))) for at in range(0, max(1, len(rows)), size)]
         return Answers(concat(parts))
 
