@@ -16,6 +16,7 @@ from bapsim.core.recipe import Dataset
 from bapsim.core.records import Draft, Origin, Records, Rows, Unread, Verdicts, verdicts
 from bapsim.core.turn import Turn
 from bapsim.judge.opponents import predicted
+from bapsim.refine.duplicates import exact_duplicates
 from bapsim.store.project import opened
 from bapsim.wheel.audit import check, why_model, why_record
 from bapsim.wheel.stock import adds_up, exam_ids, load_stock
@@ -373,3 +374,26 @@ class Branchy:
 
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         return Clerk()(turn)
+
+
+def test_refusals_by_reason_add_up_to_the_accounts(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    again = tuple(sentence(i)[0] for i in range(20))
+    copies = Rowsful(2, again, tuple(sentence(i)[1] for i in range(20)))
+    recipe = bank(sources=dict(bank().sources) | {"copies": copies}, surveys={"copies": exact_duplicates()})
+    for told in turns(root, recipe, 3):
+        assert sum(told["reasons"].values()) == told["accounts"]["refused"]
+    assert told["reasons"]["exact_duplicate"] >= 10
+
+
+def test_a_turn_that_goes_on_under_another_recipe_gathers_once_more(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    first = bank(sources={"history": History(200, 100)}, checks={"half": Half()})
+    with opened(root) as project, pytest.raises(RecipeError):
+        run_turn(project, first)
+    second = bank(sources={"history": History(200, 160)})
+    told = turns(root, second, 1)[-1]
+    assert adds_up(told["accounts"])
+    assert told["accounts"]["lines"] == 360
+    with opened(root) as project:
+        assert check(project, second)["ok"]

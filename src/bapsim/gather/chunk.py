@@ -65,6 +65,7 @@ class NotRead(ValueError):
 
 
 def too_long() -> NotRead:
+    """A record over the limit of one record's size."""
     return NotRead("long", f"over {RECORD >> 20} MiB")
 
 

@@ -25,6 +25,7 @@ SHARD_ROWS = 65_536
 
 
 def sha256(body: bytes) -> str:
+    """sha256 of one byte string, in hex digits."""
     return hashlib.sha256(body).hexdigest()
 
 

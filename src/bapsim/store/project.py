@@ -52,6 +52,7 @@ class Project:
 
 
 def is_project(root: Path) -> bool:
+    """Whether a folder holds a recipe."""
     return (root / "recipe.py").is_file()
 
 

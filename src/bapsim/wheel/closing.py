@@ -19,7 +19,7 @@ from bapsim.wheel.candidates import NAME, Candidate
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
 from bapsim.wheel.refining import Opinions
-from bapsim.wheel.stock import Scene, accounts, standing
+from bapsim.wheel.stock import REFUSED, Scene, accounts, standing
 
 Say = Callable[..., None]
 
@@ -58,7 +58,7 @@ def summarise(
         "oof_accuracy": float(np.mean(right)) if right else None,
         "oof_rows": len(rows),
         "fresh": fresh,
-        "reasons": opinions.reasons(),
+        "reasons": opinions.reasons(standing(scene.stock, scene.exam, scene.refused) == REFUSED),
         "suspects": [_plain(one) for one in suspects],
         "classes": len(set(scene.stock.labels[looked.rows].astype(str).tolist())),
     }
@@ -83,6 +83,9 @@ def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float
     refused = scene.refused | (stock.by_machine & stock.of_origins(lambda k, _: states[k] == "refused"))
     asked = ask_next(scene, judged, say)
     counts = accounts(ledger, standing(stock, scene.exam, refused & ~scene.exam))
+    late = counts["refused"] - sum(summary["reasons"].values())  # machine-made, by this turn's verdict
+    if late:
+        summary["reasons"] = summary["reasons"] | {"turn_refused": late}
     summary |= {"accounts": counts, "questions": len(asked)}
     with ledger.change("turn done"):
         for number, value in states.items():

@@ -19,6 +19,7 @@ from bapsim.core.records import Draft, Numbering, Origin, Records, Unread, certi
 from bapsim.core.turn import Turn
 from bapsim.store.lake import SHARD_ROWS, Shard, file_sha256, read_batch, regroup, write_shard
 from bapsim.store.project import Project
+from bapsim.wheel.stock import origin_of
 
 
 @dataclass(kw_only=True)
@@ -37,6 +38,23 @@ class Delivery:
     consents: list[tuple[bytes, str]] = field(default_factory=list)
     waiting: dict[str, list[Records]] = field(default_factory=dict)
     shards: list[tuple[str, Shard]] = field(default_factory=list)  # with the columns of their folder
+    old_origins: dict[Origin, int] = field(default_factory=dict)
+    old_shards: int = 0
+
+    def resume(self) -> None:
+        """A turn that went on under another recipe gathers twice: the same origins, other shard names."""
+        rows = self.project.ledger.rows(
+            "select * from origin where turn=? and source=?", self.turn.n, self.name
+        )
+        self.old_origins = {origin_of(row): int(row["n"]) for row in rows}
+        query = "select count(*) from shard where turn=? and source=?"
+        self.old_shards = int(self.project.ledger.value(query, self.turn.n, self.name))
+
+    def _number(self, origin: Origin) -> int:
+        """The number of an origin in the ledger, old or new."""
+        if origin in self.old_origins:
+            return self.old_origins[origin]
+        return self.origins.setdefault(origin, self.first_origin + len(self.origins))
 
     def take_in(self, draft: Draft) -> None:
         """Certify a draft and keep the rows that nobody delivered before."""
@@ -44,7 +62,7 @@ class Delivery:
         if not len(draft.rows):
             return
         origin = replace(draft.origin, source=self.name)
-        number = self.origins.setdefault(origin, self.first_origin + len(self.origins))
+        number = self._number(origin)
         draft = replace(draft, origin=origin)
         records = certify(draft, secret=self.project.secret, origin=number, numbering=self.numbering)
         fresh = np.zeros(len(records), bool)
@@ -85,7 +103,8 @@ class Delivery:
                 self.waiting[columns] = [batch]
                 return
             folder = self._folder(columns)
-            name = f"t{self.turn.n:03d}-{slug(self.name)}-{len(self.shards):04d}.g0.parquet"
+            number = self.old_shards + len(self.shards)
+            name = f"t{self.turn.n:03d}-{slug(self.name)}-{number:04d}.g0.parquet"
             shard = write_shard(self.project.wheel, f"records/{folder}/{name}", batch)
             self.shards.append((columns, shard))
 
@@ -150,6 +169,7 @@ def _gather_one(project: Project, name: str, source: Source, turn: Turn, key: st
         known.update(read_batch(project.wheel / shard.path, ["_id"]).column("_id").to_pylist())
     first = int(ledger.value("select coalesce(max(n), -1) from origin")) + 1
     delivery = Delivery(project=project, name=name, turn=turn, known=known, first_origin=first)
+    delivery.resume()
     for draft in source(turn):
         if not isinstance(draft, Draft):
             raise InputError("not_a_draft", source=name, found=type(draft).__name__)

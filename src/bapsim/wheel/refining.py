@@ -40,9 +40,9 @@ class Opinions:
             mask |= ~booleans(said.column("keep"), True)
         return mask
 
-    def reasons(self) -> dict[str, int]:
-        """Refused rows by the reason that comes first in the recipe's order."""
-        left = np.ones(len(self.stock), bool)
+    def reasons(self, among: np.ndarray) -> dict[str, int]:
+        """Refused rows of `among` by the reason that comes first in the recipe's order."""
+        left = among.copy()
         counts: dict[str, int] = {}
         for name, said in self.named.items():
             no = ~booleans(said.column("keep"), True) & left
