@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,7 @@ def candidate(scene: Scene, rows: np.ndarray) -> Candidate:
     ledger = project.ledger
     row = ledger.row("select * from model where fingerprint=? and judged is not null", name)
     if row is None:
-        version = f"t{scene.turn.n:03d}-{'people' if people_only else 'pending'}"
-        folder = project.models / NAME / version
+        folder = project.models / NAME / _free_version(scene, rows)
         row = _train(scene, rows, folder, {"data": data, "fingerprint": name})
     folder = project.models / NAME / str(row["version"])
     return Candidate(
@@ -78,6 +78,19 @@ def candidate(scene: Scene, rows: np.ndarray) -> Candidate:
         fingerprint=name,
         fits=int(json.loads(row["details"])["fits"]),
     )
+
+
+def _free_version(scene: Scene, rows: np.ndarray) -> str:
+    """A name that no model has: released machine-made rows are eaten by both candidates of a turn, and a turn
+    that goes on under another recipe trains again.
+    """
+    machine, states = scene.stock.by_machine, scene.stock.states
+    pending = machine & scene.stock.of_origins(lambda n, _: states[n] == "pending")
+    word = "people" if not machine[rows].any() else "pending" if pending[rows].any() else "released"
+    taken = {r["version"] for r in scene.project.ledger.rows("select version from model")}
+    first = f"t{scene.turn.n:03d}-{word}"
+    names = (first if n == 1 else f"{first}-{n}" for n in count(1))
+    return next(name for name in names if name not in taken)
 
 
 def _train(scene: Scene, rows: np.ndarray, folder: Path, identity: dict[str, str]) -> dict[str, Any]:
@@ -98,7 +111,7 @@ def _train(scene: Scene, rows: np.ndarray, folder: Path, identity: dict[str, str
     sha = artifacts.save(folder / "judged", write)
     details = {"fits": fitted.fits, "rows": len(at)}
     with project.ledger.change("trained") as ledger:
-        row = {"name": NAME, "turn": int(folder.name[1:4]), "state": "candidate", "judged": "judged"}
+        row = {"name": NAME, "turn": scene.turn.n, "state": "candidate", "judged": "judged"}
         row |= {"version": folder.name, "sha256": sha, "details": json.dumps(details), **identity}
         ledger.add("model", **row)
         for shard, mask in zip(stock.shards, stock.split(rows), strict=True):

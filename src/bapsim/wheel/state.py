@@ -26,14 +26,16 @@ from bapsim.wheel.stock import Stock, exam_ids, load_stock, origin_of, supersede
 
 def begin(project: Project, recipe: Recipe) -> Turn:
     """Open turn n with a snapshot of the inbox, or find the one that is open."""
-    ledger = project.ledger
+    ledger, name = project.ledger, fingerprint(recipe)
     n = ledger.value("select n from turn where state='open'")
     if n is None:
         n = int(ledger.value("select coalesce(max(n), 0) from turn")) + 1
         take_snapshot(project, n)
         with ledger.change("turn begun"):
-            row = {"recipe": fingerprint(recipe), "started": now(), "pid": os.getpid()}
-            ledger.add("turn", n=n, state="open", **row)
+            ledger.add("turn", n=n, state="open", recipe=name, started=now(), pid=os.getpid())
+    elif ledger.value("select recipe from turn where n=?", n) != name:
+        with ledger.change("turn goes on under another recipe"):
+            ledger.amend("turn", {"n": n}, recipe=name)
     return state(project, recipe, int(n))
 
 
