@@ -183,14 +183,34 @@ def accuracy_on(model: Any, world: World, at: np.ndarray) -> float:
     return float(np.mean([a == b for a, b in zip(said, rows_in(world.name)[1][at], strict=True)]))
 
 
-def live(world: World, recipe: Recipe, turns: int) -> list[dict[str, Any]]:
-    """Run the turns; each summary gets `test`: accuracy on untouched rows of every candidate so far."""
+def new_folder() -> Path:
+    """A folder in memory, where there is such a place."""
     place = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
-    root = Path(tempfile.mkdtemp(prefix="bapsim-lab-", dir=place))
+    return Path(tempfile.mkdtemp(prefix="bapsim-lab-", dir=place))
+
+
+def live(
+    world: World,
+    recipe: Recipe,
+    turns: int,
+    *,
+    before: tuple[Path, list[dict[str, Any]]] | None = None,
+    keep: dict[int, Path] | None = None,
+) -> list[dict[str, Any]]:
+    """Run the turns; each summary gets `test`: accuracy on untouched rows of every candidate so far.
+
+    before: a copy of a project and what its turns told, to go on from; keep: where to copy the project as it
+    is before a turn.
+    """
+    root = new_folder()
     os.environ["BAPSIM_KEY"] = f"{world.seed:064x}"
     (root / "recipe.py").write_text("# in memory\n")
-    test, told = world.parts()["test"], []
-    known: dict[str, float] = {}
+    told: list[dict[str, Any]] = []
+    if before is not None:
+        shutil.copytree(before[0], root, dirs_exist_ok=True)
+        told = list(before[1])
+    test = world.parts()["test"]
+    known: dict[str, float] = dict(told[-1]["test"]) if told else {}
 
     def look(step: str, **values: Any) -> None:
         if step == "judge":
@@ -199,7 +219,9 @@ def live(world: World, recipe: Recipe, turns: int) -> list[dict[str, Any]]:
                     known[folder.name] = accuracy_on(artifacts.load(folder / "judged"), world, test)
 
     try:
-        for _ in range(turns):
+        for n in range(len(told) + 1, turns + 1):
+            if keep is not None and n in keep:
+                shutil.copytree(root, keep[n], dirs_exist_ok=True)
             with opened(root) as project:
                 summary = run_turn(project, recipe, say=look)
                 current = project.ledger.value("select version from used order by n desc limit 1")
