@@ -22,9 +22,11 @@ from bapsim.core.errors import BapsimError, InputError, RecipeError, Waiting, te
 
 if TYPE_CHECKING:
     from bapsim.core.recipe import Recipe
+    from bapsim.core.records import Task
     from bapsim.report.words import Story
     from bapsim.store.project import Project
     from bapsim.wheel.founding import Found
+    from bapsim.wheel.inbox import Added
 
 LANGUAGES = ("en", "ko")
 COLOURS = {"accept": "green", "refuse": "red", "undecided": "yellow"}
@@ -151,6 +153,7 @@ class Verbs(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         asked = next((args[i + 1] for i, a in enumerate(args[:-1]) if a == "--lang"), locale_language())
         desk(ctx).lang = asked if asked in LANGUAGES else "en"
+        desk(ctx).as_json = "--json" in args  # an error of typing is an object, too
         speak(self, desk(ctx).lang)
         return super().parse_args(ctx, args)
 
@@ -165,6 +168,9 @@ class Verbs(click.Group):
         except KeyboardInterrupt:
             click.echo(text("cli.stopped", desk(ctx).lang), err=True)
             ctx.exit(130)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "bapsim"
+            complain(desk(ctx), InputError("usage", why=error.format_message(), command=command))
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:  # noqa: BLE001  a fault of ours or of a user's step: said, not thrown
@@ -283,7 +289,8 @@ def _say_found(room: Desk, found: Found, root: Path) -> None:
     from bapsim.report.words import number, reason_text
 
     rows = number(found.schema.rows)
-    room.say("new.file", file=found.file, format=found.format, encoding=found.encoding, rows=rows)
+    encoding = text("new.mixed", room.lang) if found.encoding == "mixed" else found.encoding
+    room.say("new.file", file=found.file, format=found.format, encoding=encoding, rows=rows)
     if found.schema.unread:
         reasons = ", ".join(
             f"{reason_text('unread', r, room.lang)} ({n:,})" for r, n in found.schema.unread.items()
@@ -305,6 +312,8 @@ def _say_found(room: Desk, found: Found, root: Path) -> None:
         said = ", ".join(f"{value!r} ({count:,})" for value, count in strays.items())
         room.say("new.strays", column=column, strays=said)
     room.line()
+    if found.guessed:
+        room.say("new.guessed", target=found.target)
     room.say("new.people", recipe=str(root / "recipe.py"))
     room.say("new.next", bapsim=f"bapsim -C {root}")
 
@@ -316,23 +325,40 @@ def _some(names: Sequence[str], most: int) -> str:
 @verb(click.argument("files", metavar="FILE...", type=Path, nargs=-1, required=True))
 def _add(files: tuple[Path, ...]) -> dict[str, Any]:
     from bapsim.report.words import number, reason_text
-    from bapsim.wheel.inbox import add_file
+    from bapsim.wheel.inbox import SHOWN, add_file
 
     room = desk()
     task = room.recipe().task
     done = []
     for file in files:
         one = add_file(room.folder, file, task)
-        done.append(asdict(one) | {"missing": list(one.missing)})
+        strange = _strange(room, task, one)
+        done.append(asdict(one) | {"missing": list(one.missing), "new_labels": strange})
         key = f"add.{one.kind}" if one.new else "add.again"
         room.say(key, file=one.file, path=one.path, rows=number(one.rows), blanks=number(one.blanks))
         for reason, lines in one.unread.items():
-            room.say("add.unread", lines=number(lines), reason=reason_text("unread", reason, room.lang))
+            places = _some([number(line) for line in one.places[reason]], SHOWN) + " …" * (lines > SHOWN)
+            said = reason_text("unread", reason, room.lang)
+            room.say("add.unread", lines=number(lines), reason=said, places=places)
+        if strange:
+            labels = _some([f"{label} ({count:,})" for label, count in strange.items()], 8)
+            room.say("add.labels", labels=labels, path=str(room.folder / one.path))
         if one.missing:
             room.say("add.missing", columns=_some(one.missing, 8))
     if any(one["new"] for one in done):
         room.say("add.next", bapsim=room.called)
     return {"added": done}
+
+
+def _strange(room: Desk, task: Task, one: Added) -> dict[str, int]:
+    """Labels in a sheet of answers that no record has: slips of the hand, or new ones."""
+    if not one.labels:
+        return {}
+    from bapsim.wheel.sheet import known_labels
+
+    with room.project(writing=False) as project:
+        known = set(known_labels(project, task))
+    return {label: count for label, count in one.labels.items() if label not in known}
 
 
 # --------------------------------------------------------------------------- turn, show, ask
@@ -459,7 +485,8 @@ def _ask(out: Path | None) -> dict[str, Any]:
     if out.exists():
         raise InputError("file_exists", path=str(out))
     write_questions(out, sheet)
-    room.say("ask.written", questions=number(count), path=str(out), target=recipe.task.target)
+    labels = str(out.with_suffix(".classes.txt"))
+    room.say("ask.written", questions=number(count), path=str(out), target=recipe.task.target, labels=labels)
     room.say("ask.next", bapsim=room.called, path=str(out))
     return {"questions": count, "path": str(out)}
 
@@ -526,7 +553,7 @@ def _check(head: str | None) -> dict[str, Any]:
 
 @verb(
     click.argument("file", type=Path),
-    click.option("-o", "out", metavar="OUT.jsonl", type=Path, required=True),
+    click.option("-o", "out", metavar="OUT.jsonl|OUT.csv", type=Path, required=True),
 )
 def _predict(file: Path, out: Path) -> dict[str, Any]:
     from bapsim.report.words import number

@@ -80,12 +80,18 @@ def test_what_cannot_be_a_task_is_refused(tmp_path: Path, options: tuple[str, ..
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv"], "nothing is left half-made"
 
 
+def test_a_guessed_label_is_said_to_be_guessed(tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "a.csv", sentences(60, 1))
+    assert "taken to be in the column label" in run("new", tmp_path / "p", "--from", file).stdout
+    assert "taken to be in" not in run("new", tmp_path / "q", "--from", file, "--target", "label").stdout
+
+
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\n", "utf-8")
     assert (
         said("new", tmp_path / "p", "--from", tmp_path / "a.csv", code=2)["error"]["key"] == "nothing_to_read"
     )
-    assert said("new", tmp_path / "p", "--from", tmp_path / "b.csv", code=2)["error"]["key"] == "unreadable"
+    assert said("new", tmp_path / "p", "--from", tmp_path / "b.csv", code=2)["error"]["key"] == "not_there"
 
 
 NAMES = st.lists(

@@ -64,6 +64,13 @@ def test_predictions_stand_line_by_line_against_the_file(project: Path, tmp_path
     for a in (answers[0], answers[3]):
         assert 0 <= a["in_scope"] <= 1
         assert 1 / 3 < a["confidence"] <= 1
+    said("predict", file, "-o", tmp_path / "답.csv", "-C", project)
+    with (tmp_path / "답.csv").open(encoding="utf-8-sig", newline="") as sheet:
+        cells = list(csv.DictReader(sheet))
+    assert cells == [{k: "" if a.get(k) is None else str(a[k]) for k in cells[0]} for a in answers]
+    assert (tmp_path / "답.csv").read_bytes().startswith(b"\xef\xbb\xbf"), (
+        "a spreadsheet sees that it is UTF-8"
+    )
     assert [p.name for p in out.parent.iterdir()] == ["out.jsonl"]
 
 
@@ -89,11 +96,41 @@ def test_add_copies_once_and_names_what_it_refuses(project: Path, tmp_path: Path
     assert file.exists(), "files are copied, never moved"
     (tmp_path / "sheet.xlsx").write_bytes(b"PK\x03\x04rest")
     assert said("-C", root, "add", tmp_path / "sheet.xlsx", code=2)["error"]["key"] == "workbook"
-    assert said("-C", root, "add", tmp_path / "gone.csv", code=2)["error"]["key"] == "unreadable"
+    assert said("-C", root, "add", tmp_path / "gone.csv", code=2)["error"]["key"] == "not_there"
     strange = write_csv(tmp_path / "strange.csv", [{"a": "1", "label": "card"}])
     assert said("-C", root, "add", strange)["added"][0]["missing"] == ["text"]
     assert "no column text" in run("-C", root, "add", write_csv(strange, [{"b": "1"}])).stdout
     assert not [p for p in (root / "inbox").iterdir() if p.name.startswith(".")]
+
+
+def test_add_says_which_lines_it_cannot_read(project: Path, tmp_path: Path) -> None:
+    root, file = tmp_path / "copy", tmp_path / "broken.csv"
+    shutil.copytree(project, root)
+    file.write_text("text,label\na,card\n" + "too,many,cells\n" * 7 + "b,loan\n", "utf-8")
+    assert said("-C", root, "add", file)["added"][0]["places"] == {"cells": [3, 4, 5, 6, 7]}
+    assert "(line 3, 4, 5, 6, 7 …)" in " ".join(run("-C", root, "add", file).stdout.split())
+
+
+def test_a_slip_in_a_label_is_named_before_it_becomes_one(project: Path, tmp_path: Path) -> None:
+    root, sheet = tmp_path / "copy", tmp_path / "sheet.csv"
+    shutil.copytree(project, root)
+    said("-C", root, "ask", "-o", sheet)
+    with sheet.open(encoding="utf-8-sig", newline="") as file:
+        rows = [row | {"label": "card"} for row in csv.DictReader(file)]
+    rows[0]["label"], rows[1]["label"], rows[2]["label"] = "crad", "?", "모름"
+    write_csv(sheet, rows, "cp949")
+    assert said("-C", root, "add", sheet)["added"][0]["new_labels"] == {"crad": 1}
+    note = " ".join(run("-C", root, "add", sheet, "--lang", "ko").stdout.split())
+    assert "지금까지 없던 라벨이 있습니다: crad (1)" in note
+    assert "inbox/answers/sheet.csv" in note
+
+
+@pytest.mark.parametrize("words", [("trun",), ("predict",), ("use", "t001"), ("turn", "--dry-rum")])
+def test_what_is_mistyped_is_an_error_like_others(words: tuple[str, ...]) -> None:
+    error = said(*words, code=2)["error"]
+    assert error["key"] == "usage"
+    assert error["next"].endswith("--help")
+    assert "실행하지 않았습니다" in run(*words, "--lang", "ko", code=2).stderr
 
 
 def test_questions_go_out_and_answers_come_back(project: Path, tmp_path: Path) -> None:

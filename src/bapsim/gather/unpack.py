@@ -57,6 +57,8 @@ def head(path: Path, size: int = 4) -> bytes:
             raise InputError("not_a_file", path=shown(path))
         with path.open("rb") as file:
             return file.read(size)
+    except FileNotFoundError as why:
+        raise InputError("not_there", path=shown(path)) from why
     except (OSError, ValueError) as why:
         raise InputError("unreadable", path=shown(path), why=shown(_said(why))) from why
 

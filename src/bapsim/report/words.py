@@ -79,7 +79,7 @@ def _evidence(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     if "wins" in values:
         yield text("said.wins", lang, wins=number(values["wins"]), losses=number(values["losses"]))
     if "loss_gain" in values and abs(decision["gain"]) < 0.1:
-        yield text("said.by_loss", lang, loss=number(-values["loss_gain"], 3))
+        yield text("said.by_loss", lang, loss=_signed(-values["loss_gain"]))
     if decision["verdict"] != "undecided":
         return
     if decision["detectable"] is not None:
@@ -87,6 +87,11 @@ def _evidence(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     missing = decision["missing"]
     if decision["gain"] > 0 and missing is not None and 0 < missing < MOST_MISSING:
         yield text("said.missing", lang, missing=number(rounded(missing)))
+
+
+def _signed(loss: float) -> str:
+    """A difference of losses: which way it went must be seen."""
+    return f"{loss:+.3f}".replace("-", "−")
 
 
 def rounded(count: int) -> int:

@@ -67,6 +67,11 @@ class Found:
         return sum(self.classes.values())
 
     @property
+    def guessed(self) -> bool:
+        """Whether the user left it to be guessed what is to be said."""
+        return self.wanted.target is None
+
+    @property
     def odd(self) -> dict[str, dict[str, int]]:
         return {c.name: dict(c.strays) for c in self.schema.columns if c.strays and c.name in self.inputs}
 
@@ -134,7 +139,9 @@ def _classes_make_sense(target: str, classes: Mapping[str, int], schema: Schema)
     if len(classes) < 2:
         raise InputError("one_label", target=shown(target), rows=labelled, known=_listed(list(schema.types)))
     if len(classes) > MOST_CLASSES or (labelled >= 40 and len(classes) > labelled // 2):
-        raise InputError("not_classes", target=shown(target), distinct=len(classes), rows=labelled)
+        raise InputError(
+            "not_classes", target=shown(target), distinct=f"{len(classes):,}", rows=f"{labelled:,}"
+        )
 
 
 def _inputs(
@@ -200,7 +207,7 @@ def load_recipe(root: Path) -> Recipe:
     """The recipe of a project; raises RecipeError where its file fails or holds none."""
     path = root / "recipe.py"
     if not path.is_file():
-        raise InputError("no_project", path=shown(root))
+        raise InputError("no_project", path=shown(root.resolve()))
     try:
         recipe = getattr(import_file(path), "recipe", None)
     except SyntaxError as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bapsim.core.errors import InputError
-from bapsim.core.records import Task
-from bapsim.gather.answers import ASK, NOTE, SUGGESTED, read_answers
+from bapsim.core.records import Task, Unread
+from bapsim.gather.answers import ASK, CANNOT_TELL, NOTE, SUGGESTED, read_answers
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.read import PACKED, read
 from bapsim.gather.unpack import shown
@@ -18,6 +19,7 @@ from bapsim.store import fault
 from bapsim.store.artifacts import folder_digest
 from bapsim.store.lake import file_sha256
 
+SHOWN = 5  # places that are told of each reason for a line that cannot be read
 OURS = {ASK: "bapsim ask", SUGGESTED: "bapsim suggested", NOTE: "bapsim note"}  # columns of a question sheet
 
 
@@ -26,7 +28,8 @@ class Added:
     """One file in the inbox: kind `data` or `answers`; new: it was not there before; what it holds.
 
     rows: data rows or filled answers; blanks: questions without an answer; unread: lines by reason;
-    missing: input columns of the task that the file does not have.
+    places: where the first of these are; missing: input columns of the task that the file does not have;
+    labels: what a sheet of answers says, with counts.
     """
 
     file: str
@@ -36,7 +39,27 @@ class Added:
     rows: int
     blanks: int
     unread: dict[str, int]
+    places: dict[str, list[int]]
     missing: tuple[str, ...]
+    labels: dict[str, int]
+
+
+@dataclass
+class _Holds:
+    """What was counted in one file."""
+
+    rows: int = 0
+    blanks: int = 0
+    unread: Counter[str] = field(default_factory=Counter)
+    places: dict[str, list[int]] = field(default_factory=dict)
+    labels: Counter[str] = field(default_factory=Counter)
+
+    def take(self, unread: Iterable[Unread]) -> None:
+        for one in unread:
+            self.unread[one.reason] += 1
+            lines = self.places.setdefault(one.reason, [])
+            if len(lines) < SHOWN:
+                lines.append(one.line)
 
 
 def add_file(root: Path, file: Path, task: Task) -> Added:
@@ -46,12 +69,12 @@ def add_file(root: Path, file: Path, task: Task) -> Added:
     where the file cannot be read as a whole.
     """
     if not file.exists():
-        raise InputError("unreadable", path=shown(file), why="no such file")
+        raise InputError("not_there", path=shown(file))
     if file.is_dir() and not is_dataset(file):
         raise InputError("not_a_file", path=shown(file))
     names = _columns(file)
     kind = "answers" if ASK in names else "data"
-    rows, blanks, unread = _holds(file, kind, task)
+    holds = _holds(file, kind, task)
     folder = root / "inbox" / kind
     there = _twin(folder, file)
     place = there or _copied(file, folder, root)
@@ -61,10 +84,12 @@ def add_file(root: Path, file: Path, task: Task) -> Added:
         path=place.relative_to(root).as_posix(),
         kind=kind,
         new=there is None,
-        rows=rows,
-        blanks=blanks,
-        unread=unread,
+        rows=holds.rows,
+        blanks=holds.blanks,
+        unread=dict(holds.unread),
+        places=holds.places,
         missing=missing,
+        labels=dict(holds.labels),
     )
 
 
@@ -76,19 +101,19 @@ def _columns(file: Path) -> set[str]:
     raise InputError("nothing_to_read", file=shown(file.name), unread=0)
 
 
-def _holds(file: Path, kind: str, task: Task) -> tuple[int, int, dict[str, int]]:
-    unread: dict[str, int] = {}
+def _holds(file: Path, kind: str, task: Task) -> _Holds:
+    holds = _Holds()
     if kind == "answers":
         sheet = read_answers(file, task.target)
-        for one in sheet.unread:
-            unread[one.reason] = unread.get(one.reason, 0) + 1
-        return len(sheet.answers), sheet.blanks, unread
-    rows = 0
+        holds.take(sheet.unread)
+        holds.rows, holds.blanks = len(sheet.answers), sheet.blanks
+        said = (one.target for one in sheet.answers)
+        holds.labels.update(label for label in said if label.casefold() not in CANNOT_TELL)
+        return holds
     for chunk in read(file):
-        rows += len(chunk.rows)
-        for one in chunk.unread:
-            unread[one.reason] = unread.get(one.reason, 0) + 1
-    return rows, 0, unread
+        holds.rows += len(chunk.rows)
+        holds.take(chunk.unread)
+    return holds
 
 
 def _digest(path: Path) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,7 @@ from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Model, Recipe
 from bapsim.core.records import Rows, Task, rows_of
+from bapsim.gather.answers import escaped
 from bapsim.gather.chunk import Chunk
 from bapsim.gather.read import read
 from bapsim.gather.types import cast, typed
@@ -39,7 +41,9 @@ class Predicted:
 
 
 def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predicted:
-    """One JSON line for each record of a file, in its order: prediction, confidence, in_scope (0..1).
+    """One line for each record of a file, in its order: prediction, confidence, in_scope (0..1).
+
+    JSON, or a sheet with the column `error` at its end where `out` is named .csv.
 
     A record that cannot be read gets a line with null and `error`, so that lines can be counted off against
     the input. In pieces: memory does not grow with the file. `out` is there whole or not at all. Raises
@@ -54,11 +58,13 @@ def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predict
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     lines = unread = 0
     try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as sink:
+        sheet = out.suffix.lower() == ".csv"
+        with temporary.open("w", encoding="utf-8-sig" if sheet else "utf-8", newline="") as sink:
+            put = _sheet(sink) if sheet else _json_lines(sink)
             for chunk in read(file):
                 has_columns(chunk, task.inputs, file)
                 lines += len(chunk.rows) + len(chunk.unread)
-                unread += _write(sink, typed(chunk, types), task, model)
+                unread += _write(put, typed(chunk, types), task, model)
         fault.sync(temporary)
         fault.rename(temporary, out)
     finally:
@@ -75,7 +81,21 @@ def has_columns(chunk: Chunk, wanted: Sequence[str], file: Path) -> None:
         raise InputError("input_missing", file=shown(file.name), columns=", ".join(missing), known=known)
 
 
-def _write(sink: IO[str], chunk: Chunk, task: Task, model: Model) -> int:
+Put = Callable[[dict[str, Any]], object]
+
+
+def _json_lines(sink: IO[str]) -> Put:
+    return lambda row: sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _sheet(sink: IO[str]) -> Put:
+    """Rows that open in a spreadsheet: with a head, and without a cell that would run."""
+    writer = csv.DictWriter(sink, ["prediction", "confidence", "in_scope", "error"])
+    writer.writeheader()
+    return lambda row: writer.writerow({k: escaped(v) if isinstance(v, str) else v for k, v in row.items()})
+
+
+def _write(put: Put, chunk: Chunk, task: Task, model: Model) -> int:
     """The lines of one chunk in the order of the file; returns how many have no prediction."""
     said = list(_answered(model, rows_of(chunk.rows, task.inputs), task)) if len(chunk.rows) else []
     lines = [(int(line), 0, row) for line, row in zip(chunk.lines, said, strict=True)]
@@ -85,7 +105,7 @@ def _write(sink: IO[str], chunk: Chunk, task: Task, model: Model) -> int:
         lines.append((one.line, 1, nothing))
     lines.sort(key=lambda each: each[:2])
     for _, _, row in lines:
-        sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+        put(row)
     return sum(row["prediction"] is None for _, _, row in lines)
 
 
