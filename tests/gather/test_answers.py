@@ -35,6 +35,18 @@ def fill(path, labels, notes=None, encoding="utf-8-sig"):
         writer.writerows(rows)
 
 
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_a_sheet_is_written_whole_or_not_at_all(tmp_path, monkeypatch, ending):
+    def full(path, body):
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / f"ask{ending}"
+    monkeypatch.setattr(type(path), "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        write_questions(path, sheet_of(["밥 먹었니"], classes=["x"]))
+    assert not path.exists()
+
+
 @given(st.text() | st.text("'=+-@\t\r\n＝", max_size=4))
 def test_escaping_is_undone(cell):
     assert unescaped(escaped(cell)) == cell

@@ -7,6 +7,7 @@ Answers come back as UTF-8, UTF-16 or cp949, in any order, with columns added; w
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections import defaultdict
@@ -27,6 +28,7 @@ from bapsim.gather.files import found, nothing
 from bapsim.gather.read import read, readable
 from bapsim.gather.types import cast, name_of, written
 from bapsim.gather.unpack import shown
+from bapsim.store import fault
 
 ASK, SUGGESTED, NOTE = "_ask", "_suggested", "_note"  # no column of a user starts with an underscore
 _NAMES = {ASK: "bapsim ask", SUGGESTED: "bapsim suggested", NOTE: "bapsim note"}
@@ -68,17 +70,18 @@ def write_questions(path: Path, sheet: Sheet) -> None:
     """
     if path.suffix == ".jsonl":
         said = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in _asked(sheet))
-        path.write_text(said, "utf-8")
     elif path.suffix == ".csv":
-        with path.open("w", encoding="utf-8-sig", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(map(escaped, _columns(sheet)))
-            columns = [[cell or "" for cell in column] for column in _texts(sheet)]
-            writer.writerows(map(escaped, row) for row in zip(*columns, strict=True))
+        body = io.StringIO(newline="")
+        writer = csv.writer(body)
+        writer.writerow(map(escaped, _columns(sheet)))
+        columns = [[cell or "" for cell in column] for column in _texts(sheet)]
+        writer.writerows(map(escaped, row) for row in zip(*columns, strict=True))
+        said = "\ufeff" + body.getvalue()
     else:
         raise InputError("unknown_format", file=shown(path.name), known=".csv .jsonl")
     if sheet.classes:
-        path.with_suffix(".classes.txt").write_text("\n".join(sheet.classes) + "\n", "utf-8")
+        fault.write(path.with_suffix(".classes.txt"), ("\n".join(sheet.classes) + "\n").encode())
+    fault.write(path, said.encode())  # whole or not at all: people would fill in half a sheet
 
 
 def _columns(sheet: Sheet) -> list[str]:
