@@ -1,6 +1,7 @@
 """What one turn promises: nothing lost, nothing leaked, every verdict with a reason."""
 
 import json
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from bapsim.core.records import Draft, Origin, Records, Rows, Unread, Verdicts, 
 from bapsim.core.turn import Turn
 from bapsim.judge.opponents import predicted
 from bapsim.refine.duplicates import exact_duplicates
+from bapsim.refine.schema import schema
 from bapsim.store.project import opened
 from bapsim.wheel.audit import check, why_model, why_record
 from bapsim.wheel.stock import adds_up, exam_ids, load_stock
@@ -397,3 +399,29 @@ def test_a_turn_that_goes_on_under_another_recipe_gathers_once_more(tmp_path: Pa
     assert told["accounts"]["lines"] == 360
     with opened(root) as project:
         assert check(project, second)["ok"]
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Rows of another shape: no text at all."""
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        if turn.n == 1:
+            yield Draft(rows=Rows(pa.record_batch({"price": [1.5, 2.5]})), origin=origin("file"))
+
+
+def test_rows_without_the_input_column_are_refused_in_words(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    recipe = bank(sources=dict(bank().sources) | {"foreign": Foreign()}, checks={"schema": schema()})
+    told = turns(root, recipe, 1)[-1]
+    assert told["reasons"]["empty_input"] == 2
+    assert adds_up(told["accounts"])
+
+
+def test_a_pipe_in_the_inbox_is_refused_in_words(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    os.mkfifo(root / "inbox" / "pipe.csv")
+    with opened(root) as project, pytest.raises(InputError, match="neither a file nor a folder"):
+        run_turn(project, bank())
+    (root / "inbox" / "pipe.csv").unlink()
+    assert turns(root, bank(), 1)[-1]["verdict"] == "accept"

@@ -67,6 +67,14 @@ def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.RecordBat
     return batches[0] if len(batches) == 1 else concat(batches, table.schema)
 
 
+def with_columns(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """The batch with these columns too; those that it does not have are null."""
+    for name in columns:
+        if name not in batch.schema.names:
+            batch = batch.append_column(name, pa.nulls(len(batch), pa.string()))
+    return batch
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shard:
     """One Parquet file of records: where it is and how many rows it has."""
@@ -176,10 +184,7 @@ class View:
         have = set(pq.read_schema(self.root / shard.path).names)
         there = [name for name in columns if name in have]
         batch = read_batch(self.root / shard.path, [*there, *CERTIFICATE.names])
-        for name in columns:
-            if name not in have:
-                batch = batch.append_column(name, pa.nulls(len(batch), pa.string()))
-        return batch.select([*columns, *CERTIFICATE.names])
+        return with_columns(batch, columns).select([*columns, *CERTIFICATE.names])
 
     def kept(self) -> Iterator[np.ndarray]:
         for i, shard in enumerate(self.shards):

@@ -13,7 +13,14 @@ from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Records, Verdicts, abstained, verdicts
 from bapsim.core.turn import Turn
-from bapsim.store.lake import View, read_batch, read_verdicts, verdict_path, write_verdicts
+from bapsim.store.lake import (
+    View,
+    read_batch,
+    read_verdicts,
+    verdict_path,
+    with_columns,
+    write_verdicts,
+)
 from bapsim.store.project import Project
 from bapsim.text.minhash import near
 from bapsim.wheel.stock import Stock
@@ -79,7 +86,8 @@ def _checked(
     for shard, show in zip(stock.shards, shown, strict=True):
         if not parts:
             break
-        records = Records(take(read_batch(project.wheel / shard.path), show))
+        whole = with_columns(read_batch(project.wheel / shard.path), recipe.task.columns)
+        records = Records(take(whole, show))
         for name, check in recipe.checks.items():
             parts[name].append(spread(check(records, turn), show, name))
     return {name: Verdicts(concat(said)) if said else abstained(0) for name, said in parts.items()}

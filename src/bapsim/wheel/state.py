@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bapsim.core.arrow import booleans
+from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Model, Recipe
 from bapsim.core.records import Answers
@@ -62,6 +63,9 @@ def take_snapshot(project: Project, n: int) -> None:
     temporary = place.with_name(place.name + ".tmp")
     for old in (temporary, place):
         shutil.rmtree(old, ignore_errors=True)
+    for path in project.inbox.rglob("*") if project.inbox.is_dir() else ():
+        if not (path.is_file() or path.is_dir() or path.is_symlink()):
+            raise InputError("special_file", path=str(path))
     temporary.mkdir(parents=True)
     if project.inbox.is_dir():
         shutil.copytree(project.inbox, temporary, symlinks=True, dirs_exist_ok=True)
