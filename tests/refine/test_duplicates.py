@@ -99,6 +99,12 @@ def test_a_labelled_row_stays_before_the_pool_whoever_made_it():
     assert refused(exact_duplicates(), data) == [0]
 
 
+def test_a_text_that_somebody_labelled_is_not_asked_again():
+    texts = [LONG, "short", LONG + " sir", LONG, "short", "short"]
+    data = dataset({"text": texts, "label": [None, None, None, "x", "x", "y"]})
+    assert said(near_duplicates(), data).column("keep").to_pylist() == [False, False, True, True, True, True]
+
+
 def test_refused_rows_stand_for_nobody_and_get_no_second_verdict():
     data = dataset({"text": ["a", "a", "a"], "label": ["x", "x", "x"]}, keep=[False, True, True])
     for survey in (exact_duplicates(), near_duplicates()):

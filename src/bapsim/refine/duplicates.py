@@ -159,7 +159,7 @@ class ExactDuplicates:
 @dataclass(frozen=True, kw_only=True)
 class NearDuplicates:
     """Refuses texts with the reason near_duplicate that are at least `threshold` alike to one that stays and
-    has the same target.
+    has the same target; and texts without a target that equal another one, as they need not be asked about.
 
     value: exact Jaccard similarity of the shingles to the row that stays; limit: the threshold. Which row
     stays is decided as for exact copies. Abstains where an input column is not text: equal rows of a table
@@ -177,8 +177,10 @@ class NearDuplicates:
                 nothing = _Table(table.targets, table.rank, np.zeros(len(table.alive), bool), table.sizes)
                 return _verdicts(nothing, nothing.alive, "", np.full(len(table.alive), np.nan), None)
             texts += part
-        living = np.flatnonzero(table.alive)
-        value = np.full(len(texts), np.nan)
+        same = _numbered([text.encode("utf-8", "surrogatepass") for text in texts])
+        known = exact_copies(same, table.targets, table.rank, table.alive) & (table.targets < 0)
+        value = np.where(known, 1.0, np.nan)
+        living = np.flatnonzero(table.alive & ~known)
         value[living] = self._similar([texts[i] for i in living], table.targets[living], table.rank[living])
         return _verdicts(table, ~np.isnan(value), "near_duplicate", value, self.threshold)
 

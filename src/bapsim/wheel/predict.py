@@ -199,4 +199,4 @@ def covers(project: Project, recipe: Recipe, beat: Incumbent) -> None:
                 rows += len(keys)
                 missing += sum(key not in known for key in keys)
     if missing:
-        raise InputError("incumbent_has_gaps", missing=missing, rows=rows)
+        raise InputError("incumbent_has_gaps", missing=f"{missing:,}", rows=f"{rows:,}")
