@@ -162,6 +162,8 @@ class Verbs(click.Group):
             return super().invoke(ctx)
         except BapsimError as error:
             complain(desk(ctx), error)
+        except BrokenPipeError:
+            raise  # `bapsim show | head`: click ends it quietly
         except OSError as error:
             where = str(error.filename or "-")
             complain(desk(ctx), InputError("os", why=error.strerror or str(error), path=where))

@@ -156,6 +156,10 @@ def test_questions_go_out_and_answers_come_back(project: Path, tmp_path: Path) -
     assert turn["unread"]["cannot_tell"] == 1
     assert turn["accounts"]["superseded"] == len(rows) - 2
     assert [point["turn"] for point in turn["curve"]] == [1, 2]
+    said("-C", root, "ask", "-o", tmp_path / "next.csv")
+    with (tmp_path / "next.csv").open(encoding="utf-8-sig", newline="") as file:
+        asked_next = {row["_ask"] for row in csv.DictReader(file)}
+    assert asked_next & {row["_ask"] for row in rows} == {rows[0]["_ask"]}, "left blank: asked again"
     assert said("-C", root, "check")["ok"]
 
 

@@ -185,13 +185,14 @@ def settle(answers: Iterable[Answer], classes: Sequence[str] = ()) -> tuple[list
     """One answer per question, the first of equal ones; and those that are not taken.
 
     Different answers to one question are all refused (`conflict`); "cannot tell" is an answer that gives no
-    target (`cannot_tell`); with `classes`, a label that is none of them is refused (`unknown_label`).
+    target (`cannot_tell`, its detail names the question); with `classes`, a label that is none of them is
+    refused (`unknown_label`).
     """
     by_ask: dict[bytes, list[Answer]] = defaultdict(list)
     refused: list[Unread] = []
     for one in answers:
         if one.target.casefold() in CANNOT_TELL and one.target not in classes:
-            refused.append(one.refused("cannot_tell"))
+            refused.append(one.refused("cannot_tell", _ask(one.ask)))
         elif classes and one.target not in classes:
             refused.append(one.refused("unknown_label", shown(one.target)))
         else:

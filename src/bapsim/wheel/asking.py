@@ -16,9 +16,12 @@ from bapsim.wheel.stock import POOL, Scene, standing, superseded
 
 
 def ask_next(scene: Scene, judged: Judged, say: Callable[..., None]) -> list[dict[str, Any]]:
-    """The recipe's questions about pool rows, asked of the model that serves from now on."""
+    """The recipe's questions about pool rows, asked of the model that serves from now on.
+
+    What a person could not tell is not asked again.
+    """
     recipe, stock = scene.recipe, scene.stock
-    pool = standing(stock, scene.exam, scene.refused) == POOL
+    pool = (standing(stock, scene.exam, scene.refused) == POOL) & ~_in_vain(scene)
     if recipe.questions is None or not pool.any():
         return []
     say("ask", pool=int(pool.sum()))
@@ -30,6 +33,13 @@ def ask_next(scene: Scene, judged: Judged, say: Callable[..., None]) -> list[dic
     models.setdefault("current", judged.screened[0].candidate.model)
     chosen: Rows = recipe.questions(view, replace(scene.turn, models=models))
     return list(chosen.select(["_id", "draw", "prediction"]).to_pylist())
+
+
+def _in_vain(scene: Scene) -> np.ndarray:
+    """bool[N]: rows about which a person said that it cannot be told."""
+    query = "select detail from unread where reason='cannot_tell' and detail<>''"
+    said = {bytes.fromhex(row["detail"].removeprefix("q")) for row in scene.project.ledger.rows(query)}
+    return scene.stock.rows_with(said)
 
 
 def expire_and_answer(scene: Scene, asked: list[dict[str, Any]]) -> None:
