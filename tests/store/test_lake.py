@@ -1,5 +1,9 @@
 """Shards and their verdicts: what goes in comes out, in order, hidden rows absent, refused rows marked."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -60,6 +64,18 @@ def test_a_shard_comes_back_as_it_was(tmp_path):
     assert sorted(p.name for p in path.parent.iterdir()) == ["one.g0.parquet", "two.g0.parquet"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_reading_starts_no_thread_that_could_outlive_a_verb(tmp_path):
+    shard = write_shard(tmp_path, "records/rows/a.g0.parquet", records_of([{"text": "a"}] * 500))
+    count = "len(list(Path('/proc/self/task').iterdir()))"
+    code = (
+        "import sys, pyarrow.parquet\nfrom pathlib import Path\nfrom bapsim.store.lake import read_batch\n"
+        f"before = {count}; read_batch(Path(sys.argv[1])); sys.exit({count} != before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / shard.path)], timeout=60, check=False)
+    assert done.returncode == 0
+
+
 def test_an_empty_shard(tmp_path):
     none = records()
     shard = write_shard(tmp_path, "records/rows/none.g0.parquet", none)
@@ -82,8 +98,8 @@ def test_a_column_in_several_pieces_loses_no_row(tmp_path, monkeypatch):
     pq.write_table(pa.table({"a": [1, 2, 3]}), path, row_group_size=2)
 
     class Pieces(pq.ParquetFile):
-        def read(self, columns=None):
-            table = super().read(columns=columns)
+        def read(self, columns=None, use_threads=True):
+            table = super().read(columns=columns, use_threads=use_threads)
             whole = pa.concat_tables([table.slice(0, 2), table.slice(2)])
             return _Uncombined(whole)
 

@@ -60,7 +60,9 @@ def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.RecordBat
 
     try:
         with path.open("rb") as file:
-            table = pq.ParquetFile(file).read(columns=list(columns) if columns is not None else None)
+            wanted = list(columns) if columns is not None else None
+            # no threads: a short verb that ends while they start is aborted by the C++ runtime
+            table = pq.ParquetFile(file, pre_buffer=False).read(columns=wanted, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise Damaged("unreadable_shard", path=path.name, why=str(error)) from error
     batches = table.combine_chunks().to_batches()  # several where a column is larger than 2 GiB
