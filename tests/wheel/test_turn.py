@@ -16,6 +16,7 @@ from bapsim.core.errors import InputError, NotEnough, RecipeError
 from bapsim.core.recipe import Dataset
 from bapsim.core.records import Draft, Origin, Records, Rows, Unread, Verdicts, verdicts
 from bapsim.core.turn import Turn
+from bapsim.judge.gate import Provisional, paired
 from bapsim.judge.opponents import predicted
 from bapsim.refine.duplicates import exact_duplicates
 from bapsim.refine.schema import schema
@@ -425,3 +426,94 @@ def test_a_pipe_in_the_inbox_is_refused_in_words(tmp_path: Path) -> None:
         run_turn(project, bank())
     (root / "inbox" / "pipe.csv").unlink()
     assert turns(root, bank(), 1)[-1]["verdict"] == "accept"
+
+
+@dataclass(frozen=True)
+class Stubborn:
+    """The product's gate, but each turn's verdict is given: the code around the gate is what is tested."""
+
+    verdicts: tuple[str, ...]
+
+    budget: float = 0.05
+
+    def level(self, wear: Any) -> float:
+        return paired().level(wear)
+
+    def screen(self, diffs: np.ndarray, groups: np.ndarray | None = None) -> Any:
+        return replace(paired().screen(diffs, groups), look=True)
+
+    def __call__(self, before: Any, after: Any, metric: Any, wear: Any) -> Any:
+        said = paired()(before, after, metric, wear)
+        return replace(said, verdict=self.verdicts[wear.looks])
+
+
+def test_a_refused_model_stops_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = Provisional(allowed=True, reason="provisional.serves", gain=0.0, low=0.0, limit=-0.1)
+    monkeypatch.setattr("bapsim.wheel.turn.may_serve", lambda *given: free)
+    root = founded(tmp_path / "p")
+    sources = {"history": History(220, 120), "clerk": OnlyRandom()}
+    recipe = bank(sources=sources, gate=Stubborn(("accept", "undecided", "refuse", "undecided")))
+    recipe = replace(recipe, questions=replace(recipe.questions, exam_share=0.5))
+    extra = replace(
+        recipe,
+        sources=sources | {"more": Rowsful(2, tuple(sentence(i)[0] for i in range(900, 960)), LABELS)},
+    )
+    told = turns(root, extra, 3)
+    assert [t["verdict"] for t in told] == ["accept", "undecided", "refuse"]
+    assert told[1]["serves"] == "t002-people"
+    assert told[2]["candidate"] == "t002-people"
+    assert told[2]["back_to"] == "t001-people"
+    with opened(root) as project:
+        used = project.ledger.rows("select version, reason from used order by n")
+        assert used[-1] == {"version": "t001-people", "reason": "refused"}
+        assert check(project, extra)["ok"]
+
+
+LABELS = tuple(sentence(i)[1] for i in range(900, 960))
+
+
+@dataclass(frozen=True)
+class OnlyRandom:
+    """Answers the random questions alone: the training rows stay what they are, the exam grows."""
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        asked = {i: d for i, d in turn.asked.items() if d == "random"}
+        yield from Clerk()(replace(turn, asked=asked))
+
+
+def test_another_gate_does_not_ask_the_same_question_again(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    sources = {
+        "history": History(220, 0),
+        "more": Rowsful(2, tuple(sentence(i)[0] for i in range(900, 960)), LABELS),
+    }
+    strict = bank(sources=sources, questions=None, gate=Stubborn(("accept", "undecided")))
+    assert [t["verdict"] for t in turns(root, strict, 2)] == ["accept", "undecided"]
+    generous = replace(strict, gate=paired(alpha=0.3, budget=0.9, veto=0.001, screen_z=-9))
+    told = turns(root, generous, 3)[-1]
+    assert told["reason"] == "decision.nothing_new"
+    with opened(root) as project:
+        looks = project.ledger.rows("select verdict, alpha from look order by rowid")
+        assert looks[1] == {"verdict": "undecided", "alpha": 0.005}
+
+
+def test_nobody_is_led_on_what_becomes_the_exam(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    turns(root, bank(), 1)
+    with opened(root) as project:
+        rows = project.ledger.rows("select draw, suggested from question")
+    assert {r["draw"] for r in rows} == {"random", "chosen"}
+    assert all((r["suggested"] is None) == (r["draw"] == "random") for r in rows)
+
+
+def test_a_report_of_another_history_is_found(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    turns(root, bank(), 1)
+    folder = root / "reports" / "turn-001"
+    folder.mkdir(parents=True)
+    with opened(root) as project:
+        head = check(project, bank())["head"]
+        (folder / "report.json").write_text(json.dumps({"chain": head}))
+        assert check(project, bank())["ok"]
+        (folder / "report.json").write_text(json.dumps({"chain": "9 " + "0" * 64}))
+        assert [f["kind"] for f in check(project, bank())["findings"]] == ["report_unknown"]

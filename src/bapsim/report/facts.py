@@ -69,7 +69,8 @@ def _serves(ledger: Ledger, said: dict[str, Any], n: int) -> dict[str, Any] | No
     version = said["serves"]
     new = version is not None
     if not new:
-        version = ledger.value("select version from used where turn < ? order by n desc limit 1", n)
+        before = "select version from used where turn < ? order by n desc limit 1"
+        version = said.get("back_to") or ledger.value(before, n)
     if version is None:
         return None
     row = ledger.row("select fingerprint, data from model where version=?", version) or {}

@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,9 +86,10 @@ def opened(root: Path, *, writing: bool = True) -> Iterator[Project]:
     wheel = root / "wheel"
     if not writing and not (wheel / "ledger.sqlite").exists():
         raise InputError("no_turn_yet", path=str(root))
-    wheel.mkdir(parents=True, exist_ok=True)
-    with (wheel / "lock").open("a+") as lock:
-        if writing:
+    if writing:
+        wheel.mkdir(parents=True, exist_ok=True)
+    with (wheel / "lock").open("a+") if writing else nullcontext() as lock:
+        if lock is not None:
             _lock(lock.fileno(), wheel)
             _sweep(wheel)
         ledger = Ledger(wheel / "ledger.sqlite", _secret(wheel), writing=writing)

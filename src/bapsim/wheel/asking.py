@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from bapsim.core.records import Rows
-from bapsim.store import artifacts
 from bapsim.store.lake import View
 from bapsim.wheel.judging import Judged
 from bapsim.wheel.stock import POOL, Scene, standing, superseded
 
 
 def ask_next(scene: Scene, judged: Judged, say: Callable[..., None]) -> list[dict[str, Any]]:
-    """The recipe's questions about pool rows, asked of the model that serves from now on.
+    """The recipe's questions about pool rows, by the judged model of what serves from now on.
 
-    What a person could not tell is not asked again.
+    Not by the served one: it ate the exam, and nothing of the exam may choose questions. What a person could
+    not tell is not asked again.
     """
     recipe, stock = scene.recipe, scene.stock
     pool = (standing(stock, scene.exam, scene.refused) == POOL) & ~_in_vain(scene)
@@ -29,7 +29,7 @@ def ask_next(scene: Scene, judged: Judged, say: Callable[..., None]) -> list[dic
     models = dict(scene.turn.models)
     serves = judged.serves
     if serves is not None:
-        models["current"] = artifacts.load(serves.folder / "served", scene.project.root)
+        models["current"] = serves.model
     models.setdefault("current", judged.screened[0].candidate.model)
     chosen: Rows = recipe.questions(view, replace(scene.turn, models=models))
     return list(chosen.select(["_id", "draw", "prediction"]).to_pylist())
@@ -58,6 +58,7 @@ def expire_and_answer(scene: Scene, asked: list[dict[str, Any]]) -> None:
         known = ledger.row("select state from question where id=?", one["_id"])
         if known is None:
             row = {"id": one["_id"], "draw": one["draw"], "turn": n, "state": "open"}
-            ledger.add("question", **row, suggested=one["prediction"])
+            hint = one["prediction"] if one["draw"] == "chosen" else None  # nobody is led on exam items
+            ledger.add("question", **row, suggested=hint)
         else:
             ledger.amend("question", {"id": one["_id"]}, state="open", turn=n)

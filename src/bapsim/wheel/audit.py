@@ -35,6 +35,7 @@ def check(project: Project, recipe: Recipe, head: str | None = None) -> dict[str
         if not seq.isdigit() or not project.ledger.knows(int(seq), mac):
             found.append(Finding("head_unknown", head))
     found += _files(project)
+    found += _reported(project)
     counts: dict[str, int] = {}
     if not found:
         counts = recount(project, recipe)
@@ -48,6 +49,20 @@ def check(project: Project, recipe: Recipe, head: str | None = None) -> dict[str
         "in_doubt": doubt,
         "head": f"{number} {mac}",
     }
+
+
+def _reported(project: Project) -> list[Finding]:
+    """The heads that the project's own reports printed are still in the chain: an older wheel shows."""
+    found = []
+    for path in sorted(project.root.glob("reports/turn-*/report.json")):
+        try:
+            head = str(json.loads(path.read_text("utf-8"))["chain"])
+        except (OSError, ValueError, KeyError):
+            head = ""
+        seq, _, mac = head.partition(" ")
+        if not seq.isdigit() or not project.ledger.knows(int(seq), mac):
+            found.append(Finding("report_unknown", path.parent.name))
+    return found
 
 
 def _files(project: Project) -> list[Finding]:

@@ -27,7 +27,7 @@ NAME = "main"
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A trained model: version, what it ate (bool[N]), whether only people's rows, and its own folder."""
+    """A trained model: version, what it ate (bool[N]), its own folder; people_only: nothing pending in it."""
 
     version: str
     rows: np.ndarray
@@ -60,7 +60,7 @@ def candidate(scene: Scene, rows: np.ndarray) -> Candidate:
     The training seed derives from the data: running again is not a new draw at the gate.
     """
     project, recipe, stock = scene.project, scene.recipe, scene.stock
-    people_only = not bool(stock.by_machine[rows].any())
+    people_only = not bool(_pending(stock)[rows].any())
     data = data_fingerprint(stock, rows)
     name = fingerprint(data, recipe.train, recipe.seed, recipe.folds, list(stock.task.columns))
     ledger = project.ledger
@@ -80,12 +80,17 @@ def candidate(scene: Scene, rows: np.ndarray) -> Candidate:
     )
 
 
+def _pending(stock: Stock) -> np.ndarray:
+    """bool[N]: machine-made rows that no accepted turn has eaten yet."""
+    mine = stock.of_origins(lambda n, _: stock.states[n] == "pending")
+    return np.asarray(stock.by_machine & mine)
+
+
 def _free_version(scene: Scene, rows: np.ndarray) -> str:
     """A name that no model has: released machine-made rows are eaten by both candidates of a turn, and a turn
     that goes on under another recipe trains again.
     """
-    machine, states = scene.stock.by_machine, scene.stock.states
-    pending = machine & scene.stock.of_origins(lambda n, _: states[n] == "pending")
+    machine, pending = scene.stock.by_machine, _pending(scene.stock)
     word = "people" if not machine[rows].any() else "pending" if pending[rows].any() else "released"
     taken = {r["version"] for r in scene.project.ledger.rows("select version from model")}
     first = f"t{scene.turn.n:03d}-{word}"

@@ -47,6 +47,7 @@ def summarise(
         "looked": judged.looked is not None,
         "opponent": opponent.name,
         "serves": None if judged.serves is None else judged.serves.version,
+        "back_to": back_to(scene, judged),
         "provisional": None if judged.provisional is None else _plain(asdict(judged.provisional)),
         "screen": [
             {"candidate": s.candidate.version, "z": _finite(s.z), "rows": s.rows, "look": s.look}
@@ -132,13 +133,28 @@ def _release(scene: Scene, judged: Judged) -> None:
                 changes["judged"] = None
             if changes:
                 ledger.amend("model", {"version": one.version}, **changes)
+    number = int(ledger.value("select coalesce(max(n), 0) from used")) + 1
+    back = back_to(scene, judged)
     if judged.serves is not None:
-        number = int(ledger.value("select coalesce(max(n), 0) from used")) + 1
         reason = "proven" if judged.decision.verdict == "accept" else "provisional"
         ledger.add("used", n=number, version=judged.serves.version, reason=reason, turn=scene.turn.n)
+    elif back is not None:
+        ledger.add("used", n=number, version=back, reason="refused", turn=scene.turn.n)
     query = "select version from model where state='candidate' and judged is not null and turn < ?"
     for row in ledger.rows(query, scene.turn.n):
         ledger.amend("model", {"version": row["version"]}, judged=None)
+
+
+def back_to(scene: Scene, judged: Judged) -> str | None:
+    """What serves again where the refused candidate is what serves: the last proven version."""
+    ledger = scene.project.ledger
+    if judged.decision.verdict != "refuse" or judged.looked is None:
+        return None
+    if judged.looked.version != ledger.value("select version from used order by n desc limit 1"):
+        return None
+    query = "select version from model where state='proven' and served is not null order by turn desc"
+    found = ledger.value(query)
+    return None if found is None else str(found)
 
 
 def _model_state(one: Candidate, judged: Judged) -> str:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from bapsim.core.recipe import Decision, Gate, Respondent, Wear
 from bapsim.core.records import Scores
+from bapsim.judge.duel import Verdict
 from bapsim.judge.gate import Duo, Provisional, duo, fresh_needed, point_worth, provisional, spent
 from bapsim.store.ledger import now
 from bapsim.wheel.candidates import Candidate, mixture_of
@@ -88,6 +89,8 @@ def judge_candidates(scene: Scene, opponent: Opponent, screened: Sequence[Screen
     before = wear(ledger, gate.budget, without=look)
     level = gate.level(before)
     no_look = _no_look(best, opponent, before, gate)
+    if no_look is None and _told_before(scene, look):
+        no_look, before = ("decision.nothing_new", {}), wear(ledger, gate.budget)
     if no_look is not None:
         reason, values = no_look
         items = int(scene.exam.sum())
@@ -99,7 +102,7 @@ def judge_candidates(scene: Scene, opponent: Opponent, screened: Sequence[Screen
     old = grouped(scene.recipe.judge(opponent.respond, items_of_exam), scene.groups[at])
     new = grouped(scene.recipe.judge(best.candidate.model, items_of_exam), scene.groups[at])
     said = gate(old, new, scene.recipe.metric, before)
-    _tell(scene, look, said.verdict, spent(said, level))
+    said = replace(said, verdict=_tell(scene, look, said.verdict, spent(said, level)))
     return Judged(
         decision=said,
         looked=best.candidate,
@@ -125,6 +128,13 @@ def _no_look(
     return None
 
 
+def _told_before(scene: Scene, look: tuple[int, str, str]) -> bool:
+    """An earlier turn knows what this look says: asking again, under other numbers too, tells nothing new."""
+    query = "select turn from look where exam=? and candidate=? and champion=? and verdict is not null"
+    turn = scene.project.ledger.value(query, *look)
+    return turn is not None and int(turn) < scene.turn.n
+
+
 def _key(look: tuple[int, str, str]) -> dict[str, Any]:
     return dict(zip(("exam", "candidate", "champion"), look, strict=True))
 
@@ -137,13 +147,15 @@ def _intend(scene: Scene, look: tuple[int, str, str], level: float) -> None:
             ledger.add("look", **_key(look), turn=scene.turn.n, alpha=level, verdict=None, at=now())
 
 
-def _tell(scene: Scene, look: tuple[int, str, str], verdict: str, alpha: float) -> None:
-    """The result of a look; a resumed turn finds it told."""
+def _tell(scene: Scene, look: tuple[int, str, str], verdict: Verdict, alpha: float) -> Verdict:
+    """The result of a look, once: a resumed turn finds it told, and another gate does not change it."""
     ledger = scene.project.ledger
-    query = "select verdict, alpha from look where exam=? and candidate=? and champion=?"
-    if ledger.row(query, *look) != {"verdict": verdict, "alpha": alpha}:
+    query = "select verdict from look where exam=? and candidate=? and champion=?"
+    told: Verdict | None = ledger.value(query, *look)
+    if told is None:
         with ledger.change("look judged"):
             ledger.amend("look", _key(look), verdict=verdict, alpha=alpha)
+    return told or verdict
 
 
 def grouped(scores: Scores, groups: np.ndarray) -> Scores:

@@ -40,6 +40,14 @@ class Predicted:
     version: str
 
 
+def _harmless(project: Project, file: Path, out: Path) -> None:
+    """Predictions go anywhere but over their own input and into what the project lives on."""
+    place = out.resolve()
+    kept = [project.root.resolve() / name for name in ("wheel", "inbox", "recipe.py")]
+    if place == file.resolve() or any(place == one or one in place.parents for one in kept):
+        raise InputError("out_is_needed", out=str(out))
+
+
 def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predicted:
     """One line for each record of a file, in its order: prediction, confidence, in_scope (0..1).
 
@@ -49,6 +57,7 @@ def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predict
     the input. In pieces: memory does not grow with the file. `out` is there whole or not at all. Raises
     InputError when no model serves, or the file lacks a column that the model reads.
     """
+    _harmless(project, file, out)
     served = current_model(project)
     if served is None:
         raise InputError("nothing_serves")

@@ -77,7 +77,11 @@ def state(project: Project, recipe: Recipe, n: int) -> Turn:
     ledger = project.ledger
     champion, current = the_champion(project), current_model(project)
     models: dict[str, Any] = {"champion": champion.respond} if champion is not None else {}
-    models |= {"current": current[1]} if current is not None else {}
+    if current is not None:  # the judged one: what ate the exam must not choose questions or make rows
+        folder = project.models / NAME / current[0] / "judged"
+        models["current"] = artifacts.load(
+            folder if folder.is_dir() else folder.parent / "served", project.root
+        )
     oof = Answers(read_batch(champion.oof)) if champion is not None and champion.oof is not None else None
     asked = {r["id"]: r["draw"] for r in ledger.rows("select id, draw from question")}
     origins = {r["n"]: origin_of(r) for r in ledger.rows("select * from origin where turn < ?", n)}
