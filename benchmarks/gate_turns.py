@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,7 +29,7 @@ import pyarrow as pa  # noqa: E402
 from bapsim.core.recipe import Decision, Wear  # noqa: E402
 from bapsim.core.records import Scores  # noqa: E402
 from bapsim.judge.gate import Paired, Screened, paired  # noqa: E402
-from lab import World, live, recipe_of  # noqa: E402
+from lab import World, live, new_folder, recipe_of  # noqa: E402
 
 
 def coins(body: bytes, groups: np.ndarray, seed: int) -> np.ndarray:
@@ -59,8 +60,8 @@ class Swapped:
         return self.inner.screen(np.where(flip, -diffs, diffs), groups)
 
     def __call__(self, before: Scores | None, after: Scores, metric: Any, wear: Wear) -> Decision:
-        if before is None or len(set(before["prediction"].to_pylist())) == 1:
-            return self.inner(before, after, metric, wear)  # turn 1, against the majority class
+        if before is None:
+            return self.inner(before, after, metric, wear)
         names = np.array(after["group"].to_pylist())
         body = json.dumps([before["prediction"].to_pylist(), after["prediction"].to_pylist()]).encode()
         flip = pa.array(coins(body, names, self.seed))
@@ -76,8 +77,13 @@ def mixed(mine: Scores, other: Scores, flip: pa.Array) -> Scores:
 def one(job: tuple[int, int]) -> dict[str, Any]:
     seed, turns = job
     world = World("nsmc_ko", seed, 1000, 4000, 500)
-    gate = Swapped(paired(), seed)
-    told = live(world, recipe_of(world, questions=50, exam_size=200, gate=gate), turns + 1)
+    place = new_folder()
+    try:
+        first = live(world, recipe_of(world, questions=50, exam_size=200), 1, keep={2: place})
+        swapped = recipe_of(world, questions=50, exam_size=200, gate=Swapped(paired(), seed))
+        told = live(world, swapped, turns + 1, before=(place, first))
+    finally:
+        shutil.rmtree(place)
     found = {
         "seed": seed,
         "verdicts": [s["verdict"] for s in told[1:]],

@@ -28,6 +28,7 @@ from bapsim.judge.exam import accuracy, per_item
 from bapsim.judge.gate import paired
 from bapsim.store import artifacts
 from bapsim.store.project import opened
+from bapsim.text.minhash import near
 from bapsim.train.text import text_linear
 from bapsim.wheel.candidates import NAME
 from bapsim.wheel.turn import run_turn
@@ -183,6 +184,16 @@ def accuracy_on(model: Any, world: World, at: np.ndarray) -> float:
     return float(np.mean([a == b for a, b in zip(said, rows_in(world.name)[1][at], strict=True)]))
 
 
+@cache
+def strangers(world: World) -> np.ndarray:
+    """Untouched rows that no row at hand or in the pool nearly equals: what an exam is by its leak check."""
+    texts, parts = rows_in(world.name)[0], world.parts()
+    near_by = near(texts[parts["test"]].tolist(), texts[np.r_[parts["start"], parts["pool"]]].tolist(), 0.8)
+    alone = np.ones(len(parts["test"]), bool)
+    alone[near_by[near_by >= 0]] = False
+    return parts["test"][alone]
+
+
 def new_folder() -> Path:
     """A folder in memory, where there is such a place."""
     place = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
@@ -211,12 +222,15 @@ def live(
         told = list(before[1])
     test = world.parts()["test"]
     known: dict[str, float] = dict(told[-1]["test"]) if told else {}
+    alone: dict[str, float] = dict(told[-1]["strangers"]) if told else {}
 
     def look(step: str, **values: Any) -> None:
         if step == "judge":
             for folder in sorted((root / "wheel" / "models" / NAME).iterdir()):
                 if folder.name not in known and (folder / "judged").is_dir():
-                    known[folder.name] = accuracy_on(artifacts.load(folder / "judged"), world, test)
+                    model = artifacts.load(folder / "judged")
+                    known[folder.name] = accuracy_on(model, world, test)
+                    alone[folder.name] = accuracy_on(model, world, strangers(world))
 
     try:
         for n in range(len(told) + 1, turns + 1):
@@ -226,12 +240,14 @@ def live(
                 summary = run_turn(project, recipe, say=look)
                 current = project.ledger.value("select version from used order by n desc limit 1")
                 summary["current"] = current
-                summary["test"] = dict(known)
+                summary["test"], summary["strangers"] = dict(known), dict(alone)
                 if current is not None:
                     served = artifacts.load(root / "wheel" / "models" / NAME / current / "served")
                     summary["served"] = accuracy_on(served, world, test)
                 summary["exam"] = exam_of(project, recipe)
                 told.append(summary)
+        if keep is not None and turns + 1 in keep:
+            shutil.copytree(root, keep[turns + 1], dirs_exist_ok=True)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     return told

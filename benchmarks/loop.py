@@ -36,6 +36,8 @@ def one(seed: int) -> dict[str, float]:
         "refused": sum(s["verdict"] == "refuse" for s in told),
     }
     found["fiction"] = found["exam_gain"] - found["test_gain"]
+    found["strangers_gain"] = last["strangers"][end] - last["strangers"][start]
+    found["strangers_fiction"] = found["exam_gain"] - found["strangers_gain"]
     if newest in last["exam"]:
         found["newest_fiction"] = (
             last["exam"][newest] - last["exam"][start] - last["test"][newest] + last["test"][start]
@@ -58,6 +60,8 @@ def report(runs: list[dict[str, float]], command: str) -> str:
         "gain of the same two on 3,000 untouched rows": "test_gain",
         "**exam minus untouched**": "fiction",
         "the same for the newest candidate, whatever the gate said": "newest_fiction",
+        "gain on those untouched rows that nothing at hand nearly equals": "strangers_gain",
+        "**exam minus these**": "strangers_fiction",
     }
     for said, key in rows.items():
         values = [100 * r[key] for r in runs if key in r]
@@ -65,6 +69,9 @@ def report(runs: list[dict[str, float]], command: str) -> str:
         lines.append(f"| {said} | {mean:+.2f} | {low:+.2f} to {high:+.2f} ({len(values)} seeds) |")
     turns = 5 * len(runs)
     lines += [
+        "",
+        "An exam item has no near-equal in training (the leak check takes them out); an untouched row may "
+        "have one, and more of them as the pool is answered. The last two lines compare like with like.",
         "",
         f"Of {turns} turns {sum(r['accepted'] for r in runs)} were accepted, "
         f"{sum(r['refused'] for r in runs)} refused. Exam at the end: "
