@@ -140,7 +140,7 @@ def main() -> None:
         "| plain: TfidfVectorizer words 1-2 + char_wb 2-4, LinearSVC "
         f"| {p['cpu']:.1f} | {p['rss_gb']:.2f} | 1 |\n"
         "| `text_linear()` once, with its calibration out of fold "
-        f"| {o['cpu']:.1f} | {o['rss_gb']:.2f} | 6 |\n"
+        f"| {o['cpu']:.1f} | {o['rss_gb']:.2f} | 5 folds, its search, 1 |\n"
         f"| **a whole turn** | **{t['cpu']:.1f}** | **{t['rss_gb']:.2f}** | {t['fits']} |\n"
         f"| turn / plain | **{t['cpu'] / p['cpu']:.2f}** | | |\n\n"
         f"CPU of the turn until each step: "
