@@ -19,7 +19,7 @@ from bapsim.store.ledger import Finding
 from bapsim.store.project import Project
 from bapsim.store.tape import in_doubt
 from bapsim.wheel.candidates import NAME
-from bapsim.wheel.refining import stored_verdicts
+from bapsim.wheel.refining import refused_by, stored_verdicts
 from bapsim.wheel.stock import STATES, Stock, accounts, adds_up, exam_ids, load_stock, standing
 
 
@@ -92,13 +92,10 @@ def _folder_sha(path: Path) -> str:
 
 def refusals(project: Project, stock: Stock) -> np.ndarray:
     """bool[N]: refused by a stored verdict, or of a refused delivery."""
-    from bapsim.core.arrow import booleans
-
     mask = stock.of_origins(lambda n, _: stock.states[n] == "refused")
     for i, shard in enumerate(stock.shards):
         part = slice(int(stock.starts[i]), int(stock.starts[i + 1]))
-        for said in stored_verdicts(project, shard.path).values():
-            mask[part] |= ~booleans(said.column("keep"), True)
+        mask[part] |= refused_by(stored_verdicts(project, shard.path), shard.rows)
     return mask
 
 

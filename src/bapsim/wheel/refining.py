@@ -28,6 +28,14 @@ from bapsim.wheel.stock import Stock
 OWN = ("harmful_delivery", "turn_refused", "exam_leak")  # the wheel's own verdicts, after the recipe's
 
 
+def refused_by(named: Mapping[str, pa.RecordBatch], rows: int) -> np.ndarray:
+    """bool[rows]: some verdict of these checks says no."""
+    mask = np.zeros(rows, bool)
+    for said in named.values():
+        mask |= ~booleans(said.column("keep"), True)
+    return mask
+
+
 @dataclass(kw_only=True)
 class Opinions:
     """Verdicts about all rows of a stock, by name, in the order in which they count."""
@@ -42,10 +50,7 @@ class Opinions:
 
     def refused(self) -> np.ndarray:
         """bool[N]: some verdict says no."""
-        mask = np.zeros(len(self.stock), bool)
-        for said in self.named.values():
-            mask |= ~booleans(said.column("keep"), True)
-        return mask
+        return refused_by(self.named, len(self.stock))
 
     def reasons(self, among: np.ndarray) -> dict[str, int]:
         """Refused rows of `among` by the reason that comes first in the recipe's order."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from bapsim.core.arrow import booleans
 from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Model, Recipe
@@ -22,6 +21,7 @@ from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME
 from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Opponent
+from bapsim.wheel.refining import refused_by
 from bapsim.wheel.stock import Stock, exam_ids, load_stock, origin_of, superseded
 
 
@@ -119,12 +119,9 @@ def views(project: Project, recipe: Recipe, n: int) -> dict[str, View]:
 
 def refused_before(project: Project, stock: Stock, i: int, turn: int) -> np.ndarray:
     """bool[rows]: what a turn refused of one shard, questions that were answered included."""
-    mask = np.zeros(stock.shards[i].rows, bool)
     path = verdict_path(stock.shards[i].path, turn)
     named = read_verdicts(project.wheel, path) if (project.wheel / path).exists() else {}
-    for said in named.values():
-        mask |= ~booleans(said.column("keep"), True)
-    return np.asarray(mask | stock.split(superseded(stock))[i])
+    return np.asarray(refused_by(named, stock.shards[i].rows) | stock.split(superseded(stock))[i])
 
 
 def unseen(stock: Stock, exam: np.ndarray) -> np.ndarray:

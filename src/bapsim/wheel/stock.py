@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -224,8 +223,3 @@ def accounts(ledger: Ledger, state: np.ndarray) -> dict[str, int]:
 def adds_up(counts: dict[str, int]) -> bool:
     """True if every line that came in is somewhere."""
     return counts["lines"] == counts["unread"] + sum(counts[name] for name in STATES)
-
-
-def detail(text: str) -> Any:
-    """A JSON column of the ledger."""
-    return json.loads(text)
