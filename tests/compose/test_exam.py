@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bapsim.compose.exam import Frame, draw, exam_size, folds, groups
+from bapsim.compose.exam import STRATUM, Frame, draw, exam_size, folds, groups
 
 
 @st.composite
@@ -60,16 +60,31 @@ def test_order_of_rows_decides_nothing(frame, size, seed):
     assert np.array_equal(kept[order], moved)
 
 
-@given(st.integers(1, 400), st.integers(1, 5), st.integers(1, 200), st.integers(0, 9))
-def test_single_rows_give_an_exam_of_the_size_and_proportions_asked_for(n, kinds, size, seed):
+@given(st.integers(1, 900), st.integers(1, 5), st.integers(1, 300), st.integers(0, 9))
+def test_single_rows_give_an_exam_of_the_size_asked_for_large_classes_in_proportion(n, kinds, size, seed):
     labels = np.random.default_rng(seed).integers(0, kinds, n)
     exam = draw(alone(labels), size, np.random.default_rng(seed))
     totals = np.bincount(labels, minlength=kinds)
     caps = np.where(totals >= 3, totals // 2, 0)
     assert exam.sum() == min(size, caps.sum())
     taken = np.bincount(labels[exam], minlength=kinds)
-    if size * totals.max() / n < 0.4 * totals.min():  # no class is short: plain proportions
-        assert (np.abs(taken - size * totals / n) < 1).all()
+    if size * totals.max() / n < 0.4 * totals.min():  # no class is short
+        large = totals >= STRATUM
+        assert (np.abs(taken - size * totals / n) < 1)[large].all()
+
+
+def test_an_exam_of_many_small_classes_does_not_repeat_what_training_is_rich_in():
+    """Else a young model looks better than it is: rows for training and for the exam must go up apart."""
+    taught, asked = [], []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        labels = rng.integers(0, 40, 600)
+        exam = draw(alone(labels), 120, rng)
+        taught.append(np.bincount(labels[~exam], minlength=40))
+        asked.append(np.bincount(labels[exam], minlength=40))
+    assert abs(np.corrcoef(np.ravel(taught), np.ravel(asked))[0, 1]) < 0.05  # in proportion: .9
+    assert np.mean(asked) == pytest.approx(3)
+    assert np.var(asked) == pytest.approx(3, rel=0.1)  # as of independent draws from all the service's rows
 
 
 def test_draws_are_random_and_repeatable():
