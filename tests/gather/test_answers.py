@@ -166,11 +166,13 @@ def test_two_answers_to_one_question(tmp_path):
     write(tmp_path / "1.csv", (ids[0], "x"), (ids[1], "y"))
     write(tmp_path / "2.csv", (ids[0], "x"), (ids[1], "z"))
     taken, refused = settle([a for n in (1, 2) for a in read_answers(tmp_path / f"{n}.csv", "label").answers])
-    assert [(a.ask, a.target) for a in taken] == [(ids[0], "x")]
-    assert [(u.file, u.line, u.reason) for u in refused] == [
-        ("1.csv", 3, "conflict"),
-        ("2.csv", 3, "conflict"),
-    ]
+    assert [(a.ask, a.target) for a in taken] == [(ids[0], "x"), (ids[1], "y"), (ids[1], "z")]
+    assert refused == []
+    drafts = {d.origin.method: d for name in ("1.csv", "2.csv") for d in answers(name)(turn)}
+    assert drafts["asked:chosen"].rows.to_pylist() == [{"text": "b", "label": "z"}]
+    both = {d.origin.method: d.rows.to_pylist() for d in answers(".")(turn)}
+    assert both["asked:random"] == [{"text": "a", "label": "x"}]
+    assert both["asked:chosen"] == [{"text": "b", "label": "y"}, {"text": "b", "label": "z"}]
 
 
 def test_known_labels_and_a_question_mark_that_is_one(tmp_path):

@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from bapsim.compose.plan import exam
+from bapsim.core.arrow import take
 from bapsim.core.errors import InputError, NotEnough, RecipeError
 from bapsim.core.recipe import Dataset
-from bapsim.core.records import Draft, Origin, Records, Rows, Unread, Verdicts, verdicts
+from bapsim.core.records import Draft, Origin, Records, Rows, Unread, Verdicts, derive, rows_of, verdicts
 from bapsim.core.turn import Turn
 from bapsim.judge.gate import Provisional, paired
 from bapsim.judge.opponents import predicted
@@ -231,8 +233,6 @@ class Answerer:
     """Answers every question with one label."""
 
     def __call__(self, turn: Turn) -> Iterator[Draft]:
-        from bapsim.core.records import derive, rows_of
-
         for view in turn.data.values():
             asked = view.find(pa.array(sorted(turn.asked), pa.binary(16)))
             if len(asked):
@@ -253,6 +253,87 @@ class Broken:
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         lines = tuple(Unread(file="a.csv", line=i, reason="encoding") for i in (3, 7))
         yield Draft(rows=batch(range(0), True), origin=origin("file"), unread=lines)
+
+
+@dataclass(frozen=True)
+class Named:
+    """Rows with keys of their own; at a later turn some of them come again with another label."""
+
+    again: int
+    keyed: bool = True
+    slip: bool = False
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        at = {1: range(1000, 1040), self.again: range(1000, 1040, 2)}.get(turn.n, range(0))
+        said = [sentence(i)[1] for i in at]
+        if turn.n == self.again:
+            names = sorted(ASKS)
+            said = [names[(names.index(s) + 1) % 4] for s in said]
+        rows = batch(list(at), True).set_column(1, "intent", pa.array(said, pa.string()))
+        yield Draft(
+            rows=Rows(rows),
+            origin=origin("file", "named"),
+            keys=[f"k{i % 7}" for i in at] if self.keyed else None,  # a key may say who, not which
+        )
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_a_row_that_comes_again_under_its_key_replaces_the_old_one(keyed: bool, tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    recipe = bank(sources={"history": History(220, 0), "named": Named(2, keyed)}, exam=exam(60, near=0.9))
+    with opened(root) as project:
+        run_turn(project, recipe)
+        told = run_turn(project, recipe)
+        stock = load_stock(project, recipe.task)
+        assert stock.replaced.sum() == 20 * keyed
+        old = stock.part(stock.replaced)
+        assert set(old.column("_origin").to_pylist()) <= {1}
+        examined = stock.rows_with(exam_ids(project.ledger)) & stock.replaced
+        assert told["accounts"]["superseded"] == (20 - examined.sum()) * keyed, "an exam item stays one"
+        assert adds_up(told["accounts"])
+        assert check(project, recipe)["ok"]
+        harmful = replace(stock, states=stock.states | {2: "refused"})
+        assert not harmful.replaced.any(), "what was refused replaces nothing"
+
+
+@dataclass(frozen=True)
+class Votes:
+    """People's answers to the first question: at each turn these labels."""
+
+    by_turn: tuple[tuple[str, ...], ...]
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        ids = pa.array(sorted(turn.asked)[:1], pa.binary(16))
+        for view in turn.data.values():
+            asked = view.find(ids)
+            if len(asked):
+                said = [label for labels in self.by_turn[: turn.n] for label in labels]
+                rows = Rows(take(rows_of(asked), np.zeros(len(said), np.int64)))
+                rows = Rows(rows.set_column(1, "intent", pa.array(said, pa.string())))
+                of = [[0]] * len(said)
+                changed = frozenset({"target"})
+                yield derive(asked, of, rows, changed=changed, origin=origin("asked:chosen"))
+
+
+def test_answers_that_differ_leave_the_question_open_and_the_last_delivery_counts(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    votes = Votes(((), ("card", "loan"), ("card",), (), ("login",)))
+    asked = replace(bank().questions, budget=1, exam_share=0.0)
+    recipe = bank(sources={"history": History(220, 1), "votes": votes}, questions=asked)
+    open_then, standing_then = [], []
+    for _ in range(5):
+        with opened(root) as project:
+            told = run_turn(project, recipe)
+            open_then.append(told["questions"])
+            stock = load_stock(project, recipe.task)
+            counts = told["accounts"]
+            standing_then.append((counts["superseded"], told["reasons"].get("conflict", 0)))
+            assert adds_up(counts)
+            assert check(project, recipe)["ok"]
+    assert open_then == [1, 1, 0, 0, 0], "two answers that differ: it is asked again"
+    # the question and two answers that differ; then the third; nothing; another answer in its place
+    assert standing_then == [(0, 0), (0, 2), (3, 0), (3, 0), (4, 0)]
+    assert stock.labels[-1] == "login"
 
 
 def test_unread_lines_are_counted_once(tmp_path: Path) -> None:

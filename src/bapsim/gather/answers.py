@@ -11,7 +11,7 @@ import io
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -182,11 +182,11 @@ def _id(ask: str) -> bytes | None:
 
 
 def settle(answers: Iterable[Answer], classes: Sequence[str] = ()) -> tuple[list[Answer], list[Unread]]:
-    """One answer per question, the first of equal ones; and those that are not taken.
+    """What is taken: one answer to a question where all are equal, else all; and those that are not taken.
 
-    Different answers to one question are all refused (`conflict`); "cannot tell" is an answer that gives no
-    target (`cannot_tell`, its detail names the question); with `classes`, a label that is none of them is
-    refused (`unknown_label`).
+    A sheet that is saved again repeats itself; where answers differ, each is a vote, and the wheel judges
+    them by their deliveries. "Cannot tell" is an answer that gives no target (`cannot_tell`, its detail
+    names the question); with `classes`, a label that is none of them is refused (`unknown_label`).
     """
     by_ask: dict[bytes, list[Answer]] = defaultdict(list)
     refused: list[Unread] = []
@@ -197,13 +197,8 @@ def settle(answers: Iterable[Answer], classes: Sequence[str] = ()) -> tuple[list
             refused.append(one.refused("unknown_label", shown(one.target)))
         else:
             by_ask[one.ask].append(one)
-    taken = []
-    for same in by_ask.values():
-        if len({one.target for one in same}) == 1:
-            taken.append(same[0])
-        else:
-            refused += [one.refused("conflict", f"{len(same)} answers to one question") for one in same]
-    return taken, refused
+    votes = [same if len({one.target for one in same}) > 1 else same[:1] for same in by_ask.values()]
+    return [one for same in votes for one in same], refused
 
 
 # ---------------------------------------------------------------- the source
@@ -233,7 +228,7 @@ class FromPeople:
         if unread:
             yield draft
         for draw in ("random", "chosen"):
-            mine = {one.ask: one for one in taken if turn.asked[one.ask] == draw}
+            mine = [one for one in taken if turn.asked[one.ask] == draw]
             yield from _answered(mine, turn, self._origin(f"asked:{draw}"))
 
     def _settled(self, turn: Turn) -> tuple[list[Answer], list[Unread]]:
@@ -268,17 +263,18 @@ class FromPeople:
 answers = FromPeople
 
 
-def _answered(given: Mapping[bytes, Answer], turn: Turn, origin: Origin) -> Iterator[Draft]:
+def _answered(given: Sequence[Answer], turn: Turn, origin: Origin) -> Iterator[Draft]:
     """The asked records with the targets that people gave; those that became exam items are not there."""
     if not given:
         return
-    ids = pa.array(list(given), pa.binary(16))
+    ids = pa.array(list(dict.fromkeys(one.ask for one in given)), pa.binary(16))
     for view in turn.data.values():
-        asked = view.find(ids)
-        if not len(asked):
+        there = view.find(ids)
+        place = {one: i for i, one in enumerate(there.column("_id").to_pylist())}
+        mine = [one for one in given if one.ask in place]
+        if not mine:
             continue
-        found_ids: list[Any] = asked.column("_id").to_pylist()
-        mine = [given[one] for one in found_ids]
+        asked = Records(take(there, np.array([place[one.ask] for one in mine])))
         said = pa.array([one.target for one in mine], pa.string())
         rows, bad = _with_target(rows_of(asked), turn.task.target, said)
         good = np.flatnonzero(~bad)

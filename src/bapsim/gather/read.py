@@ -43,7 +43,6 @@ REASONS = (
     "unknown_question",
     "unknown_label",
     "cannot_tell",
-    "conflict",
 )
 
 

@@ -33,6 +33,7 @@ class Delivery:
     first_origin: int
     numbering: Numbering = field(default_factory=Numbering)
     origins: dict[Origin, int] = field(default_factory=dict)
+    keyed: set[int] = field(default_factory=set)
     unread: list[Unread] = field(default_factory=list)
     again: int = 0
     consents: list[tuple[bytes, str]] = field(default_factory=list)
@@ -63,6 +64,8 @@ class Delivery:
             return
         origin = replace(draft.origin, source=self.name)
         number = self._number(origin)
+        if draft.keys is not None:
+            self.keyed.add(number)
         draft = replace(draft, origin=origin)
         records = certify(draft, secret=self.project.secret, origin=number, numbering=self.numbering)
         fresh = np.zeros(len(records), bool)
@@ -188,6 +191,7 @@ def _enter(project: Project, delivery: Delivery, turn: Turn, key: str) -> int:
                 f: getattr(origin, f) for f in ("input_maker", "target_maker", "method", "rights", "consent")
             }
             row |= {"fingerprint": fingerprint(origin), "state": "pending" if machine else "kept"}
+            row |= {"keyed": int(number in delivery.keyed)}
             ledger.add("origin", n=number, turn=turn.n, source=name, **row)
         for columns, shard in delivery.shards:
             folder = Path(shard.path).parent.name

@@ -25,8 +25,6 @@ from bapsim.store.project import Project
 from bapsim.text.minhash import near
 from bapsim.wheel.stock import Stock
 
-OWN = ("harmful_delivery", "turn_refused", "exam_leak")  # the wheel's own verdicts, after the recipe's
-
 
 def refused_by(named: Mapping[str, pa.RecordBatch], rows: int) -> np.ndarray:
     """bool[rows]: some verdict of these checks says no."""

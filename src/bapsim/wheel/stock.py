@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,7 @@ from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.text.minhash import unite
 
+ASKED = "asked:"  # how the method of an answer begins
 STATES = ("exam", "superseded", "refused", "pool", "pending", "trained")
 EXAM, SUPERSEDED, REFUSED, POOL, PENDING, TRAINED = range(len(STATES))
 
@@ -32,6 +34,7 @@ class Stock:
     records: Records
     origins: dict[int, Origin]
     states: dict[int, str]  # of origins: kept, pending, released, refused
+    keyed: frozenset[int] = frozenset()  # origins whose source has a name of its own for each row
 
     def __len__(self) -> int:
         return len(self.records)
@@ -116,6 +119,49 @@ class Stock:
         left, right = np.array(pairs, np.int64).T
         return unite(root, left, right)
 
+    @cached_property
+    def subject(self) -> np.ndarray:
+        """int64[N]: labelled rows of one number say something about one thing; -1 = nothing else can.
+
+        One thing is a question, or what a source that delivered twice calls by one key, with the same input:
+        a key may also name a rater, whose rows have nothing in common.
+        """
+        found = np.full(len(self), -1, np.int64)
+        names: dict[Any, int] = {}
+        answers = self.of_origins(lambda _, origin: origin.method.startswith(ASKED))
+        for row, mums in self.parents:
+            if answers[row] and mums and self.labelled[row]:
+                found[row] = names.setdefault(mums, len(names))
+        deliveries = Counter(self.origins[n].source for n in self.keyed)
+        again = self.of_origins(lambda n, o: n in self.keyed and deliveries[o.source] > 1) & self.labelled
+        keys = strings(self.records.column("_key")) if again.any() else []
+        for row in np.flatnonzero(again).tolist():
+            name = (self.origins[int(self.origin[row])].source, keys[row], self.texts[row])
+            found[row] = names.setdefault(name, len(names))
+        return found
+
+    @cached_property
+    def conflicting(self) -> np.ndarray:
+        """bool[N]: answers of one delivery that say different things about one question."""
+        answers = self.of_origins(lambda _, origin: origin.method.startswith(ASKED))
+        rows = np.flatnonzero(answers & (self.subject >= 0))
+        pairs = np.stack([self.subject[rows], self.origin[rows]])
+        _, which = np.unique(pairs, axis=1, return_inverse=True)
+        labels = np.unique(self.labels[rows].astype(str), return_inverse=True)[1]
+        said = np.unique(np.stack([which.ravel(), labels]), axis=1)[0]
+        mask = np.zeros(len(self), bool)
+        mask[rows] = np.bincount(said, minlength=1)[which.ravel()] > 1
+        return mask
+
+    @cached_property
+    def replaced(self) -> np.ndarray:
+        """bool[N]: rows that a later delivery says anew; one that was refused replaces nothing."""
+        refused = self.of_origins(lambda n, _: self.states[n] == "refused")
+        valid = np.flatnonzero((self.subject >= 0) & ~refused & ~self.conflicting)
+        newest = np.full(int(self.subject.max(initial=-1)) + 2, -1)  # the last is that of -1
+        np.maximum.at(newest, self.subject[valid], self.origin[valid])
+        return np.asarray(self.origin < newest[self.subject])
+
     def rows_with(self, ids: set[bytes]) -> np.ndarray:
         """bool[N]: rows whose id is in the set."""
         mask = np.zeros(len(self), bool)
@@ -169,6 +215,7 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
         records=Records(records.select([*task.columns, *CERTIFICATE.names])),
         origins={r["n"]: origin_of(r) for r in rows},
         states={r["n"]: r["state"] for r in rows},
+        keyed=frozenset(r["n"] for r in rows if r["keyed"]),
     )
 
 
@@ -185,10 +232,14 @@ def exam_ids(ledger: Ledger, before: int | None = None) -> set[bytes]:
 
 
 def superseded(stock: Stock) -> np.ndarray:
-    """bool[N]: questions that have been answered; their answers are records of their own."""
-    mask = np.zeros(len(stock), bool)
+    """bool[N]: questions that have been answered (answers are records of their own), and replaced rows.
+
+    A question with conflicting answers only is still open.
+    """
+    mask = stock.replaced.copy()
     for row, mums in stock.parents:
-        if stock.origins[int(stock.origin[row])].method.startswith("asked:"):
+        answers = stock.origins[int(stock.origin[row])].method.startswith(ASKED)
+        if answers and not stock.conflicting[row]:
             mask[list(mums)] = True
     return mask
 

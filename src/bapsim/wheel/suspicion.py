@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def judge_deliveries(scene: Scene, champion: Opponent | None) -> list[dict[str, 
 def _judge(scene: Scene, champion: Opponent) -> list[dict[str, Any]]:
     stock, names = scene.stock, delivery_names(scene)
     rows = stock.labelled & ~scene.refused & ~scene.exam
-    at = np.flatnonzero(rows)
+    at = np.flatnonzero(rows & ~stock.replaced)
     said = held_out(champion.respond, champion.oof, stock, at)
     judged = residuals(
         np.array([names[int(o)] for o in stock.origin[at]]),
@@ -73,16 +73,19 @@ def contradicts(stock: Stock, at: np.ndarray, said: HeldOut) -> np.ndarray:
 
 
 def with_and_without(scene: Scene, rows: np.ndarray, suspect: np.ndarray) -> float:
-    """z of held-out answers with the suspect rows against without, on random rows that are not suspect."""
+    """z of held-out answers with the suspect rows against without, on random rows that are not suspect.
+
+    Rows that the suspect ones replace stand again without them.
+    """
     stock = scene.stock
+    bad = dict.fromkeys(stock.origin[suspect].tolist(), "refused")
+    left = replace(stock, states=stock.states | bad)
     trained = rows & ~stock.by_machine
-    at = np.flatnonzero(random_rows(scene) & trained & ~suspect)
+    parts = (trained & ~suspect & ~left.replaced, trained & ~stock.replaced)
+    at = np.flatnonzero(random_rows(scene) & parts[0] & parts[1])
     if not len(at):
         return -np.inf
-    scores = [
-        as_scores(_crossfitted(scene, part, at), stock, at, scene.groups[at])
-        for part in (trained & ~suspect, trained)
-    ]
+    scores = [as_scores(_crossfitted(scene, part, at), stock, at, scene.groups[at]) for part in parts]
     both = duo(scores[0], scores[1])
     return standardised(units(both.primary, both.groups))
 

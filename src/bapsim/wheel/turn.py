@@ -82,7 +82,9 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
     """Verdicts on every row, suspect deliveries, the exam, and what leaks from it."""
     stock = load_stock(project, recipe.task)
     before = stock.rows_with(exam_ids(project.ledger, before=turn.n))
-    opinions = refine(project, recipe, turn, stock, unseen(stock, before))
+    settled = stock.replaced | stock.conflicting  # copies of them must not be left out in their favour
+    opinions = refine(project, recipe, turn, stock, unseen(stock, before) | settled)
+    opinions.add("conflict", verdicts(~stock.conflicting, "conflict"))
     _by_origin(opinions, stock)
     threshold = recipe.exam.near
     compared = stock.labelled & ~opinions.refused() | before
