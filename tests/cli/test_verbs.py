@@ -301,3 +301,33 @@ def test_the_demonstration_is_played_by_the_verbs(tmp_path: Path, monkeypatch: p
     assert said("-C", place / "digits", "check")["ok"]
     assert len(said("-C", place / "digits", "show")["curve"]) == 3
     assert [path.name for path in (tmp_path / "demo").iterdir()] == ["mine.txt"]
+
+
+def test_a_corrected_row_and_a_corrected_answer_take_the_place_of_the_old(tmp_path: Path) -> None:
+    rows = [{"uid": f"u-{i:03d}"} | row for i, row in enumerate(sentences(300, 1))]
+    for row in rows[240:]:
+        row["label"] = ""
+    for row in rows[:5]:
+        row["label"] = "loan" if row["label"] == "card" else "card"
+    root, wrong = tmp_path / "wheel", rows[:5]
+    run("new", root, "--from", write_csv(tmp_path / "a.csv", rows), "--target", "label")
+    recipe = (root / "recipe.py").read_text("utf-8")
+    assert "  # with key='uid', a corrected row replaces the old one" in recipe
+    (root / "recipe.py").write_text(recipe.replace("  # with", " key='uid',  # with"), "utf-8")
+    run("-C", root, "turn")
+    sheet = tmp_path / "1.csv"
+    run("-C", root, "ask", "-o", sheet)
+    with sheet.open(encoding="utf-8-sig", newline="") as file:
+        asked = [row | {"label": "card"} for row in csv.DictReader(file)]
+    write_csv(tmp_path / "1.csv", asked[:10])
+    right = [row | {"label": truth["label"]} for row, truth in zip(wrong, sentences(300, 1), strict=False)]
+    run("-C", root, "add", tmp_path / "1.csv", write_csv(tmp_path / "b.csv", right))
+    counts = said("-C", root, "turn")["accounts"]
+    examined = 10 + 5 - counts["superseded"]
+    assert 0 <= examined <= 5, "ten questions, and the wrong rows that are no exam items"
+    write_csv(tmp_path / "2.csv", [row | {"label": "loan"} for row in asked[:2]])
+    run("-C", root, "add", tmp_path / "2.csv")
+    later = said("-C", root, "turn")
+    assert later["accounts"]["unread"] == 0
+    assert later["accounts"]["lines"] == counts["lines"] + 2, "each line counts once"
+    assert said("-C", root, "check")["ok"]

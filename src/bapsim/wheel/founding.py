@@ -269,7 +269,7 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         *_task(found),
         "    sources={",
         f"        # {said['data']}",
-        *_files(found),
+        *_files(found, lang),
         '        "experts": answers("answers/", rights="own"),',
         "    },",
         f"    # {said['checks']}",
@@ -349,10 +349,14 @@ def _input(found: Found) -> str:
     return _quoted(found.inputs[0]) if found.kind == "text" else _tuple(found.inputs)
 
 
-def _files(found: Found) -> Iterator[str]:
+def _files(found: Found, lang: str) -> Iterator[str]:
     key = f" key={_quoted(found.wanted.key)}," if found.wanted.key else ""
+    line = f'            "data/", maker="person", rights="own",{key}'
+    if not key and found.schema.id is not None:
+        hint = f"  # {text('recipe.key', lang, key=_comment(f'key={_quoted(found.schema.id)}'))}"
+        line += hint if len(line + hint) <= WIDTH else ""
     yield '        "data": files('
-    yield f'            "data/", maker="person", rights="own",{key}'
+    yield line
     yield from _packed(_types(found), 12)
     yield "        ),"
 
