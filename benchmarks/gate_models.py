@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-
-from bapsim.judge.calibrate import sharpness, softmax
 
 FLOOR = 1e-4
 DIMENSIONS = 300
@@ -58,6 +57,42 @@ def vectors(name: str) -> Vectors:
     tfidf = TfidfVectorizer(sublinear_tf=True, min_df=2, **options).fit_transform(r["text"] for r in rows)
     z = normalize(TruncatedSVD(DIMENSIONS, random_state=0).fit_transform(tfidf))
     return Vectors(np.asarray(z, np.float64), y.astype(np.int64))
+
+
+def softmax(scores: np.ndarray, sharpness: float) -> np.ndarray:
+    """Probabilities float64[n, k] of scores times one sharpness (the inverse temperature)."""
+    scaled = scores * sharpness
+    grown = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(grown / grown.sum(axis=1, keepdims=True))
+
+
+def sharpness(scores: np.ndarray, gold: np.ndarray) -> float:
+    """The inverse temperature with the least log-loss (Guo et al. 2017), within 1e-3 to 1e3 of the scores'
+    scale.
+
+    scores float64[n, k]; gold int64[n], -1 = a class that the model does not know (left out). The loss is
+    convex in the inverse temperature: Newton inside a bracket, deterministic. 1.0 where nothing can be
+    fitted.
+    """
+    known = gold >= 0
+    kept, truth = scores[known], gold[known]
+    spread = float(kept.std()) if kept.size else 0.0
+    if spread == 0.0:
+        return 1.0
+    kept = (kept - kept.max(axis=1, keepdims=True)) / spread
+    right = kept[np.arange(len(kept)), truth]
+    low, high, beta = 1e-3, 1e3, 1.0
+    for _ in range(100):
+        probable = softmax(kept, beta)
+        mean = (probable * kept).sum(axis=1)
+        slope = float((mean - right).mean())
+        bend = float(((probable * kept**2).sum(axis=1) - mean**2).mean())
+        low, high = (low, beta) if slope > 0 else (beta, high)
+        step = beta - slope / bend if bend > 0 else low
+        if abs(step - beta) <= 1e-10 * beta:
+            break
+        beta = step if low < step < high else math.sqrt(low * high)
+    return beta / spread
 
 
 def fit(z: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def report(runs: list[dict[str, float]], command: str) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=48)
     parser.add_argument("--jobs", type=int, default=2)
@@ -93,7 +94,9 @@ def main() -> None:
     args.out.with_suffix(".json").write_text(json.dumps(runs, indent=1) + "\n")
     command = f"python benchmarks/loop.py --seeds {args.seeds}"
     args.out.with_suffix(".md").write_text(report(runs, command))
+    _, low, high = interval([100 * run["fiction"] for run in runs])
+    return int(not (-1 <= low <= 0 <= high <= 1))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,70 +1,9 @@
-"""Temperature against a grid, invariances, and what counts as calibrated."""
+"""What counts as calibrated."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from bapsim.judge.calibrate import calibration_error, is_calibrated, sharpness, softmax
-
-
-def made(seed, true=2.0, rows=3000, classes=5):
-    rng = np.random.default_rng(seed)
-    scores = rng.normal(size=(rows, classes))
-    p = softmax(scores, true)
-    gold = np.array([rng.choice(classes, p=row) for row in p])
-    return scores, gold
-
-
-def loss(scores, gold, sharp):
-    return -np.log(softmax(scores, sharp)[np.arange(len(gold)), gold]).mean()
-
-
-def test_softmax():
-    assert softmax(np.array([[0.0, np.log(3.0)]]), 1.0) == pytest.approx(np.array([[0.25, 0.75]]))
-    assert softmax(np.array([[0.0, np.log(3.0)]]), 2.0) == pytest.approx(np.array([[0.1, 0.9]]))
-    assert softmax(np.array([[1e5, 0.0]]), 1.0).tolist() == [[1.0, 0.0]]
-
-
-@pytest.mark.parametrize("true", [0.3, 1.0, 4.0])
-def test_the_true_sharpness_is_found(true):
-    scores, gold = made(0, true)
-    assert sharpness(scores, gold) == pytest.approx(true, rel=0.1)
-
-
-def test_no_other_sharpness_has_less_loss():
-    scores, gold = made(1)
-    best = sharpness(scores, gold)
-    assert all(
-        loss(scores, gold, best) <= loss(scores, gold, best * f) for f in (0.5, 0.99, 0.999, 1.001, 1.01, 2)
-    )
-
-
-@settings(max_examples=30)
-@given(st.floats(0.01, 100), st.floats(-50, 50))
-def test_scale_and_offset_of_scores_do_not_matter(scale, offset):
-    scores, gold = made(2, rows=300)
-    assert sharpness(scores * scale + offset, gold) * scale == pytest.approx(
-        sharpness(scores, gold), rel=1e-6
-    )
-
-
-def test_unknown_classes_are_left_out_and_nothing_to_fit_is_one():
-    scores, gold = made(3, rows=500)
-    more = np.vstack([scores, scores[:100]])
-    assert sharpness(more, np.r_[gold, np.full(100, -1)]) == sharpness(scores, gold)
-    assert sharpness(scores[:0], gold[:0]) == 1.0
-    assert sharpness(scores[:2], np.array([-1, -1])) == 1.0
-    assert sharpness(np.ones((9, 3)), np.zeros(9, np.int64)) == 1.0
-
-
-def test_scores_that_are_always_right_or_always_wrong_stay_finite():
-    scores = np.eye(3)[[0, 1, 2, 0, 1, 2]]
-    sure = sharpness(scores, np.array([0, 1, 2, 0, 1, 2]))
-    unsure = sharpness(scores, np.array([1, 2, 0, 1, 2, 0]))
-    spread = scores.std()
-    assert 20 < sure * spread <= 1000
-    assert unsure * spread == pytest.approx(1e-3, rel=0.1)
+from bapsim.judge.calibrate import calibration_error, is_calibrated
 
 
 def test_calibration_error_of_an_honest_and_a_boastful_model():

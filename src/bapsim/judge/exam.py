@@ -89,6 +89,11 @@ def per_item() -> PerItem:
     return PerItem()
 
 
+def uncalibrated(scores: Scores) -> Scores:
+    """The same scores, marked: their losses are measured, but decide nothing."""
+    return Scores(scores.replace_schema_metadata({"calibrated": "0"}))
+
+
 def right(scores: Scores) -> np.ndarray:
     """bool[n]: the prediction is the gold label; a missing prediction is wrong."""
     gold, said = strings(scores.column("gold")), strings(scores.column("prediction"))

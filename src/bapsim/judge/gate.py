@@ -134,6 +134,8 @@ def group_numbers(column: Column) -> Ints | None:
 
 def _losses(scores: Scores) -> Floats | None:
     """Losses of a respondent that is calibrated and answered everything, else None."""
+    if (scores.schema.metadata or {}).get(b"calibrated") == b"0":
+        return None
     losses = numbers(scores.column("loss"))
     return None if np.isnan(losses).any() else losses
 

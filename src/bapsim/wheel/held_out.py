@@ -11,6 +11,7 @@ import pyarrow as pa
 from bapsim.core.arrow import id_bytes, positions, strings, take
 from bapsim.core.recipe import CrossFit, Respondent
 from bapsim.core.records import Records, Rows, Scores, rows_of
+from bapsim.judge.calibrate import is_calibrated
 from bapsim.judge.exam import losses, probs_of
 from bapsim.store import fault
 from bapsim.store.lake import parquet, read_batch
@@ -84,6 +85,14 @@ def of_crossfit(fitted: CrossFit, rows: np.ndarray) -> HeldOut:
     answers = take(fitted.answers, rows)
     prediction = np.array(strings(answers.column("prediction")), object)
     return HeldOut(prediction=prediction, probs=probs_of(answers), classes=tuple(fitted.model.classes))
+
+
+def honest(said: HeldOut, stock: Stock, rows: np.ndarray, own: np.ndarray) -> bool:
+    """Whether a model's losses may decide, by its answers about stock rows of which it had eaten `own`."""
+    if said.probs is None:
+        return False
+    right = np.array([a == b for a, b in zip(stock.labels[rows], said.prediction, strict=True)], bool)
+    return is_calibrated(said.confidence[own].astype(np.float64), right[own])
 
 
 def as_scores(said: HeldOut, stock: Stock, rows: np.ndarray, groups: np.ndarray) -> Scores:

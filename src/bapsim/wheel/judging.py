@@ -14,11 +14,12 @@ import pyarrow as pa
 from bapsim.core.recipe import Decision, Gate, Respondent, Wear
 from bapsim.core.records import Scores
 from bapsim.judge.duel import Verdict
+from bapsim.judge.exam import uncalibrated
 from bapsim.judge.gate import Duo, Provisional, duo, fresh_needed, point_worth, provisional, spent
 from bapsim.store.ledger import now
 from bapsim.wheel.candidates import Candidate, mixture_of
 from bapsim.wheel.examining import eligible, wear
-from bapsim.wheel.held_out import as_scores, eaten, held_out
+from bapsim.wheel.held_out import as_scores, eaten, held_out, honest
 from bapsim.wheel.stock import Scene
 
 
@@ -46,6 +47,7 @@ class Screened:
     look: bool
     both: Duo | None
     worth: float
+    honest: bool  # both calibrated out of fold: else right and wrong decide, here and at the exam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +73,25 @@ def screen(scene: Scene, opponent: Opponent, one: Candidate) -> Screened:
     """The two models' held-out answers about the random rows that the candidate ate."""
     stock, at = scene.stock, np.flatnonzero(random_rows(scene) & one.rows)
     if not len(at):
-        return Screened(candidate=one, z=math.nan, rows=0, look=True, both=None, worth=0.01)
-    before = as_scores(held_out(opponent.respond, opponent.oof, stock, at), stock, at, scene.groups[at])
-    after = as_scores(held_out(one.model, one.oof, stock, at), stock, at, scene.groups[at])
+        return Screened(candidate=one, z=math.nan, rows=0, look=True, both=None, worth=0.01, honest=False)
+    told = held_out(opponent.respond, opponent.oof, stock, at), held_out(one.model, one.oof, stock, at)
+    own = eaten(opponent.oof, stock, at), np.ones(len(at), bool)
+    before, after = (as_scores(said, stock, at, scene.groups[at]) for said in told)
+    decides = all(honest(said, stock, at, mine) for said, mine in zip(told, own, strict=True))
+    if not decides:
+        before, after = uncalibrated(before), uncalibrated(after)
     both = duo(before, after)
     seen = scene.recipe.gate.screen(both.primary, both.groups)
     worth = point_worth(before) if both.loss is not None else 0.01
-    proven = both.part(eaten(opponent.oof, stock, at))
-    return Screened(candidate=one, z=seen.z, rows=seen.rows, look=seen.look, both=proven, worth=worth or 0.01)
+    return Screened(
+        candidate=one,
+        z=seen.z,
+        rows=seen.rows,
+        look=seen.look,
+        both=both.part(own[0]),
+        worth=worth or 0.01,
+        honest=decides,
+    )
 
 
 def judge_candidates(scene: Scene, opponent: Opponent, screened: Sequence[Screened]) -> Judged:
@@ -101,6 +114,8 @@ def judge_candidates(scene: Scene, opponent: Opponent, screened: Sequence[Screen
     items_of_exam, at = mixture_of(stock, scene.exam)
     old = grouped(scene.recipe.judge(opponent.respond, items_of_exam), scene.groups[at])
     new = grouped(scene.recipe.judge(best.candidate.model, items_of_exam), scene.groups[at])
+    if not best.honest:
+        old, new = uncalibrated(old), uncalibrated(new)
     said = gate(old, new, scene.recipe.metric, before)
     said = replace(said, verdict=_tell(scene, look, said.verdict, spent(said, level)))
     return Judged(

@@ -13,11 +13,12 @@ from bapsim.compose.exam import folds
 from bapsim.compose.oof import crossfit
 from bapsim.core.turn import named_seed
 from bapsim.judge.compare import standardised, units
+from bapsim.judge.exam import uncalibrated
 from bapsim.judge.gate import duo
 from bapsim.judge.residual import flagged, residuals
 from bapsim.wheel.candidates import data_fingerprint, mixture_of
 from bapsim.wheel.examining import frame
-from bapsim.wheel.held_out import HeldOut, as_scores, held_out, of_crossfit
+from bapsim.wheel.held_out import HeldOut, as_scores, held_out, honest, of_crossfit
 from bapsim.wheel.judging import Opponent, random_rows
 from bapsim.wheel.stock import Scene, Stock
 
@@ -85,7 +86,10 @@ def with_and_without(scene: Scene, rows: np.ndarray, suspect: np.ndarray) -> flo
     at = np.flatnonzero(random_rows(scene) & parts[0] & parts[1])
     if not len(at):
         return -np.inf
-    scores = [as_scores(_crossfitted(scene, part, at), stock, at, scene.groups[at]) for part in parts]
+    told = [_crossfitted(scene, part, at) for part in parts]
+    scores = [as_scores(said, stock, at, scene.groups[at]) for said in told]
+    if not all(honest(said, stock, at, np.ones(len(at), bool)) for said in told):
+        scores = [uncalibrated(one) for one in scores]
     both = duo(scores[0], scores[1])
     return standardised(units(both.primary, both.groups))
 
