@@ -34,3 +34,27 @@ def test_who_counts_as_calibrated():
     assert is_calibrated(confidence[:100], right[:100])
     assert not is_calibrated(confidence[:99], right[:99])
     assert not is_calibrated(np.full(1000, 0.99), right)
+    assert calibration_error(np.full(1000, 0.7), right) <= 0.08
+    assert is_calibrated(np.full(1000, right.mean()), right), "knows no better, and says so"
+
+
+@pytest.mark.parametrize("rows", [100, 1000])
+def test_who_is_nearly_always_right_and_always_sure_is_not_calibrated(rows):
+    right = np.arange(rows) % 20 > 0
+    sure, honest = np.full(rows, 0.9999), np.full(rows, 0.95)
+    assert calibration_error(sure, right) < 0.08
+    assert not is_calibrated(sure, right)
+    assert is_calibrated(honest, right)
+    assert is_calibrated(np.full(rows, 0.96), right)
+    assert is_calibrated(np.ones(rows), np.ones(rows, bool)), "sure, and right in all"
+
+
+def test_honest_models_pass():
+    """Of 2,000 honest models of 100 to 400 rows, nearly all: chance does not cost them their losses."""
+    rng = np.random.default_rng(5)
+    passed = 0
+    for _ in range(2000):
+        rows = int(rng.integers(100, 400))
+        confidence = 1 - (1 - rng.uniform(0.3, 0.98)) * rng.beta(1, 1.5, rows)
+        passed += is_calibrated(confidence, rng.random(rows) < confidence)
+    assert passed > 1960

@@ -33,6 +33,18 @@ def calibration_error(confidence: Floats, right: NDArray[np.bool_]) -> float:
     return error / max(len(confidence), 1)
 
 
+def expects_its_errors(confidence: Floats, right: NDArray[np.bool_]) -> bool:
+    """Whether the errors that it expects are those that it makes, within a half and two standard deviations.
+
+    A model that is right in 95 % and sure in all is off by .05 only, and by all of its errors.
+    """
+    expected, made = float((1 - confidence).sum()), float((~right).sum())
+    chance = 2 * math.sqrt(float((confidence * (1 - confidence)).sum()))
+    return abs(expected - made) <= 0.5 * max(expected, made) + chance
+
+
 def is_calibrated(confidence: Floats, right: NDArray[np.bool_]) -> bool:
     """Whether a respondent's losses may decide: at least 100 out-of-fold answers, and honest on them."""
-    return len(confidence) >= FEWEST and calibration_error(confidence, right) <= WORST
+    if len(confidence) < FEWEST or calibration_error(confidence, right) > WORST:
+        return False
+    return expects_its_errors(confidence, right)
