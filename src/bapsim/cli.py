@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 LANGUAGES = ("en", "ko")
 COLOURS = {"accept": "green", "refuse": "red", "undecided": "yellow"}
+LISTED = 20  # rows of a list that are told in words
 WIDEST = 100  # columns; longer lines are hard to read
+OWN_VERB = re.compile(r"\bbapsim(?= (?:add|turn|ask|show|why|use|check|predict)\b)")  # in what to type next
 UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
@@ -133,7 +136,8 @@ def complain(room: Desk, error: BapsimError) -> None:
     """What happened in red, then why it matters and what to type next; one JSON object under --json."""
     from bapsim.report.terminal import plain, wrapped
 
-    what, *more = (plain(part) for part in error.say(room.lang).split("\n") if part)
+    said = OWN_VERB.sub(room.called, error.say(room.lang)) if room.folder != Path() else error.say(room.lang)
+    what, *more = (plain(part) for part in said.split("\n") if part)
     if room.as_json:
         parts = dict(zip(("what", "why", "next"), [what, *more], strict=False))
         click.echo(json.dumps({"error": {"key": error.key, **parts}}, ensure_ascii=False))
@@ -441,8 +445,48 @@ def _say_story(room: Desk, said: dict[str, Any]) -> None:
         room.line(step, first="→ ", rest="  ")
 
 
-@verb(click.option("--turn", "number", metavar="N", type=int))
-def _show(number: int | None) -> dict[str, Any]:
+@verb(
+    click.option("--turn", "number", metavar="N", type=int),
+    click.option("--list", "which", type=click.Choice(("unread", "refused"))),
+)
+def _show(number: int | None, which: str | None) -> dict[str, Any]:
+    if which is not None:
+        return _list(which)
+    return _tell(number)
+
+
+def _list(which: str) -> dict[str, Any]:
+    """Lines that are no records, or refused rows: the first of them in words, all of them as JSON."""
+    from bapsim.report.words import number, reason_text
+    from bapsim.wheel.listing import refused, unread
+
+    room = desk()
+    recipe = room.recipe()
+    with room.project(writing=False) as project:
+        found = unread(project) if which == "unread" else list(refused(project, recipe))
+    kind = "unread" if which == "unread" else "verdict"
+    for one in found[:LISTED]:
+        reason = reason_text(kind, one["reason"], room.lang)
+        if which == "unread":
+            room.line(
+                f"{one['file']}:{one['line']}  {reason}" + (f" ({one['detail']})" if one["detail"] else ""),
+                rest="    ",
+            )
+        else:
+            room.line(f"{one['id'][:8]}  {reason}  {_shortly(one)}", rest="    ")
+    more = len(found) > LISTED
+    room.say("show.more" if more else "show.list", count=number(len(found)), shown=LISTED)
+    return {which: found}
+
+
+def _shortly(one: dict[str, Any]) -> str:
+    """The input and target of a record on one line."""
+    said = " ".join(str(one["input"]).split())
+    said = said if len(said) <= 60 else said[:59] + "…"
+    return f"{said} → {one['target']}" if one["target"] is not None else said
+
+
+def _tell(number: int | None) -> dict[str, Any]:
     from bapsim.report.facts import facts, serving
     from bapsim.report.page import gain_in_words, write_report
     from bapsim.report.words import number as count
@@ -452,6 +496,7 @@ def _show(number: int | None) -> dict[str, Any]:
         said = facts(project, number)
         page = write_report(project, said["turn"], room.lang)
         now = serving(project.ledger)
+        begun = project.ledger.value("select n from turn where state='open'")
     heads = [text(f"show.{name}", room.lang) for name in ("turn", "verdict", "gain", "rows", "oof")]
     rows = [heads]
     for one in said["curve"]:
@@ -463,7 +508,9 @@ def _show(number: int | None) -> dict[str, Any]:
     if now is not None and said["serves"] is not None and now["version"] != said["serves"]["version"]:
         room.say("show.now", version=now["version"], reason=now["reason"])
     room.say("turn.report", path=str(page))
-    return said | {"report": str(page), "serves_now": now}
+    if begun is not None:
+        room.say("show.open", turn=begun, bapsim=room.called)
+    return said | {"report": str(page), "serves_now": now, "interrupted": begun}
 
 
 @verb(click.option("-o", "out", metavar="FILE", type=Path))
@@ -500,19 +547,30 @@ def _ask(out: Path | None) -> dict[str, Any]:
 def _why(what: str) -> dict[str, Any]:
     from bapsim.report.why import model_lines, record_lines
     from bapsim.wheel.audit import why_model, why_record
+    from bapsim.wheel.listing import MOST, found, is_record
 
     room = desk()
     recipe = room.recipe()
     with room.project(writing=False) as project:
-        known = project.ledger.value("select 1 from model where version=?", what)
-        named = what.strip().lower().removeprefix("q").strip("0123456789abcdef") != ""
-        if known or named:
+        if project.ledger.value("select 1 from model where version=?", what):
             said = why_model(project, what)
-            lines = model_lines(said, room.lang)
-        else:
-            said = why_record(project, recipe, what.strip().removeprefix("q"))
-            lines = record_lines(said, room.lang)
-    room.pairs(list(lines))
+            room.pairs(list(model_lines(said, room.lang)))
+            return said
+        hits = [] if is_record(what) else found(project, recipe, what)
+        if not is_record(what) and not hits:
+            versions = [
+                row["version"] for row in project.ledger.rows("select version from model order by rowid")
+            ]
+            raise InputError("nothing_found", said=what, known=", ".join(versions) or "-")
+        if len(hits) > 1:
+            for one in hits[:LISTED]:
+                stands = text(f"account.{one['stands']}", room.lang)
+                room.line(f"{one['id'][:8]}  {stands}  {_shortly(one)}", rest="    ")
+            least = "+" if len(hits) == MOST else ""
+            room.say("why.several", count=f"{len(hits)}{least}", bapsim=room.called)
+            return {"found": hits}
+        said = why_record(project, recipe, hits[0]["id"] if hits else what.strip())
+    room.pairs(list(record_lines(said, room.lang)))
     return said
 
 

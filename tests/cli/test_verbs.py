@@ -2,8 +2,12 @@
 
 import csv
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -214,7 +218,7 @@ def test_why_tells_of_records_and_models(project: Path) -> None:
     assert record["eaten_by"] == []
     assert "사람" in run("-C", project, "why", item, "--lang", "ko").stdout
     assert "accepted" in run("-C", project, "why", "t001-people").stdout
-    assert said("-C", project, "why", "t777-people", code=2)["error"]["key"] == "unknown_model"
+    assert said("-C", project, "why", "t777-people", code=2)["error"]["key"] == "nothing_found"
     assert said("-C", project, "why", "0123456789abcdef", code=2)["error"]["key"] == "record_not_found"
 
 
@@ -329,5 +333,48 @@ def test_a_corrected_row_and_a_corrected_answer_take_the_place_of_the_old(tmp_pa
     run("-C", root, "add", tmp_path / "2.csv")
     later = said("-C", root, "turn")
     assert later["accounts"]["unread"] == 0
+    named = said("-C", root, "why", "u-000")["found"]
+    assert {one["stands"] for one in named} < {"superseded", "trained", "exam", "refused"}
+    assert len(named) == 2, "the old row and the one that replaced it"
     assert later["accounts"]["lines"] == counts["lines"] + 2, "each line counts once"
     assert said("-C", root, "check")["ok"]
+
+
+def test_rows_are_found_by_words_and_what_was_left_out_is_listed(tmp_path: Path) -> None:
+    root, rows = tmp_path / "wheel", sentences(150, 1)
+    rows += [rows[0], rows[1]]
+    file = tmp_path / "a.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n", "utf-8")
+    run("new", root, "--from", file, "--target", "label")
+    run("-C", root, "turn")
+    (line,) = said("-C", root, "show", "--list", "unread")["unread"]
+    assert (line["file"], line["line"], line["reason"]) == ("data/a.jsonl", 153, "json")
+    assert "a.jsonl:153" in run("-C", root, "show", "--list", "unread").stdout
+    counts = said("-C", root, "show")["accounts"]
+    refused = said("-C", root, "show", "--list", "refused")["refused"]
+    assert len(refused) == counts["refused"] >= 1
+    assert {one["reason"] for one in refused} <= {"near_duplicate", "exam_leak"}
+    assert refused[0]["id"][:8] in run("-C", root, "show", "--list", "refused").stdout
+    words = " ".join(rows[0]["text"].split()[:5])
+    assert len(said("-C", root, "why", words.upper())["found"]) == 2
+    assert "2 records" in run("-C", root, "why", words).stdout
+    alone = said("-C", root, "why", rows[7]["text"])
+    assert alone["row"]["text"] == rows[7]["text"]
+
+
+def test_what_to_type_next_names_the_project(tmp_path: Path) -> None:
+    root = tmp_path / "wheel"
+    run("new", root, "--from", write_csv(tmp_path / "a.csv", sentences(60, 1)), "--target", "label")
+    assert f"bapsim -C {root} turn" in said("-C", root, "show", code=2)["error"]["next"]
+
+
+def test_show_says_that_a_turn_was_interrupted(project: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(project, root)
+    command = [sys.executable, "-c", "from bapsim.cli import main; main()", "-C", str(root), "turn"]
+    died = subprocess.run(command, env={**os.environ, "BAPSIM_FAULT": "12"}, capture_output=True, check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert said("-C", root, "show")["interrupted"] == 2
+    assert "interrupted" in run("-C", root, "show").stdout
+    run("-C", root, "turn")
+    assert said("-C", root, "show")["interrupted"] is None

@@ -466,6 +466,22 @@ def test_a_newer_ledger_is_refused(folder):
         assert caught.value.values == {"found": len(MIGRATIONS) + 1, "known": len(MIGRATIONS)}
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create table mine(a)",
+        "create trigger slip after insert on look begin update turn set state='done'; end",
+        "create index fast on event(at)",
+    ],
+)
+def test_tables_and_triggers_of_others_are_found(folder, statement):
+    opened(folder).close()
+    raw(folder, statement)
+    assert kinds(folder) == {"schema_changed"}
+    raw(folder, "drop table cost")
+    assert kinds(folder) == {"ledger_unreadable"}
+
+
 def test_migrations_go_on_from_where_they_are(folder, monkeypatch):
     history(folder, [("add", "stage", 1)])
     more = (*MIGRATIONS, "create table extra(a); insert into extra values(1);", "alter table extra add b")

@@ -47,6 +47,20 @@ def subject_of(table: str, row: Mapping[str, Any]) -> str:
     return json.dumps([_said(row[k]) for k in GUARDED[table]], ensure_ascii=False)
 
 
+def _strange(db: sqlite3.Connection) -> set[str]:
+    """Names of tables, indices and triggers that are not as the migrations make them."""
+    own = sqlite3.connect(":memory:")
+    try:
+        own.executescript("\n".join(MIGRATIONS))
+        here, there = (
+            {tuple(row) for row in one.execute("select name, type, sql from sqlite_master")}
+            for one in (db, own)
+        )
+    finally:
+        own.close()
+    return {str(name) for name, *_ in here ^ there}
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that `check` found wrong: what, where."""
@@ -224,6 +238,7 @@ class Ledger:
             else:
                 rows[row["subject"]] = (first, row["digest"])
         found = [] if self.knows(*kept) else [Finding("chain_cut", f"event {kept[0]}")]
+        found += [Finding("schema_changed", name) for name in sorted(_strange(self.db))]
         for table, expected in latest.items():
             found += self._verify_table(table, expected)
         return found

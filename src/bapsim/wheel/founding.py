@@ -102,6 +102,8 @@ def look_into(file: Path, wanted: Wanted) -> Found:
     target = wanted.target or schema.target
     if target is None:
         raise InputError("no_target_found", known=_listed(names))
+    if target in (wanted.text, *wanted.inputs):
+        raise InputError("target_is_input", target=shown(target))
     classes = _count_labels(file, target)
     _classes_make_sense(target, classes, schema)
     kind, inputs, left_out = _inputs(schema, wanted, target)
@@ -308,7 +310,8 @@ def _named_inputs(found: Found) -> Iterator[str]:
     if not _many(found):
         return
     first = found.inputs[0].rstrip("0123456789")
-    start = int(found.inputs[0][len(first) :] or -1)
+    number = found.inputs[0][len(first) :]
+    start = int(number) if 0 < len(number) < 10 else -1
     end = start + len(found.inputs)
     if found.inputs == tuple(f"{first}{i}" for i in range(start, end)) and first.isidentifier():
         yield f'INPUTS = tuple(f"{first}{{i}}" for i in range({start}, {end}))'

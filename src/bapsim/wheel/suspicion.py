@@ -11,6 +11,7 @@ import numpy as np
 
 from bapsim.compose.exam import folds
 from bapsim.compose.oof import crossfit
+from bapsim.core.fingerprint import fingerprint
 from bapsim.core.turn import named_seed
 from bapsim.judge.compare import standardised, units
 from bapsim.judge.exam import uncalibrated
@@ -39,7 +40,8 @@ def judge_deliveries(scene: Scene, champion: Opponent | None) -> list[dict[str, 
     picked for being difficult or that a machine labelled are judged as well: the champion's own confidence
     says what to expect of them.
     """
-    ledger, key = scene.project.ledger, f"suspects:{scene.turn.n}"
+    ledger = scene.project.ledger
+    key = f"suspects:{scene.turn.n}:{fingerprint(scene.recipe)}"  # under another recipe it is judged anew
     staged = ledger.value("select output from stage where key=?", key)
     if staged is not None:
         return list(json.loads(staged))
