@@ -22,9 +22,12 @@ class Proof(NamedTuple):
 
 
 def proofs() -> list[Proof]:
-    """Found on disk, so that none is forgotten; a file that is no program is shared code."""
+    """Found on disk, so that none is forgotten; a file that is no program is shared code.
+
+    What holds the bars against the results comes last.
+    """
     found = []
-    for file in sorted((ROOT / "benchmarks").glob("*.py")):
+    for file in sorted((ROOT / "benchmarks").glob("*.py"), key=lambda f: (f.stem == "reached", f.stem)):
         text = file.read_text(encoding="utf-8")
         if "__main__" in text:
             first = ((ast.get_docstring(ast.parse(text)) or "").splitlines() or [""])[0]

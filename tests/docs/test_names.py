@@ -74,3 +74,9 @@ def test_every_reason_of_a_verdict_is_documented() -> None:
     text = written(generated=True)
     assert reasons
     assert not [key for key in reasons if not says(key, text)]
+
+
+def test_the_page_of_what_was_reached_says_what_the_results_say() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks/reached.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

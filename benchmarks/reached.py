@@ -1,0 +1,148 @@
+"""Are the numbers that were to be reached reached? Bars against the results of the last runs.
+
+    python benchmarks/reached.py [--check]
+
+Runs nothing: it reads docs/results/*.json, which the other programs write, and writes
+docs/results/reached.md; its status is 1 when a bar is missed, and with --check when the page is not fresh.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import t
+
+from bapsim.judge.power import power_of
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+
+
+class Bar(NamedTuple):
+    asked: str
+    found: str
+    reached: bool
+    program: str
+
+
+@cache
+def read(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+
+
+def interval(values: list[float]) -> tuple[float, float, float]:
+    x = np.asarray(values, float)
+    half = float(t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    return float(x.mean()), float(x.mean()) - half, float(x.mean()) + half
+
+
+def said(mean: float, low: float, high: float) -> str:
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def defaults() -> Iterator[Bar]:
+    for name, runs in read("text_defaults")["sets"].items():
+        peers = [who for who in runs[0] if who not in ("ours", "twin")]
+        best = max(peers, key=lambda who: np.mean([run[who]["accuracy"] for run in runs]))
+        gaps = interval([100 * (run["ours"]["accuracy"] - run[best]["accuracy"]) for run in runs])
+        asked = f"{name}: accuracy, ours - {best} (the best of six), points: not below -.5"
+        yield Bar(asked, said(*gaps), gaps[0] >= -0.5, "text_defaults")
+    area = read("text_defaults")["out_of_scope"]["auroc"]
+    yield Bar("clinc150: out-of-scope AUROC at least .92", f"{area:.3f}", area >= 0.92, "text_defaults")
+    for name, found in read("table_defaults").items():
+        gaps = found["difference"]["accuracy"]
+        asked = f"{name}: accuracy, ours - the best of two, points: not below -.5"
+        yield Bar(asked, said(*gaps), gaps[0] >= -0.5, "table_defaults")
+
+
+def gate() -> Iterator[Bar]:
+    for row in read("gate_null")["rows"]:
+        if row["life"]["turns"] > 1:
+            asked = f"null, {row['life']['name']}, {row['life']['turns']} turns: accepts in at most 5 %"
+            found = f"{100 * row['share']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+            yield Bar(asked, found, row["share"] <= 0.05, "gate_null")
+    lives = read("gate_turns")
+    false = sum("accept" in life["verdicts"] for life in lives)
+    asked = "null through real turns, 20 candidate turns a lifetime: accepts in at most 5 %"
+    yield Bar(asked, f"{false} of {len(lives)}", false <= 0.05 * len(lives), "gate_turns")
+    power = power_of(2000, 0.06, 0.02)
+    asked = "power at +2 points, 2,000 items, d = .06, right/wrong: at least .8"
+    yield Bar(asked, f"{power:.2f}", power >= 0.8, "gate_power")
+
+
+def loop() -> Iterator[Bar]:
+    low_to_high = interval([100 * run["fiction"] for run in read("loop")])
+    reached = -1 <= low_to_high[1] <= 0 <= low_to_high[2] <= 1
+    asked = f"exam minus untouched gain, {len(read('loop'))} seeds: interval within 1 point, with 0 in it"
+    yield Bar(asked, said(*low_to_high), reached, "loop")
+
+
+def user() -> Iterator[Bar]:
+    from user import counts
+
+    runs = read("user")
+    whole = counts(runs)
+    found = f"{whole['real_gains_refused']} of {whole['real_gains']}"
+    yield Bar("real gains refused: none", found, whole["real_gains_refused"] == 0, "user")
+    for name, scenario in dict.fromkeys((run["set"], run["scenario"]) for run in runs):
+        mine = counts([run for run in runs if (run["set"], run["scenario"]) == (name, scenario)])
+        asked = f"{name}, {scenario}: ends within 1 point of the best candidate in 90 %"
+        found = f"{mine['within_1_point']} of {mine['seeds']}"
+        yield Bar(asked, found, mine["within_1_point"] >= 0.9 * mine["seeds"], "user")
+        asked = f"{name}, {scenario}: ever serves a model worse by 2 points: at most 1 in 20"
+        found = f"{mine['served_worse_by_2']} of {mine['seeds']}"
+        yield Bar(asked, found, mine["served_worse_by_2"] <= mine["seeds"] / 20, "user")
+
+
+def cost() -> Iterator[Bar]:
+    found = read("turn_cost")
+    ratio = found["turn"]["cpu"] / found["plain"]["cpu"]
+    yield Bar("CPU of a whole turn / one plain fit: at most 5", f"{ratio:.2f}", ratio <= 5, "turn_cost")
+    memory = found["turn"]["rss_gb"]
+    yield Bar("memory of that turn: at most 3 GB", f"{memory:.2f}", memory <= 3, "turn_cost")
+
+
+def page(bars: list[Bar]) -> str:
+    lines = [
+        "# What was to be reached, and what was",
+        "",
+        "`python benchmarks/reached.py` (it reads the results of the programs named in the last column; 95 % "
+        "intervals over seeds in brackets). Abuse, kills, bytes a record and the mutation score say for "
+        "themselves when they fail: see [the list](README.md).",
+        "",
+        "| asked | found | | by |",
+        "|---|---|---|---|",
+    ]
+    rows = (
+        f"| {b.asked} | {b.found} | {'reached' if b.reached else '**missed**'} | {b.program} |" for b in bars
+    )
+    return "\n".join([*lines, *rows, ""])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--check", action="store_true")
+    args = parser.parse_args()
+    sys.path.insert(0, str(Path(__file__).parent))
+    bars = [bar for part in (defaults, gate, loop, user, cost) for bar in part()]
+    text, path = page(bars), RESULTS / "reached.md"
+    stale = not path.exists() or path.read_text("utf-8") != text
+    if not args.check:
+        path.write_text(text, "utf-8")
+        print(text)
+    missed = [bar for bar in bars if not bar.reached]
+    for bar in missed:
+        print(f"missed: {bar.asked}: {bar.found}")
+    if stale and args.check:
+        print("docs/results/reached.md is not what the results say: python benchmarks/reached.py")
+    return int(bool(missed) or (stale and args.check))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
