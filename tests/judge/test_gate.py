@@ -14,6 +14,8 @@ from bapsim.judge.compare import mcnemar, points_interval, sign_flip, units
 from bapsim.judge.exam import accuracy, log_loss
 from bapsim.judge.gate import (
     Duo,
+    Paired,
+    Provisional,
     duo,
     fresh_needed,
     group_numbers,
@@ -538,3 +540,10 @@ def test_nobody_serves_on_nothing():
     wide = provisional((np.r_[1.0, -1.0], None), None, 0.02, people_only=True, confidence=0.5)
     assert wide.allowed
     assert units(np.ones(2)).sum() == 2.0
+
+
+def test_the_agreed_numbers():
+    """DESIGN §3: .005 one-sided out of a budget of .05, a veto at .05, a screen at z = .5 of 100 rows."""
+    agreed = {"alpha": 0.005, "budget": 0.05, "veto": 0.05, "screen_z": 0.5, "screen_rows": 100}
+    assert vars(paired()) == vars(Paired()) == agreed
+    assert Provisional(allowed=False, reason="provisional.suspect").low == -math.inf
