@@ -47,11 +47,6 @@ def items_needed_mean(gain: float, sd: float, *, alpha: float = 0.005, power: fl
     return max(1, math.ceil((sum(_quantiles(alpha, power)) * sd / gain) ** 2))
 
 
-def detectable_mean(items: int, sd: float, *, alpha: float = 0.005, power: float = 0.8) -> float | None:
-    """The smallest mean difference that this many items find; None without items."""
-    return sum(_quantiles(alpha, power)) * sd / math.sqrt(items) if items > 0 else None
-
-
 def power_of(items: int, d: float, gain: float, *, alpha: float = 0.005) -> float:
     """Exact power of the one-sided mid-p McNemar test: the number of discordant items is binomial, so are the
     wins.

@@ -20,9 +20,10 @@ import pyarrow as pa
 
 from bapsim.core.arrow import Column as Values
 from bapsim.core.arrow import cells, concat, positions, strings, take
-from bapsim.core.errors import Damaged, InputError, NotEnough
+from bapsim.core.errors import Damaged, InputError
 from bapsim.core.recipe import CrossFit, Mixture, Model
 from bapsim.core.records import Answers, Rows, rows_of
+from bapsim.train.labels import labels_of
 
 MEMBERS = ("boosted", "extra", "forest")
 LOADER = "bapsim.train.table:load"
@@ -496,25 +497,15 @@ class Lesson:
 
 def lesson(mixture: Mixture) -> Lesson:
     """What the trees learn from; NotEnough below two classes, InputError for rows without a target."""
-    labels = strings(mixture.records.column(mixture.task.target))
-    bare = sum(label is None for label in labels)
-    if bare:
-        raise InputError("table_no_target", rows=bare, target=mixture.task.target)
-    weight = np.ones(len(labels)) if mixture.weight is None else mixture.weight.astype(np.float64)
-    if not (np.isfinite(weight).all() and (weight >= 0).all()):
-        raise InputError("table_weight")
-    names, y = np.unique(np.array([str(label) for label in labels], object), return_inverse=True)
-    heard = np.unique(y[weight > 0])
-    if len(heard) < 2:
-        raise NotEnough("table_one_class", rows=len(labels), classes=", ".join(names[heard]) or "-")
+    classes, y, weight = labels_of(mixture)
     absent = [name for name in mixture.task.inputs if name not in mixture.records.schema.names]
     if absent:
         available = ", ".join(mixture.records.schema.names)
         raise InputError("table_column_missing", columns=", ".join(absent), available=available)
     return Lesson(
         rows=rows_of(mixture.records, mixture.task.inputs),
-        classes=tuple(names),
-        y=y.astype(np.int64),
+        classes=classes,
+        y=y,
         weight=weight,
     )
 

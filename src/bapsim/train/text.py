@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bapsim.core.arrow import concat, strings
-from bapsim.core.errors import Damaged, InputError, NotEnough
+from bapsim.core.errors import Damaged, InputError
 from bapsim.core.recipe import CrossFit, Mixture, Model
 from bapsim.core.records import Answers, Rows
 from bapsim.text import features
 from bapsim.text.features import Entries, Hashes, Spec
+from bapsim.train.labels import labels_of
 from bapsim.train.table import answer
 
 LOADER = "bapsim.train.text:load"
@@ -422,23 +423,12 @@ def load(folder: Path) -> TextModel:
 
 def learn_from(mixture: Mixture, spec: Spec, min_df: int | None) -> Lesson:
     """What a mixture teaches; NotEnough below two classes, InputError for rows without a target."""
-    labels = strings(mixture.records.column(mixture.task.target))
-    bare = sum(label is None for label in labels)
-    if bare:
-        raise InputError("text_no_target", rows=bare, target=mixture.task.target)
-    weight = np.ones(len(labels)) if mixture.weight is None else mixture.weight.astype(np.float64)
-    if not (np.isfinite(weight).all() and (weight >= 0).all()):
-        raise InputError("text_weight")
-    names, y = np.unique(np.array([str(label) for label in labels], object), return_inverse=True)
-    if len(np.unique(y[weight > 0])) < 2:
-        raise NotEnough(
-            "text_one_class", rows=len(labels), classes=", ".join(names[np.unique(y[weight > 0])]) or "-"
-        )
-    min_df = min_df or (1 if len(labels) < LARGE else 2)
+    classes, y, weight = labels_of(mixture)
+    min_df = min_df or (1 if len(y) < LARGE else 2)
     found = features.grams(read(Rows(mixture.records), mixture.task.inputs), spec)
     (words, at_words), (characters, at_characters) = (features.vocabulary(block, min_df) for block in found)
     entries = features.placed(found, (at_words, at_characters), len(words))
-    return Lesson((words, characters), entries, y.astype(np.int64), weight, tuple(names.tolist()), min_df)
+    return Lesson((words, characters), entries, y, weight, classes, min_df)
 
 
 def own_folds(y: NDArray[np.int64], folds: int = 5) -> NDArray[np.int8]:
