@@ -148,8 +148,27 @@ def complain(room: Desk, error: BapsimError) -> None:
         click.echo(more_said.replace(UNBROKEN, " "), err=True)
 
 
+def in_language(said: str, lang: str) -> str:
+    """The frame that click puts around our help; its words stand at the beginnings of lines, or alone."""
+    for word in ("usage", "options", "commands", "help", "version"):
+        said = said.replace(text(f"click.{word}", "en"), text(f"click.{word}", lang))
+    return said
+
+
+class Verb(click.Command):
+    """A verb whose help is in the language that is asked for."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        return in_language(super().get_help(ctx), desk(ctx).lang)
+
+
 class Verbs(click.Group):
     """A group whose errors are words, and whose help is in the language that is asked for."""
+
+    command_class = Verb
+
+    def get_help(self, ctx: click.Context) -> str:
+        return in_language(super().get_help(ctx), desk(ctx).lang)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of use, not of the alphabet

@@ -255,6 +255,8 @@ def test_help_follows_the_language() -> None:
     assert "질문" in run("--lang", "ko", "--help").stdout
     korean = run("turn", "--help", "--lang", "ko").stdout
     assert "끊긴 턴은" in korean
+    assert not re.search("Usage|Options|Show this", korean), "click's own words are translated, too"
+    assert not re.search("Commands|Show the", run("--lang", "ko", "--help").stdout)
     assert "interrupted turn" in run("turn", "--help").stdout
     assert run("--help").stdout.split("Commands:")[1].split()[0] == "new"
 
