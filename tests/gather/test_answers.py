@@ -2,14 +2,13 @@
 
 import csv
 import json
-from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bapsim.core.arrow import concat, positions, take
+from bapsim.core.arrow import positions, take
 from bapsim.core.errors import InputError
 from bapsim.core.records import Numbering, Records, Rows, Task, certify, source
 from bapsim.core.turn import Turn
@@ -153,11 +152,9 @@ def test_answers_become_drafts_of_the_asked_records(tmp_path):
     assert [d.origin.method for d in drafts] == ["asked", "asked:random", "asked:chosen"]
     assert [(u.line, u.reason) for u in drafts[0].unread] == [(5, "unknown_question"), (4, "cannot_tell")]
     random = drafts[1]
-    assert random.rows.to_pylist() == [{"text": "a", "label": "x"}]
-    assert random.parents.ids.to_pylist() == [[ids[0]]]
-    assert random.parents.target_depth.to_pylist() == [0]
-    records = certify(replace(random), secret=b"k" * 32, origin=1, numbering=Numbering())
-    assert records.column("_input_depth").to_pylist() == [0]
+    assert random.rows.to_pylist() == [{"label": "x"}]
+    assert random.asked == [ids[0]]
+    assert random.places == [("answers/1.csv", 2)]
 
 
 def test_two_answers_to_one_question(tmp_path):
@@ -169,10 +166,10 @@ def test_two_answers_to_one_question(tmp_path):
     assert [(a.ask, a.target) for a in taken] == [(ids[0], "x"), (ids[1], "y"), (ids[1], "z")]
     assert refused == []
     drafts = {d.origin.method: d for name in ("1.csv", "2.csv") for d in answers(name)(turn)}
-    assert drafts["asked:chosen"].rows.to_pylist() == [{"text": "b", "label": "z"}]
+    assert drafts["asked:chosen"].rows.to_pylist() == [{"label": "z"}]
     both = {d.origin.method: d.rows.to_pylist() for d in answers(".")(turn)}
-    assert both["asked:random"] == [{"text": "a", "label": "x"}]
-    assert both["asked:chosen"] == [{"text": "b", "label": "y"}, {"text": "b", "label": "z"}]
+    assert both["asked:random"] == [{"label": "x"}]
+    assert both["asked:chosen"] == [{"label": "y"}, {"label": "z"}]
 
 
 def test_known_labels_and_a_question_mark_that_is_one(tmp_path):
@@ -182,23 +179,6 @@ def test_known_labels_and_a_question_mark_that_is_one(tmp_path):
     taken, refused = settle(read_answers(tmp_path / "a.csv", "label").answers, classes=["?", "x"])
     assert [a.target for a in taken] == ["?"]
     assert [u.reason for u in refused] == ["unknown_label", "cannot_tell"]
-
-
-def test_targets_keep_their_type(tmp_path):
-    turn = asked_turn(tmp_path, target=pa.int64())
-    ids = list(turn.asked)
-    write(tmp_path / "a.csv", (ids[0], "1"), (ids[3], "one"))
-    drafts = list(answers("a.csv")(turn))
-    assert concat([d.rows for d in drafts]).column("label").to_pylist() == [1]
-    assert [(u.line, u.reason) for d in drafts for u in d.unread] == [(3, "type")]
-
-
-def test_an_answer_that_went_into_the_exam_is_not_unknown(tmp_path):
-    turn = asked_turn(tmp_path)
-    gone = b"\x77" * 16
-    turn = replace(turn, asked={**turn.asked, gone: "random"})
-    write(tmp_path / "a.csv", (gone, "x"))
-    assert list(answers("a.csv")(turn)) == []
 
 
 def test_nothing_there_yet(tmp_path):

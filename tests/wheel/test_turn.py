@@ -283,13 +283,22 @@ def test_a_row_that_comes_again_under_its_key_replaces_the_old_one(keyed: bool, 
     recipe = bank(sources={"history": History(220, 0), "named": Named(2, keyed)}, exam=exam(60, near=0.9))
     with opened(root) as project:
         run_turn(project, recipe)
+        first = exam_ids(project.ledger)
         told = run_turn(project, recipe)
         stock = load_stock(project, recipe.task)
         assert stock.replaced.sum() == 20 * keyed
         old = stock.part(stock.replaced)
         assert set(old.column("_origin").to_pylist()) <= {1}
-        examined = stock.rows_with(exam_ids(project.ledger)) & stock.replaced
-        assert told["accounts"]["superseded"] == (20 - examined.sum()) * keyed, "an exam item stays one"
+        assert told["accounts"]["superseded"] == 20 * keyed
+        gone = first - exam_ids(project.ledger)
+        assert gone <= set(old.column("_id").to_pylist())
+        assert bool(gone) == keyed, "this draw has some of them: the test would show nothing without"
+        exam_now = stock.rows_with(exam_ids(project.ledger))
+        assert exam_now.sum() == len(first) == told["items"]
+        took = {s for s, e, o in zip(stock.texts, exam_now, stock.origin, strict=True) if e and o == 2}
+        assert took == {s for s, one in zip(stock.texts, stock.rows_with(gone), strict=True) if one}
+        assert exam_ids(project.ledger, before=2) == first
+        assert project.ledger.value("select fresh from exam where version=2") in ((0,) if keyed else (None,))
         assert adds_up(told["accounts"])
         assert check(project, recipe)["ok"]
         harmful = replace(stock, states=stock.states | {2: "refused"})

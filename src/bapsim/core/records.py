@@ -94,13 +94,19 @@ class Lineage:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """What a source yields: rows without certificates. Only the wheel turns drafts into records."""
+    """What a source yields: rows without certificates. Only the wheel turns drafts into records.
+
+    asked: rows hold the target alone, as text, and answer these questions; the wheel adds the rest, for a
+    source does not see a question that became an exam item; places: file and line of each such row.
+    """
 
     rows: Rows
     origin: Origin
     keys: Sequence[str | None] | None = None  # a row without its own key is numbered
     parents: Lineage | None = None
     changed: frozenset[Part] = frozenset()
+    asked: Sequence[bytes] | None = None
+    places: Sequence[tuple[str, int]] = ()
     unread: tuple[Unread, ...] = field(default=())
 
 

@@ -12,16 +12,15 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import take
 from bapsim.core.errors import InputError
-from bapsim.core.records import Draft, Origin, Records, Rows, Unread, derive, rows_of
+from bapsim.core.records import Draft, Origin, Rows, Unread
 from bapsim.core.turn import Turn
 from bapsim.gather.chunk import Chunk, NotRead
 from bapsim.gather.files import found, nothing
@@ -229,7 +228,14 @@ class FromPeople:
             yield draft
         for draw in ("random", "chosen"):
             mine = [one for one in taken if turn.asked[one.ask] == draw]
-            yield from _answered(mine, turn, self._origin(f"asked:{draw}"))
+            if mine:
+                said = pa.array([one.target for one in mine], pa.string())
+                yield Draft(
+                    rows=Rows(pa.record_batch([said], names=[turn.task.target])),
+                    origin=self._origin(f"asked:{draw}"),
+                    asked=[one.ask for one in mine],
+                    places=[(one.file, one.line) for one in mine],
+                )
 
     def _settled(self, turn: Turn) -> tuple[list[Answer], list[Unread]]:
         answers: list[Answer] = []
@@ -263,33 +269,7 @@ class FromPeople:
 answers = FromPeople
 
 
-def _answered(given: Sequence[Answer], turn: Turn, origin: Origin) -> Iterator[Draft]:
-    """The asked records with the targets that people gave; those that became exam items are not there."""
-    if not given:
-        return
-    ids = pa.array(list(dict.fromkeys(one.ask for one in given)), pa.binary(16))
-    for view in turn.data.values():
-        there = view.find(ids)
-        place = {one: i for i, one in enumerate(there.column("_id").to_pylist())}
-        mine = [one for one in given if one.ask in place]
-        if not mine:
-            continue
-        asked = Records(take(there, np.array([place[one.ask] for one in mine])))
-        said = pa.array([one.target for one in mine], pa.string())
-        rows, bad = _with_target(rows_of(asked), turn.task.target, said)
-        good = np.flatnonzero(~bad)
-        draft = derive(
-            Records(take(asked, good)),
-            [[i] for i in range(len(good))],
-            Rows(take(rows, good)),
-            changed=frozenset({"target"}),
-            origin=origin,
-        )
-        unfit = tuple(mine[i].refused("type", shown(turn.task.target)) for i in np.flatnonzero(bad))
-        yield replace(draft, unread=unfit)
-
-
-def _with_target(rows: Rows, target: str, said: Any) -> tuple[pa.RecordBatch, np.ndarray]:
+def with_target(rows: Rows, target: str, said: Any) -> tuple[pa.RecordBatch, np.ndarray]:
     """The rows with these targets in the type that the column has, and bool[n]: which do not fit it."""
     at = rows.schema.get_field_index(target)
     if at < 0:

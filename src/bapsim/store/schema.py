@@ -37,7 +37,8 @@ create table turn(n integer primary key, state text not null, recipe text not nu
     accounts text, started text, ended text, seconds real, pid integer);
 create table exam(version integer primary key, turn integer not null, items integer not null,
     fresh integer not null, refund real not null);
-create table exam_item(id blob primary key, version integer not null, origin integer not null);
+create table exam_item(id blob primary key, version integer not null, origin integer not null,
+    until integer);
 create table look(exam integer not null, candidate text not null, champion text not null,
     turn integer not null, alpha real not null, verdict text, at text,
     primary key(exam, candidate, champion));

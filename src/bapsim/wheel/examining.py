@@ -30,6 +30,7 @@ def compose_exam(
     drawn = ledger.value("select 1 from exam where turn=?", turn.n) is not None
     if not drawn:
         have = stock.rows_with(exam_ids(ledger))
+        old, new = corrected(stock, have, eligible(stock, refused))
         if have.any():
             fresh = eligible(stock, refused) & stock.of_origins(lambda _, o: o.method == FRESH) & ~have
             fresh &= ~np.isin(groups, groups[have])  # a second copy of an item tells nothing new
@@ -38,9 +39,22 @@ def compose_exam(
                 fresh &= ~np.isin(groups, groups[others])
         else:
             fresh = first_exam(recipe, turn, stock, eligible(stock, refused), groups)
-        if fresh.any():
-            _enter(ledger, turn.n, stock, fresh, int(have.sum()))
+        if fresh.any() or new.any():
+            _enter(ledger, turn.n, stock, fresh, have, old, new)
     return stock.rows_with(exam_ids(ledger))
+
+
+def corrected(stock: Stock, have: np.ndarray, may: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """bool[N] twice: exam items that people replaced, and the rows that take their places.
+
+    Nobody saw what a model answers to an exam item, so a correction is blind. The items count as looked at:
+    no refund. Where it is not clear what replaces an item, it stays.
+    """
+    old, subject = have & stock.replaced, stock.subject
+    new = np.isin(subject, subject[old]) & ~stock.replaced & ~stock.conflicting & may & (subject >= 0)
+    heirs = np.bincount(subject[new], minlength=int(subject.max(initial=-1)) + 1)
+    clear = np.append(heirs == 1, False)  # the last is that of rows that speak about nothing
+    return old & clear[subject], new & clear[subject]
 
 
 def first_exam(recipe: Recipe, turn: Turn, stock: Stock, may: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -63,14 +77,25 @@ def frame(stock: Stock, rows: np.ndarray, groups: np.ndarray, when: np.ndarray |
     return Frame(labels=labels, clusters=groups[rows], roots=groups[rows], time=when, ids=stock.ids[rows])
 
 
-def _enter(ledger: Ledger, turn: int, stock: Stock, fresh: np.ndarray, have: int) -> None:
+def _enter(
+    ledger: Ledger,
+    turn: int,
+    stock: Stock,
+    fresh: np.ndarray,
+    have: np.ndarray,
+    old: np.ndarray,
+    new: np.ndarray,
+) -> None:
     version = int(ledger.value("select coalesce(max(version), 0) from exam")) + 1
+    fresh = fresh & ~new
     count = int(fresh.sum())
+    items = int((have & ~old | new | fresh).sum())
     with ledger.change("exam drawn"):
-        back = refund(count, have + count)
-        row = {"items": have + count, "fresh": count, "refund": back}
+        row = {"items": items, "fresh": count, "refund": refund(count, items)}
         ledger.add("exam", version=version, turn=turn, **row)
-        for i in np.flatnonzero(fresh):
+        for i in np.flatnonzero(old):
+            ledger.amend("exam_item", {"id": stock.ids[i].tobytes()}, until=turn)
+        for i in np.flatnonzero(fresh | new):
             ledger.add("exam_item", id=stock.ids[i].tobytes(), version=version, origin=int(stock.origin[i]))
 
 

@@ -19,6 +19,7 @@ from bapsim.core.records import Draft, Numbering, Origin, Records, Unread, certi
 from bapsim.core.turn import Turn
 from bapsim.store.lake import SHARD_ROWS, Shard, file_sha256, read_batch, regroup, write_shard
 from bapsim.store.project import Project
+from bapsim.wheel.answering import whole
 from bapsim.wheel.stock import origin_of
 
 
@@ -176,7 +177,8 @@ def _gather_one(project: Project, name: str, source: Source, turn: Turn, key: st
     for draft in source(turn):
         if not isinstance(draft, Draft):
             raise InputError("not_a_draft", source=name, found=type(draft).__name__)
-        delivery.take_in(draft)
+        for part in whole(project, draft, turn):
+            delivery.take_in(part)
     delivery.finish()
     return _enter(project, delivery, turn, key)
 

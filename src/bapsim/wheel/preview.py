@@ -10,6 +10,7 @@ from bapsim.core.records import Numbering, Unread, certify
 from bapsim.core.turn import Turn
 from bapsim.store.lake import read_batch
 from bapsim.store.project import Project
+from bapsim.wheel.answering import whole
 from bapsim.wheel.examining import wear
 from bapsim.wheel.state import state
 
@@ -39,7 +40,7 @@ def _read(project: Project, name: str, source: Source, turn: Turn, known: set[An
         return None
     numbering, fresh, again = Numbering(), 0, 0
     unread: set[Unread] = set()
-    for draft in source(turn):
+    for draft in (part for one in source(turn) for part in whole(project, one, turn)):
         unread.update(draft.unread)
         if not len(draft.rows):
             continue

@@ -62,12 +62,18 @@ class Opinions:
         return counts
 
 
-def refine(project: Project, recipe: Recipe, turn: Turn, stock: Stock, hidden: np.ndarray) -> Opinions:
-    """The recipe's checks and surveys over all rows but hidden ones (exam items), which they never see."""
+def refine(
+    project: Project, recipe: Recipe, turn: Turn, stock: Stock, hidden: np.ndarray, aside: np.ndarray
+) -> Opinions:
+    """The recipe's checks and surveys over all rows but hidden ones (exam items), which they never see.
+
+    aside: bool[N], rows that surveys do not see either: nothing is a copy of them.
+    """
     opinions = Opinions(stock=stock)
-    shown = stock.split(~hidden)
-    for name, said in _checked(project, recipe, turn, stock, shown).items():
+    for name, said in _checked(project, recipe, turn, stock, stock.split(~hidden)).items():
         opinions.add(name, said)
+    hidden = hidden | aside
+    shown = stock.split(~hidden)
     for name, survey in recipe.surveys.items():
         view = View(
             name="all",

@@ -226,9 +226,10 @@ def origin_of(row: dict[str, Any]) -> Origin:
 
 
 def exam_ids(ledger: Ledger, before: int | None = None) -> set[bytes]:
-    """The ids of exam items, all or those of versions drawn before a turn."""
+    """The ids of exam items, those that stand or those that stood before a turn."""
+    n = before if before is not None else 1 << 60
     query = "select i.id from exam_item i join exam e on e.version = i.version where e.turn < ?"
-    return {r["id"] for r in ledger.rows(query, before if before is not None else 1 << 60)}
+    return {r["id"] for r in ledger.rows(f"{query} and coalesce(i.until, ?) >= ?", n, n, n)}
 
 
 def superseded(stock: Stock) -> np.ndarray:

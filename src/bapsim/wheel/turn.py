@@ -82,8 +82,7 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
     """Verdicts on every row, suspect deliveries, the exam, and what leaks from it."""
     stock = load_stock(project, recipe.task)
     before = stock.rows_with(exam_ids(project.ledger, before=turn.n))
-    settled = stock.replaced | stock.conflicting  # copies of them must not be left out in their favour
-    opinions = refine(project, recipe, turn, stock, unseen(stock, before) | settled)
+    opinions = refine(project, recipe, turn, stock, unseen(stock, before), aside(stock, before))
     opinions.add("conflict", verdicts(~stock.conflicting, "conflict"))
     _by_origin(opinions, stock)
     threshold = recipe.exam.near
@@ -111,6 +110,12 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
     write_opinions(project, opinions, turn.n)
     scene = replace(scene, stock=stock, exam=exam, refused=opinions.refused() & ~exam)
     return scene, opinions, suspects
+
+
+def aside(stock: Stock, exam: np.ndarray) -> np.ndarray:
+    """bool[N]: rows that nothing is a copy of: replaced or conflicting ones, and corrected exam items."""
+    corrections = np.isin(stock.subject, stock.subject[exam & stock.replaced]) & (stock.subject >= 0)
+    return np.asarray(stock.replaced | stock.conflicting | corrections)
 
 
 def _by_origin(opinions: Opinions, stock: Stock) -> None:
