@@ -305,6 +305,7 @@ def _new(project: Path, source: Path) -> dict[str, Any]:
         "pool": found.schema.rows - found.labelled,
         "classes": found.classes,
         "left_out": list(found.left_out),
+        "slips": found.slips,
         "strays": found.odd,
     }
 
@@ -331,6 +332,9 @@ def _say_found(room: Desk, found: Found, root: Path) -> None:
     if len(found.classes) > 6:
         least, count = list(found.classes.items())[-1]
         room.say("new.more_classes", more=number(len(found.classes) - 6), least=least, count=number(count))
+    if found.slips:
+        slips = [f"{label!r} ({count:,})" for label, count in found.slips.items()]
+        room.say("new.slips", labels=_some(slips, 8))
     if found.left_out:
         room.say("new.left_out", columns=_some(found.left_out, 8))
     for column, strays in found.odd.items():
@@ -512,10 +516,12 @@ def _tell(number: int | None) -> dict[str, Any]:
 
     room = desk()
     with room.project(writing=True) as project:
+        begun = project.ledger.value("select n from turn where state='open'")
+        if begun is not None and project.ledger.value("select 1 from turn where state='done'") is None:
+            raise InputError("turn_open", turn=begun)
         said = facts(project, number)
         page = write_report(project, said["turn"], room.lang)
         now = serving(project.ledger)
-        begun = project.ledger.value("select n from turn where state='open'")
     heads = [text(f"show.{name}", room.lang) for name in ("turn", "verdict", "gain", "rows", "oof")]
     rows = [heads]
     for one in said["curve"]:

@@ -254,11 +254,18 @@ def _type(seen: _Seen) -> str:
 
 # ---------------------------------------------------------------- which column is what
 
-_IDS = re.compile(r"(^|[^a-z])(id|uid|uuid|guid|key|번호|아이디)$")
+_IDS = re.compile(r"(^|[^a-z])(id|uid|uuid|guid|key|번호|아이디|순번)$")
 _TEXTS = (
     "text sentence utterance question query message content review document comment body 문장 내용 질문 본문"
 )
-_TARGETS = "label target intent class category sentiment y gold outcome 라벨 레이블 정답 분류 감정 의도"
+_TARGETS = (
+    "label target intent class category sentiment y gold outcome "
+    "라벨 레이블 정답 분류 감정 의도 유형 구분 종류 판정 결과"
+)
+_DATES = re.compile(
+    r"(^|[^a-z])(date|day|time|at|year|month)$|(일자|날짜|일시|시각|접수일|등록일|작성일|생성일|연도|년월)$"
+)
+_DAY = re.compile(r"\s*\d{2,4}\s*[-./년]\s*\d{1,2}(\s*[-./월]\s*\d{1,2}|$)|\s*\d{1,2}:\d{2}")
 _NOT_TARGETS = "split fold lang language source domain date time index"
 
 
@@ -287,8 +294,14 @@ def guess_target(columns: Sequence[Column]) -> str | None:
     named = _by_name(few, _TARGETS)
     if named is not None:
         return named
-    rest = [c for c in few if c.name.lower() not in _NOT_TARGETS.split()]
+    rest = [c for c in few if c.name.lower() not in _NOT_TARGETS.split() and not _is_date(c)]
     return rest[-1].name if rest else None
+
+
+def _is_date(column: Column) -> bool:
+    """Cells that look like days or times of day, or a name that says so."""
+    named = _DATES.search(column.name.lower()) is not None
+    return named or (bool(column.examples) and all(_DAY.match(cell) for cell in column.examples))
 
 
 def _is_target(column: Column) -> bool:

@@ -115,7 +115,8 @@ def learning(curve: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> st
     for i, (x, one) in enumerate(zip(places, known, strict=True)):
         y = at(one["oof_accuracy"])
         body += [f'<circle class="dot {one["verdict"]}" cx="{x:.1f}" cy="{y:.1f}" r="6"/>']
-        if i % every == 0 or i == len(known) - 1:
+        last = len(known) - 1
+        if i == last or (i % every == 0 and last - i >= every):  # the last one's words need their place
             body += [_text(x, y - 12, f"{100 * one['oof_accuracy']:.1f}", "value")]
             body += [_text(x, bottom + 22, f"{words['turn']} {one['turn']}")]
             body += [_text(x, bottom + 40, words["rows"].format(rows=f"{one['train_rows']:,}"), "faint")]

@@ -25,10 +25,9 @@ def record_lines(said: Mapping[str, Any], lang: str) -> Lines:
     makers = {part: text(f"maker.{made[f'{part}_maker']}", lang) for part in ("input", "target")}
     depths = {f"{part}_depth": _depth(made[f"{part}_depth"]) for part in ("input", "target")}
     named = {name: made[name] for name in ("source", "turn", "method", "rights")}
-    bare = said["stands"] in ("pool", "superseded")
     yield (
         head("certificate"),
-        text("why.pool" if bare else "why.certificate", lang, **named, **makers, **depths),
+        text("why.certificate" if said["labelled"] else "why.pool", lang, **named, **makers, **depths),
     )
     for one in said["verdicts"]:
         if not one["keep"]:
@@ -42,7 +41,7 @@ def record_lines(said: Mapping[str, Any], lang: str) -> Lines:
     passed = [one["check"] for one in said["verdicts"] if one["keep"]]
     if passed:
         yield head("passed"), ", ".join(passed)
-    for kin in ("parents", "children", "eaten_by"):
+    for kin in ("replaced_by", "parents", "children", "eaten_by"):
         if said[kin]:
             yield head(kin), _some(said[kin])
 

@@ -10,7 +10,7 @@ from typing import Any
 from bapsim.core.errors import messages, text
 
 SCREEN_LIMIT = 0.5  # shown beside z where a candidate did not get to the exam
-MOST_MISSING = 1_000_000  # more items than that is no advice
+MOST_MISSING = 10  # times the exam: more is no advice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,9 @@ def story(report: Mapping[str, Any], lang: str, bapsim: str = "bapsim") -> Story
     values = {**decision["values"], "opponent": opponent(report["opponent"], lang), "limit": SCREEN_LIMIT}
     values = {k: number(v) if isinstance(v, int | float) else v for k, v in values.items()}
     headline, *more = parts(decision["reason"], lang, **values)
+    conflicts = dict(report["refused"]).get("conflict", 0)
+    if conflicts:
+        more.append(text("said.conflicts", lang, count=number(conflicts), bapsim=bapsim))
     sentences = [*_evidence(report, lang), *more, *_suspects(report, lang), *_service(report, lang)]
     return Story(headline=headline, sentences=tuple(sentences), next=tuple(_next(report, lang, bapsim)))
 
@@ -79,13 +82,15 @@ def _evidence(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     if "wins" in values:
         yield text("said.wins", lang, wins=number(values["wins"]), losses=number(values["losses"]))
     if "loss_gain" in values and abs(decision["gain"]) < 0.1:
-        yield text("said.by_loss", lang, loss=_signed(-values["loss_gain"]))
+        way = text(f"said.way.{'better' if values['loss_gain'] > 0 else 'worse'}", lang)
+        yield text("said.by_loss", lang, loss=_signed(-values["loss_gain"]), way=way)
     if decision["verdict"] != "undecided":
         return
     if decision["detectable"] is not None:
         yield text("said.detectable", lang, detectable=points(decision["detectable"], signed=False))
     missing = decision["missing"]
-    if decision["gain"] > 0 and missing is not None and 0 < missing < MOST_MISSING:
+    agree = decision["gain"] > 0 and values.get("loss_gain", 1.0) > 0
+    if agree and missing is not None and 0 < missing < MOST_MISSING * decision["items"]:
         yield text("said.missing", lang, missing=number(rounded(missing)))
 
 

@@ -183,8 +183,11 @@ def why_record(project: Project, recipe: Recipe, said: str) -> dict[str, Any]:
         raise Damaged("row_is_gone", table="origin", key=str(stock.origin[at]))
     eaten = ledger.rows("select version, mask from eaten where shard=? order by rowid", shard.path)
     values = record.to_pylist()[0]
+    heirs = (stock.subject == stock.subject[at]) & (stock.subject >= 0) & ~stock.replaced
     return {
         "id": wanted.hex(),
+        "labelled": bool(stock.labelled[at]),
+        "replaced_by": [i.tobytes().hex() for i in stock.ids[heirs & bool(stock.replaced[at])]],
         "row": {k: v for k, v in values.items() if not k.startswith("_")},
         "certificate": {
             "source": origin.source,

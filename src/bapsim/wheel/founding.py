@@ -13,6 +13,7 @@ from typing import Literal
 from bapsim.core.arrow import strings
 from bapsim.core.errors import InputError, RecipeError, text
 from bapsim.core.recipe import Recipe
+from bapsim.gather.answers import CANNOT_TELL
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.infer import Column, Schema, infer
 from bapsim.gather.read import PARQUET, read, suffix
@@ -22,7 +23,9 @@ from bapsim.store import fault
 from bapsim.store.artifacts import import_file
 
 MOST_CLASSES = 1000
+FEWEST = 20  # rows, of which each has another text in one column: a code, which teaches nothing
 TRAINABLE = ("string", "int64", "float64", "bool", "date", "time", "timestamp")  # what a table model reads
+NO_LABEL = CANNOT_TELL | {"n/a", "na", "null", "none", "nan", "-", "unknown", "없음", "미정", "미분류"}
 WIDTH = 106
 
 
@@ -70,6 +73,17 @@ class Found:
     def guessed(self) -> bool:
         """Whether the user left it to be guessed what is to be said."""
         return self.wanted.target is None
+
+    @property
+    def slips(self) -> dict[str, int]:
+        """Labels that differ from a more frequent one by blanks or case only, or say that there is none."""
+        frequent: dict[str, str] = {}
+        found = {}
+        for label, count in self.classes.items():  # the most frequent first
+            plain = " ".join(label.casefold().split())
+            if frequent.setdefault(plain, label) != label or plain in NO_LABEL:
+                found[label] = count
+        return found
 
     @property
     def odd(self) -> dict[str, dict[str, int]]:
@@ -158,7 +172,11 @@ def _inputs(
             return "text", (column.name,), ()
     aside = {target, wanted.group, wanted.time, wanted.key, *([] if wanted.inputs else [schema.id])}
     names = [c for c in wanted.inputs or schema.types if c not in aside]
-    read_by = {c: any(schema.types[c].startswith(t) for t in TRAINABLE) for c in names}
+    codes = {c.name for c in schema.columns if c.unique and c.type == "string" and c.rows >= FEWEST}
+    read_by = {
+        c: any(schema.types[c].startswith(t) for t in TRAINABLE) and (c in wanted.inputs or c not in codes)
+        for c in names
+    }
     chosen = tuple(c for c in names if read_by[c])
     if not chosen:
         raise InputError("no_input_found", known=_listed(list(schema.types)))

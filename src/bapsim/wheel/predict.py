@@ -58,6 +58,8 @@ def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predict
     InputError when no model serves, or the file lacks a column that the model reads.
     """
     _harmless(project, file, out)
+    if out.suffix.lower() not in (".csv", ".jsonl", ".json", ".ndjson", ".txt", ""):
+        raise InputError("out_format", out=shown(out.name))
     served = current_model(project)
     if served is None:
         raise InputError("nothing_serves")
