@@ -12,7 +12,15 @@ from bapsim.core.arrow import positions, take
 from bapsim.core.errors import InputError
 from bapsim.core.records import Numbering, Records, Rows, Task, certify, source
 from bapsim.core.turn import Turn
-from bapsim.gather.answers import Sheet, answers, escaped, read_answers, settle, unescaped, write_questions
+from bapsim.gather.answers import (
+    Sheet,
+    accepted,
+    answers,
+    escaped,
+    read_answers,
+    unescaped,
+    write_questions,
+)
 
 IDS = [bytes([i]) * 16 for i in range(1, 9)]
 
@@ -162,13 +170,20 @@ def test_two_answers_to_one_question(tmp_path):
     ids = list(turn.asked)
     write(tmp_path / "1.csv", (ids[0], "x"), (ids[1], "y"))
     write(tmp_path / "2.csv", (ids[0], "x"), (ids[1], "z"))
-    taken, refused = settle([a for n in (1, 2) for a in read_answers(tmp_path / f"{n}.csv", "label").answers])
-    assert [(a.ask, a.target) for a in taken] == [(ids[0], "x"), (ids[1], "y"), (ids[1], "z")]
+    taken, refused = accepted(
+        [a for n in (1, 2) for a in read_answers(tmp_path / f"{n}.csv", "label").answers]
+    )
+    assert [(a.ask, a.target) for a in taken] == [
+        (ids[0], "x"),
+        (ids[1], "y"),
+        (ids[0], "x"),
+        (ids[1], "z"),
+    ]
     assert refused == []
     drafts = {d.origin.method: d for name in ("1.csv", "2.csv") for d in answers(name)(turn)}
     assert drafts["asked:chosen"].rows.to_pylist() == [{"label": "z"}]
     both = {d.origin.method: d.rows.to_pylist() for d in answers(".")(turn)}
-    assert both["asked:random"] == [{"label": "x"}]
+    assert both["asked:random"] == [{"label": "x"}] * 2
     assert both["asked:chosen"] == [{"label": "y"}, {"label": "z"}]
 
 
@@ -176,7 +191,7 @@ def test_known_labels_and_a_question_mark_that_is_one(tmp_path):
     turn = asked_turn(tmp_path)
     ids = list(turn.asked)
     write(tmp_path / "a.csv", (ids[0], "?"), (ids[1], "typo"), (ids[2], "모름"))
-    taken, refused = settle(read_answers(tmp_path / "a.csv", "label").answers, classes=["?", "x"])
+    taken, refused = accepted(read_answers(tmp_path / "a.csv", "label").answers, classes=["?", "x"])
     assert [a.target for a in taken] == ["?"]
     assert [u.reason for u in refused] == ["unknown_label", "cannot_tell"]
 

@@ -62,14 +62,15 @@ def test_every_line_of_every_sheet_is_counted_and_an_exam_item_can_be_corrected(
         assert examined, "random ones are exam items now"
         other = str((int(truth[examined[0]]) + 1) % 4)
         sheet(root, "2.csv", [(examined[0], other), (examined[1], truth[examined[1]])])
-        assert preview(project, recipe)["sources"]["experts"] == {"fresh": 1, "again": 30, "unread": 1}
+        assert preview(project, recipe)["sources"]["experts"] == {"fresh": 2, "again": 30, "unread": 1}
         told = run_turn(project, recipe)
-        assert told["fresh"]["experts"] == 1
+        assert told["fresh"]["experts"] == 2
         stock = load_stock(project, recipe.task)
         exam = stock.rows_with(exam_ids(project.ledger))
         (row,) = [r for r, mums in stock.parents if exam[r] and stock.ids[mums[0]].tobytes() == examined[0]]
         assert stock.labels[row] == other
-        lines = 320 + 30 + 1 + 1
+        lines = 320 + 30 + 1 + 2
+        assert told["accounts"]["superseded"] == 30 + 1 + 1, "questions, the first answer, what is said again"
         assert told["accounts"]["lines"] == lines
         assert adds_up(told["accounts"])
         assert check(project, recipe)["ok"]

@@ -96,13 +96,16 @@ class Lineage:
 class Draft:
     """What a source yields: rows without certificates. Only the wheel turns drafts into records.
 
-    asked: rows hold the target alone, as text, and answer these questions; the wheel adds the rest, for a
-    source does not see a question that became an exam item; places: file and line of each such row.
+    keys: the source's own name of each row; again: how often the source has said the same of that name
+    before, and something else since: such a row is news. asked: rows hold the target alone, as text, and
+    answer these questions; the wheel adds the rest, for a source does not see a question that became an exam
+    item; places: file and line of each such row.
     """
 
     rows: Rows
     origin: Origin
     keys: Sequence[str | None] | None = None  # a row without its own key is numbered
+    again: Sequence[int] | None = None
     parents: Lineage | None = None
     changed: frozenset[Part] = frozenset()
     asked: Sequence[bytes] | None = None
@@ -185,6 +188,8 @@ def identify(draft: Draft, *, secret: bytes, numbering: Numbering) -> tuple[Colu
         key = numbering.next(state.digest()) if own is None else own
         keys.append(key)
         state.update(b"\0K" + key.encode())
+        if draft.again is not None and draft.again[i]:
+            state.update(b"\0A%d" % draft.again[i])
         out += state.digest()
     return ids_array(out, len(draft.rows)), pa.array(keys, pa.string())
 

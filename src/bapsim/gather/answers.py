@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -180,14 +179,14 @@ def _id(ask: str) -> bytes | None:
     return bytes.fromhex(found[1]) if found else None
 
 
-def settle(answers: Iterable[Answer], classes: Sequence[str] = ()) -> tuple[list[Answer], list[Unread]]:
-    """What is taken: one answer to a question where all are equal, else all; and those that are not taken.
+def accepted(answers: Iterable[Answer], classes: Sequence[str] = ()) -> tuple[list[Answer], list[Unread]]:
+    """What is taken, and what is not.
 
-    A sheet that is saved again repeats itself; where answers differ, each is a vote, and the wheel judges
-    them by their deliveries. "Cannot tell" is an answer that gives no target (`cannot_tell`, its detail
-    names the question); with `classes`, a label that is none of them is refused (`unknown_label`).
+    Every line is an answer, also of a sheet that was saved again, and where answers differ: the wheel settles
+    them, turn by turn. "Cannot tell" gives no target (`cannot_tell`, its detail names the question); with
+    `classes`, a label that is none of them is refused (`unknown_label`).
     """
-    by_ask: dict[bytes, list[Answer]] = defaultdict(list)
+    taken: list[Answer] = []
     refused: list[Unread] = []
     for one in answers:
         if one.target.casefold() in CANNOT_TELL and one.target not in classes:
@@ -195,9 +194,8 @@ def settle(answers: Iterable[Answer], classes: Sequence[str] = ()) -> tuple[list
         elif classes and one.target not in classes:
             refused.append(one.refused("unknown_label", shown(one.target)))
         else:
-            by_ask[one.ask].append(one)
-    votes = [same if len({one.target for one in same}) > 1 else same[:1] for same in by_ask.values()]
-    return [one for same in votes for one in same], refused
+            taken.append(one)
+    return taken, refused
 
 
 # ---------------------------------------------------------------- the source
@@ -222,7 +220,7 @@ class FromPeople:
 
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         """One draft for answers to random questions, one for chosen ones, and what could not be taken."""
-        taken, unread = self._settled(turn)
+        taken, unread = self._read(turn)
         draft = Draft(rows=Rows(nothing().rows), origin=self._origin("asked"), unread=tuple(unread))
         if unread:
             yield draft
@@ -237,7 +235,7 @@ class FromPeople:
                     places=[(one.file, one.line) for one in mine],
                 )
 
-    def _settled(self, turn: Turn) -> tuple[list[Answer], list[Unread]]:
+    def _read(self, turn: Turn) -> tuple[list[Answer], list[Unread]]:
         answers: list[Answer] = []
         unread: list[Unread] = []
         for path in self.reads(turn):
@@ -252,7 +250,7 @@ class FromPeople:
             unread += sheet.unread
         known = [one for one in answers if one.ask in turn.asked]
         unread += [one.refused("unknown_question") for one in answers if one.ask not in turn.asked]
-        taken, refused = settle(known, self.classes)
+        taken, refused = accepted(known, self.classes)
         return taken, [*unread, *refused]
 
     def _origin(self, method: str) -> Origin:

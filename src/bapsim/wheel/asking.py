@@ -11,7 +11,7 @@ import numpy as np
 from bapsim.core.records import Rows
 from bapsim.store.lake import View
 from bapsim.wheel.judging import Judged
-from bapsim.wheel.stock import POOL, Scene, standing, superseded
+from bapsim.wheel.stock import POOL, Scene, standing
 
 
 def ask_next(scene: Scene, judged: Judged, say: Callable[..., None]) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def ask_next(scene: Scene, judged: Judged, say: Callable[..., None]) -> list[dic
     not tell is not asked again.
     """
     recipe, stock = scene.recipe, scene.stock
-    pool = (standing(stock, scene.exam, scene.refused) == POOL) & ~_in_vain(scene)
+    pool = (standing(stock, scene.exam, scene.refused, scene.superseded) == POOL) & ~_in_vain(scene)
     if recipe.questions is None or not pool.any():
         return []
     say("ask", pool=int(pool.sum()))
@@ -48,7 +48,7 @@ def expire_and_answer(scene: Scene, asked: list[dict[str, Any]]) -> None:
     An answer to an expired question is still taken: nothing that people give is lost.
     """
     ledger, n = scene.project.ledger, scene.turn.n
-    done = {i.tobytes() for i in scene.stock.ids[np.flatnonzero(superseded(scene.stock))]}
+    done = {i.tobytes() for i in scene.stock.ids[np.flatnonzero(scene.superseded)]}
     again = {one["_id"] for one in asked}
     for row in ledger.rows("select id, state from question where state in ('open', 'expired')"):
         new = "answered" if row["id"] in done else "expired"

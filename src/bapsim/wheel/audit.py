@@ -19,8 +19,21 @@ from bapsim.store.ledger import Finding
 from bapsim.store.project import Project
 from bapsim.store.tape import in_doubt
 from bapsim.wheel.candidates import NAME
-from bapsim.wheel.refining import refused_by, stored_verdicts
-from bapsim.wheel.stock import STATES, Stock, accounts, adds_up, exam_ids, load_stock, standing
+from bapsim.wheel.refining import refused_by, stored_verdicts, superseded_by
+from bapsim.wheel.settling import subjects
+from bapsim.wheel.stock import (
+    EXAM,
+    PENDING,
+    STATES,
+    SUPERSEDED,
+    TRAINED,
+    Stock,
+    accounts,
+    adds_up,
+    exam_ids,
+    load_stock,
+    standing,
+)
 
 
 def check(project: Project, recipe: Recipe, head: str | None = None) -> dict[str, Any]:
@@ -90,20 +103,22 @@ def _folder_sha(path: Path) -> str:
     return artifacts.folder_digest(path) if path.is_dir() else ""
 
 
-def refusals(project: Project, stock: Stock) -> np.ndarray:
-    """bool[N]: refused by a stored verdict, or of a refused delivery."""
-    mask = stock.of_origins(lambda n, _: stock.states[n] == "refused")
+def stands(project: Project, stock: Stock) -> np.ndarray:
+    """int8[N]: where each row stands (STATES), from what is stored: verdicts, deliveries, exam."""
+    refused = stock.of_origins(lambda n, _: stock.states[n] == "refused")
+    superseded = np.zeros(len(stock), bool)
     for i, shard in enumerate(stock.shards):
         part = slice(int(stock.starts[i]), int(stock.starts[i + 1]))
-        mask[part] |= refused_by(stored_verdicts(project, shard.path), shard.rows)
-    return mask
+        said = stored_verdicts(project, shard.path)
+        refused[part] |= refused_by(said, shard.rows)
+        superseded[part] = superseded_by(said, shard.rows)
+    exam = stock.rows_with(exam_ids(project.ledger))
+    return standing(stock, exam, refused & ~exam, superseded)
 
 
 def recount(project: Project, recipe: Recipe) -> dict[str, int]:
     """The accounts, counted anew from shards, verdicts and ledger."""
-    stock = load_stock(project, recipe.task)
-    exam = stock.rows_with(exam_ids(project.ledger))
-    return accounts(project.ledger, standing(stock, exam, refusals(project, stock) & ~exam))
+    return accounts(project.ledger, stands(project, load_stock(project, recipe.task)))
 
 
 def _accounts(project: Project, counts: dict[str, int]) -> list[Finding]:
@@ -171,8 +186,7 @@ def why_record(project: Project, recipe: Recipe, said: str) -> dict[str, Any]:
     """A record's certificate, where it stands, all verdicts about it, parents, children and models."""
     ledger, wanted = project.ledger, find_record(project, said)
     stock = load_stock(project, recipe.task)
-    at = stock.place[wanted]
-    exam = stock.rows_with(exam_ids(ledger))
+    at, state = stock.place[wanted], stands(project, stock)
     shard_at = int(np.searchsorted(stock.starts, at, side="right")) - 1
     shard, row = stock.shards[shard_at], at - int(stock.starts[shard_at])
     view = View(name="one", root=project.wheel, shards=(shard,))
@@ -183,11 +197,12 @@ def why_record(project: Project, recipe: Recipe, said: str) -> dict[str, Any]:
         raise Damaged("row_is_gone", table="origin", key=str(stock.origin[at]))
     eaten = ledger.rows("select version, mask from eaten where shard=? order by rowid", shard.path)
     values = record.to_pylist()[0]
-    heirs = (stock.subject == stock.subject[at]) & (stock.subject >= 0) & ~stock.replaced
+    subject = subjects(stock)
+    heirs = (subject == subject[at]) & (subject >= 0) & np.isin(state, (EXAM, PENDING, TRAINED))
     return {
         "id": wanted.hex(),
         "labelled": bool(stock.labelled[at]),
-        "replaced_by": [i.tobytes().hex() for i in stock.ids[heirs & bool(stock.replaced[at])]],
+        "replaced_by": [i.tobytes().hex() for i in stock.ids[heirs & (state[at] == SUPERSEDED)]],
         "row": {k: v for k, v in values.items() if not k.startswith("_")},
         "certificate": {
             "source": origin.source,
@@ -202,7 +217,7 @@ def why_record(project: Project, recipe: Recipe, said: str) -> dict[str, Any]:
             "target_depth": values["_target_depth"],
             "delivery": about["state"],
         },
-        "stands": STATES[int(standing(stock, exam, refusals(project, stock) & ~exam)[at])],
+        "stands": STATES[int(state[at])],
         "verdicts": _verdicts_about(project, shard.path, row),
         "parents": [i.hex() for i in values["_parents"] or []],
         "children": [stock.ids[r].tobytes().hex() for r, mums in stock.parents if at in mums],

@@ -34,6 +34,7 @@ def summarise(
 ) -> dict[str, Any]:
     """The turn as plain values: what the ledger keeps and every report is made of."""
     people = judged.screened[0]
+    stood = standing(scene.stock, scene.exam, scene.refused, scene.superseded)
     rows = np.flatnonzero(random_rows(scene) & people.candidate.rows)
     said = held_out(people.candidate.model, people.candidate.oof, scene.stock, rows)
     right = [a == b for a, b in zip(scene.stock.labels[rows], said.prediction, strict=True)]
@@ -59,7 +60,7 @@ def summarise(
         "oof_accuracy": float(np.mean(right)) if right else None,
         "oof_rows": len(rows),
         "fresh": fresh,
-        "reasons": opinions.reasons(standing(scene.stock, scene.exam, scene.refused) == REFUSED),
+        "reasons": opinions.reasons(stood == REFUSED),
         "suspects": [_plain(one) for one in suspects],
         "classes": len(set(scene.stock.labels[looked.rows].astype(str).tolist())),
     }
@@ -83,7 +84,7 @@ def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float
     stock = replace(scene.stock, states=states)
     refused = scene.refused | (stock.by_machine & stock.of_origins(lambda k, _: states[k] == "refused"))
     asked = ask_next(scene, judged, say)
-    counts = accounts(ledger, standing(stock, scene.exam, refused & ~scene.exam))
+    counts = accounts(ledger, standing(stock, scene.exam, refused & ~scene.exam, scene.superseded))
     late = counts["refused"] - sum(summary["reasons"].values())  # machine-made, by this turn's verdict
     if late:
         summary["reasons"] = summary["reasons"] | {"turn_refused": late}

@@ -11,50 +11,52 @@ from bapsim.core.turn import Turn
 from bapsim.judge.gate import refund, wear_after
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
-from bapsim.wheel.stock import Stock, exam_ids, superseded
+from bapsim.wheel.refining import Opinions
+from bapsim.wheel.stock import Stock, exam_ids
 
 FRESH = "asked:random"  # the method of answers to questions that were drawn at random
 
 
-def eligible(stock: Stock, refused: np.ndarray) -> np.ndarray:
-    """bool[N]: a person made input and target, and nothing speaks against the row."""
+def eligible(stock: Stock, out: np.ndarray) -> np.ndarray:
+    """bool[N]: a person made input and target, and the row is not out (refused or superseded: bool[N])."""
     chosen = stock.of_origins(lambda _, origin: origin.method == "asked:chosen")
-    return np.asarray(stock.by_people & stock.labelled & ~refused & ~superseded(stock) & ~chosen)
+    return np.asarray(stock.by_people & stock.labelled & ~out & ~chosen)
 
 
 def compose_exam(
-    project: Project, recipe: Recipe, turn: Turn, stock: Stock, refused: np.ndarray, groups: np.ndarray
+    project: Project, recipe: Recipe, turn: Turn, opinions: Opinions, groups: np.ndarray
 ) -> np.ndarray:
     """bool[N]: the exam items as of this turn; draws the exam, or extends it by fresh random items."""
-    ledger = project.ledger
+    ledger, stock, settled = project.ledger, opinions.stock, opinions.settled
+    refused = opinions.refused()
+    may = eligible(stock, refused | settled.superseded)
     drawn = ledger.value("select 1 from exam where turn=?", turn.n) is not None
     if not drawn:
         have = stock.rows_with(exam_ids(ledger))
-        old, new = corrected(stock, have, eligible(stock, refused))
+        old, new = corrected(have, may, settled.heir)
         if have.any():
-            fresh = eligible(stock, refused) & stock.of_origins(lambda _, o: o.method == FRESH) & ~have
+            fresh = may & stock.of_origins(lambda _, o: o.method == FRESH) & ~have
             fresh &= ~np.isin(groups, groups[have])  # a second copy of an item tells nothing new
             if stock.task.group is not None:  # a declared group is trained on or examined, never both
                 others = stock.labelled & ~refused & ~fresh & ~have
                 fresh &= ~np.isin(groups, groups[others])
         else:
-            fresh = first_exam(recipe, turn, stock, eligible(stock, refused), groups)
+            fresh = first_exam(recipe, turn, stock, may, groups)
         if fresh.any() or new.any():
             _enter(ledger, turn.n, stock, fresh, have, old, new)
     return stock.rows_with(exam_ids(ledger))
 
 
-def corrected(stock: Stock, have: np.ndarray, may: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def corrected(have: np.ndarray, may: np.ndarray, heir: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """bool[N] twice: exam items that people replaced, and the rows that take their places.
 
     Nobody saw what a model answers to an exam item, so a correction is blind. The items count as looked at:
-    no refund. Where it is not clear what replaces an item, it stays.
+    no refund. Where the row that replaces an item may not be examined, the item stays.
     """
-    old, subject = have & stock.replaced, stock.subject
-    new = np.isin(subject, subject[old]) & ~stock.replaced & ~stock.conflicting & may & (subject >= 0)
-    heirs = np.bincount(subject[new], minlength=int(subject.max(initial=-1)) + 1)
-    clear = np.append(heirs == 1, False)  # the last is that of rows that speak about nothing
-    return old & clear[subject], new & clear[subject]
+    old = have & (heir >= 0) & may[heir]
+    new = np.zeros(len(have), bool)
+    new[heir[old]] = True
+    return old, new
 
 
 def first_exam(recipe: Recipe, turn: Turn, stock: Stock, may: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import take
+from bapsim.core.arrow import strings, take
 from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Source
-from bapsim.core.records import Draft, Numbering, Origin, Records, Unread, certify
+from bapsim.core.records import Draft, Numbering, Origin, Records, Task, Unread, certify
 from bapsim.core.turn import Turn
 from bapsim.store.lake import SHARD_ROWS, Shard, file_sha256, read_batch, regroup, write_shard
 from bapsim.store.project import Project
@@ -35,6 +35,7 @@ class Delivery:
     numbering: Numbering = field(default_factory=Numbering)
     origins: dict[Origin, int] = field(default_factory=dict)
     keyed: set[int] = field(default_factory=set)
+    told: dict[tuple[str, ...], list[str | None]] = field(default_factory=dict)
     unread: list[Unread] = field(default_factory=list)
     again: int = 0
     consents: list[tuple[bytes, str]] = field(default_factory=list)
@@ -67,7 +68,7 @@ class Delivery:
         number = self._number(origin)
         if draft.keys is not None:
             self.keyed.add(number)
-        draft = replace(draft, origin=origin)
+        draft = replace(draft, origin=origin, again=returns(draft, self.turn.task, self.told))
         records = certify(draft, secret=self.project.secret, origin=number, numbering=self.numbering)
         fresh = np.zeros(len(records), bool)
         ids: list[Any] = records.column("_id").to_pylist()
@@ -123,6 +124,27 @@ class Delivery:
         unknown = [c for c in ours if ledger.value("select 1 from folder where columns=?", c) is None]
         count = int(ledger.value("select count(*) from folder")) + unknown.index(columns)
         return "rows" if count == 0 else f"rows-{count + 1}"
+
+
+def returns(draft: Draft, task: Task, told: dict[tuple[str, ...], list[str | None]]) -> Sequence[int] | None:
+    """How often each keyed row's target was said before and then changed, in the order of reading.
+
+    told: what one pass over a source has said so far of a key with an input, repetitions left out. A row that
+    goes back to an earlier target has the content, and so would have the id, of the row that was corrected.
+    """
+    if draft.keys is None or task.target not in draft.rows.schema.names:
+        return None
+    there = [name for name in task.inputs if name in draft.rows.schema.names]
+    if not there:
+        return None
+    inputs = zip(*(strings(draft.rows.column(name)) for name in there), strict=True)
+    counts = []
+    for key, row, target in zip(draft.keys, inputs, strings(draft.rows.column(task.target)), strict=False):
+        said = told.setdefault((str(key), *map(str, row)), [])
+        if not said or said[-1] != target:
+            said.append(target)
+        counts.append(said.count(target) - 1)
+    return counts
 
 
 def columns_of(schema: pa.Schema) -> str:

@@ -66,7 +66,7 @@ class Judged:
 
 def random_rows(scene: Scene) -> np.ndarray:
     """bool[N]: people-made rows outside the exam that nobody picked for being difficult."""
-    return np.asarray(eligible(scene.stock, scene.refused) & ~scene.exam)
+    return np.asarray(eligible(scene.stock, scene.refused | scene.superseded) & ~scene.exam)
 
 
 def screen(scene: Scene, opponent: Opponent, one: Candidate) -> Screened:

@@ -11,9 +11,10 @@ import numpy as np
 from bapsim.core.arrow import booleans, strings
 from bapsim.core.recipe import Recipe
 from bapsim.store.project import Project
-from bapsim.wheel.audit import refusals
+from bapsim.wheel.audit import stands
 from bapsim.wheel.refining import stored_verdicts
-from bapsim.wheel.stock import REFUSED, STATES, Stock, exam_ids, load_stock, standing
+from bapsim.wheel.settling import SUPERSEDED
+from bapsim.wheel.stock import REFUSED, STATES, Stock, load_stock
 
 MOST = 50  # hits that are told: a longer list is no answer
 A_RECORD = re.compile(r"q?[0-9a-f]{8,32}")
@@ -45,7 +46,7 @@ def refused(project: Project, recipe: Recipe) -> Iterator[dict[str, Any]]:
         start = int(stock.starts[i])
         rows = np.flatnonzero(state[start : start + shard.rows] == REFUSED)
         named = stored_verdicts(project, shard.path)
-        no = {name: ~booleans(said.column("keep"), True) for name, said in named.items()}
+        no = {n: ~booleans(said.column("keep"), True) for n, said in named.items() if n != SUPERSEDED}
         for row in rows.tolist():
             check = next((name for name, mask in no.items() if mask[row]), None)
             about = {"reason": "turn_refused", "value": None, "limit": None}
@@ -62,8 +63,7 @@ def unread(project: Project) -> list[dict[str, Any]]:
 
 def _standing(project: Project, recipe: Recipe) -> tuple[Stock, np.ndarray]:
     stock = load_stock(project, recipe.task)
-    exam = stock.rows_with(exam_ids(project.ledger))
-    return stock, standing(stock, exam, refusals(project, stock) & ~exam)
+    return stock, stands(project, stock)
 
 
 def _told(stock: Stock, state: np.ndarray, row: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from bapsim.store.lake import read_batch
 from bapsim.store.project import Project
 from bapsim.wheel.answering import whole
 from bapsim.wheel.examining import wear
+from bapsim.wheel.gathering import returns
 from bapsim.wheel.state import state
 
 
@@ -39,12 +40,15 @@ def _read(project: Project, name: str, source: Source, turn: Turn, known: set[An
     if getattr(source, "reads", None) is None:
         return None
     numbering, fresh, again = Numbering(), 0, 0
+    told: dict[tuple[str, ...], list[str | None]] = {}
     unread: set[Unread] = set()
     for draft in (part for one in source(turn) for part in whole(project, one, turn)):
         unread.update(draft.unread)
         if not len(draft.rows):
             continue
-        named = replace(draft, origin=replace(draft.origin, source=name))
+        named = replace(
+            draft, origin=replace(draft.origin, source=name), again=returns(draft, turn.task, told)
+        )
         records = certify(named, secret=project.secret, origin=0, numbering=numbering)
         ids = records.column("_id").to_pylist()
         new = {one for one in ids if one not in known}

@@ -23,15 +23,23 @@ from bapsim.store.lake import (
 )
 from bapsim.store.project import Project
 from bapsim.text.minhash import near
+from bapsim.wheel.settling import SUPERSEDED, Settled, settle
 from bapsim.wheel.stock import Stock
 
 
 def refused_by(named: Mapping[str, pa.RecordBatch], rows: int) -> np.ndarray:
-    """bool[rows]: some verdict of these checks says no."""
+    """bool[rows]: some verdict of these checks says no; that a row is superseded is no refusal."""
     mask = np.zeros(rows, bool)
-    for said in named.values():
-        mask |= ~booleans(said.column("keep"), True)
+    for name, said in named.items():
+        if name != SUPERSEDED:
+            mask |= ~booleans(said.column("keep"), True)
     return mask
+
+
+def superseded_by(named: Mapping[str, pa.RecordBatch], rows: int) -> np.ndarray:
+    """bool[rows]: answered or replaced, as it was stored."""
+    said = named.get(SUPERSEDED)
+    return np.zeros(rows, bool) if said is None else ~booleans(said.column("keep"), True)
 
 
 @dataclass(kw_only=True)
@@ -40,6 +48,7 @@ class Opinions:
 
     stock: Stock
     named: dict[str, Verdicts] = field(default_factory=dict)
+    settled: Settled = field(init=False)
 
     def add(self, name: str, said: Verdicts) -> None:
         if len(said) != len(self.stock):
@@ -63,16 +72,18 @@ class Opinions:
 
 
 def refine(
-    project: Project, recipe: Recipe, turn: Turn, stock: Stock, hidden: np.ndarray, aside: np.ndarray
+    project: Project, recipe: Recipe, turn: Turn, stock: Stock, hidden: np.ndarray, exam: np.ndarray
 ) -> Opinions:
     """The recipe's checks and surveys over all rows but hidden ones (exam items), which they never see.
 
-    aside: bool[N], rows that surveys do not see either: nothing is a copy of them.
+    Surveys do not see settled rows either, nor corrections of exam items: nothing is a copy of them.
     """
     opinions = Opinions(stock=stock)
     for name, said in _checked(project, recipe, turn, stock, stock.split(~hidden)).items():
         opinions.add(name, said)
-    hidden = hidden | aside
+    settled = opinions.settled = settle(stock, opinions.refused())
+    hidden = hidden | settled.replaced | settled.conflicting
+    hidden[settled.heir[exam & (settled.heir >= 0)]] = True
     shown = stock.split(~hidden)
     for name, survey in recipe.surveys.items():
         view = View(
@@ -84,6 +95,7 @@ def refine(
         )
         parts = list(survey(view, turn))
         opinions.add(name, spread(concat(parts) if parts else abstained(0), ~hidden, name))
+    opinions.add("conflict", verdicts(~settled.conflicting, "conflict"))
     return opinions
 
 
@@ -134,9 +146,10 @@ def write_opinions(project: Project, opinions: Opinions, turn: int) -> None:
     """One verdict file a shard; the ledger's rows follow in one transaction."""
     written: dict[str, tuple[str, str]] = {}
     stock = opinions.stock
+    whole = opinions.named | {SUPERSEDED: opinions.settled.verdicts()}
     for i, shard in enumerate(stock.shards):
         size = shard.rows
-        named = {n: Verdicts(v.slice(int(stock.starts[i]), size)) for n, v in opinions.named.items()}
+        named = {n: Verdicts(v.slice(int(stock.starts[i]), size)) for n, v in whole.items()}
         path = verdict_path(shard.path, turn)
         if named:
             written[shard.path] = (path, write_verdicts(project.wheel, path, named))

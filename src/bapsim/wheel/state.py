@@ -21,8 +21,8 @@ from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME
 from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Opponent
-from bapsim.wheel.refining import refused_by
-from bapsim.wheel.stock import Stock, exam_ids, load_stock, origin_of, superseded
+from bapsim.wheel.refining import refused_by, superseded_by
+from bapsim.wheel.stock import Stock, exam_ids, load_stock, origin_of
 
 
 def begin(project: Project, recipe: Recipe) -> Turn:
@@ -121,7 +121,7 @@ def refused_before(project: Project, stock: Stock, i: int, turn: int) -> np.ndar
     """bool[rows]: what a turn refused of one shard, questions that were answered included."""
     path = verdict_path(stock.shards[i].path, turn)
     named = read_verdicts(project.wheel, path) if (project.wheel / path).exists() else {}
-    return np.asarray(refused_by(named, stock.shards[i].rows) | stock.split(superseded(stock))[i])
+    return np.asarray(refused_by(named, stock.shards[i].rows) | superseded_by(named, stock.shards[i].rows))
 
 
 def unseen(stock: Stock, exam: np.ndarray) -> np.ndarray:

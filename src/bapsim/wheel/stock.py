@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,7 +33,8 @@ class Stock:
     records: Records
     origins: dict[int, Origin]
     states: dict[int, str]  # of origins: kept, pending, released, refused
-    keyed: frozenset[int] = frozenset()  # origins whose source has a name of its own for each row
+    turns: dict[int, int]  # of origins
+    keyed: frozenset[int]  # origins whose source has a name of its own for each row
 
     def __len__(self) -> int:
         return len(self.records)
@@ -120,47 +120,12 @@ class Stock:
         return unite(root, left, right)
 
     @cached_property
-    def subject(self) -> np.ndarray:
-        """int64[N]: labelled rows of one number say something about one thing; -1 = nothing else can.
-
-        One thing is a question, or what a source that delivered twice calls by one key, with the same input:
-        a key may also name a rater, whose rows have nothing in common.
-        """
-        found = np.full(len(self), -1, np.int64)
-        names: dict[Any, int] = {}
-        answers = self.of_origins(lambda _, origin: origin.method.startswith(ASKED))
-        for row, mums in self.parents:
-            if answers[row] and mums and self.labelled[row]:
-                found[row] = names.setdefault(mums, len(names))
-        deliveries = Counter(self.origins[n].source for n in self.keyed)
-        again = self.of_origins(lambda n, o: n in self.keyed and deliveries[o.source] > 1) & self.labelled
-        keys = strings(self.records.column("_key")) if again.any() else []
-        for row in np.flatnonzero(again).tolist():
-            name = (self.origins[int(self.origin[row])].source, keys[row], self.texts[row])
-            found[row] = names.setdefault(name, len(names))
+    def turn_of_origin(self) -> np.ndarray:
+        """int64[origins]: the turn that gathered each."""
+        found = np.zeros(max(self.turns, default=-1) + 1, np.int64)
+        for number, turn in self.turns.items():
+            found[number] = turn
         return found
-
-    @cached_property
-    def conflicting(self) -> np.ndarray:
-        """bool[N]: answers of one delivery that say different things about one question."""
-        answers = self.of_origins(lambda _, origin: origin.method.startswith(ASKED))
-        rows = np.flatnonzero(answers & (self.subject >= 0))
-        pairs = np.stack([self.subject[rows], self.origin[rows]])
-        _, which = np.unique(pairs, axis=1, return_inverse=True)
-        labels = np.unique(self.labels[rows].astype(str), return_inverse=True)[1]
-        said = np.unique(np.stack([which.ravel(), labels]), axis=1)[0]
-        mask = np.zeros(len(self), bool)
-        mask[rows] = np.bincount(said, minlength=1)[which.ravel()] > 1
-        return mask
-
-    @cached_property
-    def replaced(self) -> np.ndarray:
-        """bool[N]: rows that a later delivery says anew; one that was refused replaces nothing."""
-        refused = self.of_origins(lambda n, _: self.states[n] == "refused")
-        valid = np.flatnonzero((self.subject >= 0) & ~refused & ~self.conflicting)
-        newest = np.full(int(self.subject.max(initial=-1)) + 2, -1)  # the last is that of -1
-        np.maximum.at(newest, self.subject[valid], self.origin[valid])
-        return np.asarray(self.origin < newest[self.subject])
 
     def rows_with(self, ids: set[bytes]) -> np.ndarray:
         """bool[N]: rows whose id is in the set."""
@@ -180,7 +145,7 @@ class Stock:
 class Scene:
     """What one turn works on: the stock, and masks over its N rows.
 
-    refused, exam: bool[N]; groups: int64[N], rows of one number are never split.
+    refused, superseded, exam: bool[N]; groups: int64[N], rows of one number are never split.
     """
 
     project: Project
@@ -188,6 +153,7 @@ class Scene:
     turn: Turn
     stock: Stock
     refused: np.ndarray
+    superseded: np.ndarray
     exam: np.ndarray
     groups: np.ndarray
 
@@ -215,6 +181,7 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
         records=Records(records.select([*task.columns, *CERTIFICATE.names])),
         origins={r["n"]: origin_of(r) for r in rows},
         states={r["n"]: r["state"] for r in rows},
+        turns={r["n"]: r["turn"] for r in rows},
         keyed=frozenset(r["n"] for r in rows if r["keyed"]),
     )
 
@@ -232,20 +199,7 @@ def exam_ids(ledger: Ledger, before: int | None = None) -> set[bytes]:
     return {r["id"] for r in ledger.rows(f"{query} and coalesce(i.until, ?) >= ?", n, n, n)}
 
 
-def superseded(stock: Stock) -> np.ndarray:
-    """bool[N]: questions that have been answered (answers are records of their own), and replaced rows.
-
-    A question with conflicting answers only is still open.
-    """
-    mask = stock.replaced.copy()
-    for row, mums in stock.parents:
-        answers = stock.origins[int(stock.origin[row])].method.startswith(ASKED)
-        if answers and not stock.conflicting[row]:
-            mask[list(mums)] = True
-    return mask
-
-
-def standing(stock: Stock, exam: np.ndarray, refused: np.ndarray) -> np.ndarray:
+def standing(stock: Stock, exam: np.ndarray, refused: np.ndarray, superseded: np.ndarray) -> np.ndarray:
     """int8[N]: where each row stands (STATES); every row counts once.
 
     Machine-made rows are pending until a turn that ate them was accepted; rows without a target are a pool.
@@ -255,7 +209,7 @@ def standing(stock: Stock, exam: np.ndarray, refused: np.ndarray) -> np.ndarray:
     state[pending] = PENDING
     state[~stock.labelled] = POOL
     state[refused] = REFUSED
-    state[superseded(stock)] = SUPERSEDED
+    state[superseded] = SUPERSEDED
     state[exam] = EXAM
     return state
 

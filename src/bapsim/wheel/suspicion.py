@@ -21,6 +21,7 @@ from bapsim.wheel.candidates import data_fingerprint, mixture_of
 from bapsim.wheel.examining import frame
 from bapsim.wheel.held_out import HeldOut, as_scores, held_out, honest, of_crossfit
 from bapsim.wheel.judging import Opponent, random_rows
+from bapsim.wheel.settling import Settled, settle
 from bapsim.wheel.stock import Scene, Stock
 
 HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
@@ -32,30 +33,33 @@ def delivery_names(scene: Scene) -> dict[int, str]:
     return {r["n"]: f"{r['source']}@{r['turn']}" for r in rows}
 
 
-def judge_deliveries(scene: Scene, champion: Opponent | None) -> list[dict[str, Any]]:
+def judge_deliveries(scene: Scene, settled: Settled, champion: Opponent | None) -> list[dict[str, Any]]:
     """This turn's deliveries that contradict the champion, each with what the retrain said.
 
     A delivery that is refused is not trained on and not examined with; its records are kept. The finding is
     a stage: a resumed turn reads it; the deliveries' states change when the turn is done. Rows that were
     picked for being difficult or that a machine labelled are judged as well: the champion's own confidence
-    says what to expect of them.
+    says what to expect of them. A correction is held against what the champion, out of fold, said of the
+    row that it replaces: the champion ate that row, and by heart it would contradict every correction.
     """
     ledger = scene.project.ledger
     key = f"suspects:{scene.turn.n}:{fingerprint(scene.recipe)}"  # under another recipe it is judged anew
     staged = ledger.value("select output from stage where key=?", key)
     if staged is not None:
         return list(json.loads(staged))
-    found = [] if champion is None else _judge(scene, champion)
+    found = [] if champion is None else _judge(scene, settled, champion)
     with ledger.change("deliveries judged"):
         ledger.add("stage", key=key, name="suspects", turn=scene.turn.n, output=json.dumps(found))
     return found
 
 
-def _judge(scene: Scene, champion: Opponent) -> list[dict[str, Any]]:
+def _judge(scene: Scene, settled: Settled, champion: Opponent) -> list[dict[str, Any]]:
     stock, names = scene.stock, delivery_names(scene)
     rows = stock.labelled & ~scene.refused & ~scene.exam
-    at = np.flatnonzero(rows & ~stock.replaced)
-    said = held_out(champion.respond, champion.oof, stock, at)
+    at = np.flatnonzero(rows & ~settled.replaced)
+    asked_of, heirs = np.arange(len(stock)), np.flatnonzero(settled.heir >= 0)
+    asked_of[settled.heir[heirs]] = heirs  # the last row that each replaced
+    said = held_out(champion.respond, champion.oof, stock, asked_of[at])
     judged = residuals(
         np.array([names[int(o)] for o in stock.origin[at]]),
         contradicts(stock, at, said),
@@ -66,7 +70,7 @@ def _judge(scene: Scene, champion: Opponent) -> list[dict[str, Any]]:
     worst = [name for name in flagged(judged) if name in fresh]
     if not worst:
         return []
-    z = with_and_without(scene, rows, stock.of_origins(lambda n, _: names[n] in worst))
+    z = with_and_without(scene, settled, rows, stock.of_origins(lambda n, _: names[n] in worst))
     return [asdict(judged[name]) | {"z_with": z, "refused": bool(z < HELPS)} for name in worst]
 
 
@@ -75,16 +79,16 @@ def contradicts(stock: Stock, at: np.ndarray, said: HeldOut) -> np.ndarray:
     return np.array([a != b for a, b in zip(stock.labels[at], said.prediction, strict=True)], bool)
 
 
-def with_and_without(scene: Scene, rows: np.ndarray, suspect: np.ndarray) -> float:
+def with_and_without(scene: Scene, settled: Settled, rows: np.ndarray, suspect: np.ndarray) -> float:
     """z of held-out answers with the suspect rows against without, on random rows that are not suspect.
 
     Rows that the suspect ones replace stand again without them.
     """
     stock = scene.stock
     bad = dict.fromkeys(stock.origin[suspect].tolist(), "refused")
-    left = replace(stock, states=stock.states | bad)
+    left = settle(replace(stock, states=stock.states | bad), settled.unfit)
     trained = rows & ~stock.by_machine
-    parts = (trained & ~suspect & ~left.replaced, trained & ~stock.replaced)
+    parts = (trained & ~suspect & ~left.replaced, trained & ~scene.superseded)
     at = np.flatnonzero(random_rows(scene) & parts[0] & parts[1])
     if not len(at):
         return -np.inf

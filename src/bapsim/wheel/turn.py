@@ -82,9 +82,7 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
     """Verdicts on every row, suspect deliveries, the exam, and what leaks from it."""
     stock = load_stock(project, recipe.task)
     before = stock.rows_with(exam_ids(project.ledger, before=turn.n))
-    opinions = refine(project, recipe, turn, stock, unseen(stock, before), aside(stock, before))
-    opinions.add("conflict", verdicts(~stock.conflicting, "conflict"))
-    _by_origin(opinions, stock)
+    opinions = _judged(project, recipe, turn, stock, before)
     threshold = recipe.exam.near
     compared = stock.labelled & ~opinions.refused() | before
     groups = kin(stock, compared, threshold)
@@ -94,28 +92,30 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
         turn=turn,
         stock=stock,
         refused=opinions.refused(),
+        superseded=opinions.settled.superseded,
         exam=before,
         groups=groups,
     )
-    suspects = judge_deliveries(scene, the_champion(project))
+    suspects = judge_deliveries(scene, opinions.settled, the_champion(project))
     worst = {one["name"] for one in suspects if one["refused"]}
-    if worst:
+    if worst:  # what they replaced stands again, and was not compared with the others
         bad = {n: "refused" for n, name in delivery_names(scene).items() if name in worst}
         stock = replace(stock, states=stock.states | bad)
-        opinions.stock = stock
-        _by_origin(opinions, stock)
-    exam = compose_exam(project, recipe, turn, stock, opinions.refused(), groups)
+        opinions = _judged(project, recipe, turn, stock, before)
+    exam = compose_exam(project, recipe, turn, opinions, groups)
     among = ~unseen(stock, exam) & ~opinions.refused()
     opinions.add("exam_leak", leaks(stock, exam, among, groups, threshold))
     write_opinions(project, opinions, turn.n)
-    scene = replace(scene, stock=stock, exam=exam, refused=opinions.refused() & ~exam)
+    out = opinions.settled.superseded
+    scene = replace(scene, stock=stock, exam=exam, refused=opinions.refused() & ~exam, superseded=out)
     return scene, opinions, suspects
 
 
-def aside(stock: Stock, exam: np.ndarray) -> np.ndarray:
-    """bool[N]: rows that nothing is a copy of: replaced or conflicting ones, and corrected exam items."""
-    corrections = np.isin(stock.subject, stock.subject[exam & stock.replaced]) & (stock.subject >= 0)
-    return np.asarray(stock.replaced | stock.conflicting | corrections)
+def _judged(project: Project, recipe: Recipe, turn: Turn, stock: Stock, exam: np.ndarray) -> Opinions:
+    """Verdicts on every row and, after those of the recipe, on whole deliveries."""
+    opinions = refine(project, recipe, turn, stock, unseen(stock, exam), exam)
+    _by_origin(opinions, stock)
+    return opinions
 
 
 def _by_origin(opinions: Opinions, stock: Stock) -> None:
@@ -128,7 +128,7 @@ def _by_origin(opinions: Opinions, stock: Stock) -> None:
 
 def trainable(scene: Scene, code: int) -> np.ndarray:
     """bool[N]: rows that stand at this state."""
-    return np.asarray(standing(scene.stock, scene.exam, scene.refused) == code)
+    return np.asarray(standing(scene.stock, scene.exam, scene.refused, scene.superseded) == code)
 
 
 def candidates(scene: Scene) -> list[Candidate]:

@@ -1,0 +1,209 @@
+"""What later rows make of earlier ones: laws over histories, and corrections through whole turns."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bapsim.core.records import CERTIFICATE, Draft, Records, Rows, Task, verdicts
+from bapsim.core.turn import Turn
+from bapsim.gather.augment import misspell
+from bapsim.store.project import opened
+from bapsim.wheel.audit import check, stands, why_record
+from bapsim.wheel.settling import Settled, settle
+from bapsim.wheel.stock import PENDING, REFUSED, SUPERSEDED, TRAINED, Stock, adds_up, load_stock
+from bapsim.wheel.turn import run_turn
+from tests.wheel.world import ASKS, History, bank, batch, founded, origin, sentence
+
+Said = tuple[int, str, str]  # turn, key, label
+
+
+def stock_of(said: list[Said], refused: frozenset[int] = frozenset()) -> Stock:
+    """A keyed source that said these things about one text, one delivery a turn."""
+    n = len(said)
+    columns = {
+        "text": pa.array(["a text"] * n),
+        "label": pa.array([label for _, _, label in said], pa.string()),
+        "_id": pa.array([i.to_bytes(16, "big") for i in range(n)], pa.binary(16)),
+        "_origin": pa.array([turn for turn, *_ in said], pa.int32()),
+        "_key": pa.array([key for _, key, _ in said], pa.string()),
+        "_input_depth": pa.array([0] * n, pa.int8()),
+        "_target_depth": pa.array([0] * n, pa.int8()),
+        "_parents": pa.nulls(n, CERTIFICATE.field("_parents").type),
+    }
+    numbers = range(6)
+    return Stock(
+        task=Task(input="text", target="label"),
+        shards=(),
+        records=Records(pa.record_batch(columns)),
+        origins={k: origin("file") for k in numbers},
+        states={k: "refused" if k in refused else "kept" for k in numbers},
+        turns={k: k for k in numbers},
+        keyed=frozenset(numbers),
+    )
+
+
+HISTORY = st.lists(
+    st.tuples(st.integers(1, 5), st.sampled_from("pq"), st.sampled_from("xyz")), min_size=1, max_size=12
+).map(sorted)
+
+
+def standing(said: list[Said], settled: Settled, out: np.ndarray) -> dict[str, list[str]]:
+    left = ~settled.replaced & ~settled.conflicting & ~out
+    return {key: [s[2] for s, ok in zip(said, left, strict=True) if ok and s[1] == key] for key in "pq"}
+
+
+@given(HISTORY, st.data())
+def test_what_stands_is_what_was_last_said_with_one_voice(said: list[Said], data: st.DataObject) -> None:
+    unfit = np.array(data.draw(st.lists(st.booleans(), min_size=len(said), max_size=len(said))))
+    settled = settle(stock_of(said), unfit)
+    assert not (settled.replaced & settled.conflicting).any()
+    assert not ((settled.replaced | settled.conflicting) & unfit).any(), "a refused row settles nothing"
+    for key, labels in standing(said, settled, unfit).items():
+        fit = [s for s, bad in zip(said, unfit, strict=True) if s[1] == key and not bad]
+        voices = [{s[2] for s in fit if s[0] == turn} for turn in sorted({s[0] for s in fit})]
+        last = next((v for v in reversed(voices) if len(v) == 1), set())
+        assert labels == sorted(last), "one row, or none before a turn spoke with one voice"
+    for row in np.flatnonzero(settled.heir >= 0):
+        assert settled.replaced[row]
+        assert not settled.replaced[settled.heir[row]]
+
+
+@given(HISTORY, st.integers(1, 5))
+def test_a_refused_delivery_leaves_things_as_if_it_had_not_come(said: list[Said], bad: int) -> None:
+    rest = [s for s in said if s[0] != bad]
+    whole = settle(stock_of(said, frozenset({bad})), np.zeros(len(said), bool))
+    out = np.array([s[0] == bad for s in said])
+    without = settle(stock_of(rest), np.zeros(len(rest), bool)) if rest else None
+    assert not ((whole.replaced | whole.conflicting) & out).any()
+    for name in ("replaced", "conflicting"):
+        assert getattr(whole, name)[~out].tolist() == (getattr(without, name).tolist() if without else [])
+
+
+NAMES = sorted(ASKS)
+AT = range(1000, 1120)
+
+
+def wrong(i: int) -> str:
+    return NAMES[(NAMES.index(sentence(i)[1]) + 1) % 4]
+
+
+@dataclass(frozen=True)
+class Books:
+    """A keyed source: at each turn these rows (numbers of sentences) with these labels; None = the truth."""
+
+    by_turn: tuple[tuple[tuple[int, str | None], ...], ...]
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        for said in self.by_turn[: turn.n]:  # as a folder of files: all of it is read each turn
+            labels = [sentence(i)[1] if label is None else label for i, label in said]
+            rows = batch([i for i, _ in said], True).set_column(1, "intent", pa.array(labels, pa.string()))
+            yield Draft(rows=Rows(rows), origin=origin("file", "books"), keys=[f"k{i}" for i, _ in said])
+
+
+@dataclass(frozen=True)
+class Known:
+    """A check: the label is one of the four."""
+
+    def __call__(self, records: Records, turn: Turn) -> object:
+        said = records.column("intent").to_pylist()
+        return verdicts(np.array([s is None or s in ASKS for s in said], bool), "unknown")
+
+
+def recipe_of(*by_turn: list[tuple[int, str | None]], **more: object) -> object:
+    books = Books(tuple(tuple(said) for said in by_turn))
+    changes = {"sources": {"history": History(220, 0), "books": books}, "checks": {"known": Known()}} | more
+    return bank(questions=None, **changes)
+
+
+def rows_of_key(project: object, recipe: object, key: str) -> list[tuple[str, int]]:
+    """Label and standing of every row with this key, in the order of delivery."""
+    stock = load_stock(project, recipe.task)
+    state = stands(project, stock)
+    at = [i for i, k in enumerate(stock.records.column("_key").to_pylist()) if k == key]
+    return [(stock.labels[i], int(state[i])) for i in at]
+
+
+def test_true_corrections_are_no_harmful_delivery_and_help(tmp_path: Path) -> None:
+    bad = list(AT)[:40]
+    recipe = recipe_of([(i, wrong(i) if i in bad else None) for i in AT], [(i, None) for i in bad])
+    with opened(founded(tmp_path / "p")) as project:
+        run_turn(project, recipe)
+        told = run_turn(project, recipe)
+        assert not any(one["refused"] for one in told["suspects"])
+        assert told["accounts"]["superseded"] == 40
+        assert check(project, recipe)["ok"]
+
+
+def test_a_harmful_delivery_of_corrections_is_refused_and_replaces_nothing(tmp_path: Path) -> None:
+    """What it would have replaced stands again, with the verdicts that it had."""
+    bad, typos = list(AT)[:60], list(AT)[60:70]
+    recipe = recipe_of(
+        [(i, "TYPO" if i in typos else None) for i in AT],
+        [*((i, wrong(i)) for i in bad), *((i, None) for i in typos)],
+    )
+    with opened(founded(tmp_path / "p")) as project:
+        before = run_turn(project, recipe)["accounts"]
+        assert before["refused"] >= 10
+        told = run_turn(project, recipe)
+        assert [one["refused"] for one in told["suspects"]] == [True]
+        assert told["accounts"]["superseded"] == 0
+        assert told["accounts"]["refused"] == before["refused"] + 70
+        assert told["accounts"]["trained"] == before["trained"]
+        for i in typos:
+            assert rows_of_key(project, recipe, f"k{i}")[0] == ("TYPO", REFUSED)
+
+
+def test_corrections_that_are_unfit_taken_back_or_at_odds(tmp_path: Path) -> None:
+    slip, back, odds = 1001, 1002, 1003
+    recipe = recipe_of(
+        [(i, None) for i in AT],
+        [(slip, "no such label"), (back, wrong(back)), (odds, wrong(odds)), (odds, "card"), (odds, "loan")],
+        [(back, None), (odds, None)],
+        exam=replace(bank().exam, size=20),
+    )
+    with opened(founded(tmp_path / "p")) as project:
+        for n in (1, 2):
+            told = run_turn(project, recipe)
+            assert adds_up(told["accounts"]), n
+        first, second = rows_of_key(project, recipe, f"k{slip}")
+        assert first[1] != SUPERSEDED
+        assert second[1] == REFUSED, "a correction that a check refuses corrects nothing"
+        assert [s for _, s in rows_of_key(project, recipe, f"k{odds}")][1:] == [REFUSED] * (
+            len(rows_of_key(project, recipe, f"k{odds}")) - 1
+        ), "a delivery at odds with itself corrects nothing"
+        told = run_turn(project, recipe)
+        truth = sentence(back)[1]
+        said = rows_of_key(project, recipe, f"k{back}")
+        assert [label for label, _ in said] == [truth, wrong(back), truth], "going back is news"
+        assert [state == SUPERSEDED for _, state in said] == [True, True, False]
+        assert rows_of_key(project, recipe, f"k{odds}")[0][1] != SUPERSEDED, "the third says what stands"
+        assert told["fresh"]["books"] == 2
+        assert run_turn(project, recipe)["fresh"]["books"] == 0, "the same files again are nothing new"
+        assert adds_up(told["accounts"])
+        assert check(project, recipe)["ok"]
+
+
+def test_what_a_machine_made_of_a_replaced_row_goes_with_it(tmp_path: Path) -> None:
+    recipe = recipe_of([(i, wrong(i)) for i in AT], [], [(i, None) for i in AT])
+    recipe = replace(recipe, sources={**recipe.sources, "slips": misspell("books", share=0.5)})
+    with opened(founded(tmp_path / "p")) as project:
+        for _ in range(3):
+            told = run_turn(project, recipe)
+        stock = load_stock(project, recipe.task)
+        state = stands(project, stock)
+        children = [(row, mums) for row, mums in stock.parents]
+        assert children
+        for row, mums in children:
+            if any(state[m] == SUPERSEDED for m in mums):
+                assert state[row] not in (PENDING, TRAINED)
+        gone = next(row for row, mums in children if any(state[m] == SUPERSEDED for m in mums))
+        assert why_record(project, recipe, stock.ids[gone].tobytes().hex())["stands"] in (
+            "superseded",
+            "refused",
+        )
+        assert adds_up(told["accounts"])
