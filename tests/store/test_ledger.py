@@ -261,15 +261,29 @@ def test_a_swapped_head_is_found(folder, head):
 
 
 def test_a_head_that_a_crash_left_behind_is_mended(folder):
+    opened(folder).close()
+    first = (folder / "head").read_text()
     history(folder, [("add", "stage", 1)])
     behind = (folder / "head").read_text()
     history(folder, [("add", "stage", 2)])
     ahead = (folder / "head").read_text()
-    for old in (behind, f"0 {START}\n"):
+    for old in (behind, first):
         (folder / "head").write_text(old)
         assert findings(folder) == []
         opened(folder).close()
         assert (folder / "head").read_text() == ahead != behind
+
+
+def test_a_cut_tail_cannot_be_hidden_without_the_key(folder):
+    """Whoever deletes the last event, and what it guards, has no seal for the head that is left."""
+    history(folder, [("add", "stage", i) for i in (1, 2, 3)])
+    raw(folder, "delete from stage where key=(select max(key) from stage)")
+    raw(folder, "delete from event where seq=(select max(seq) from event)")
+    ((seq, mac),) = raw(folder, "select seq, mac from event order by seq desc limit 1")
+    seal = (folder / "head").read_text().split()[2]
+    for head in (f"{seq} {mac}\n", f"{seq} {mac} {seal}\n", f"{seq} {mac} {mac}\n"):
+        (folder / "head").write_text(head)
+        assert "chain_cut" in kinds(folder)
 
 
 def test_the_head_of_a_report_proves_the_past(folder):
@@ -472,14 +486,30 @@ def test_a_newer_ledger_is_refused(folder):
         "create table mine(a)",
         "create trigger slip after insert on look begin update turn set state='done'; end",
         "create index fast on event(at)",
+        "pragma user_version=0",
     ],
 )
 def test_tables_and_triggers_of_others_are_found(folder, statement):
     opened(folder).close()
     raw(folder, statement)
     assert kinds(folder) == {"schema_changed"}
+    raw(folder, f"pragma user_version={len(MIGRATIONS)}")
     raw(folder, "drop table cost")
     assert kinds(folder) == {"ledger_unreadable"}
+
+
+def test_what_sqlite_keeps_for_itself_is_no_finding(folder):
+    history(folder, [("add", "stage", 1)])
+    raw(folder, "analyze")
+    assert findings(folder) == []
+
+
+def test_a_ledger_that_says_that_it_is_empty_is_not_written(folder):
+    history(folder, [("add", "stage", 1)])
+    raw(folder, "pragma user_version=0")
+    with pytest.raises(Damaged) as caught:
+        opened(folder)
+    assert caught.value.key == "ledger_unreadable"
 
 
 def test_migrations_go_on_from_where_they_are(folder, monkeypatch):
@@ -517,7 +547,7 @@ def test_durability_is_asked_for(folder):
 
 def test_every_table_is_guarded_and_every_volatile_column_exists(folder):
     tables = set(re.findall(r"create table (\w+)", "".join(MIGRATIONS)))
-    assert set(GUARDED) == tables - {"event", "meta"}
+    assert set(GUARDED) == tables - {"event"}
     opened(folder).close()
     for table, names in {**VOLATILE, **GUARDED}.items():
         assert set(names) <= set(columns(folder, table)), table

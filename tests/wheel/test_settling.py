@@ -97,11 +97,15 @@ class Books:
     """A keyed source: at each turn these rows (numbers of sentences) with these labels; None = the truth."""
 
     by_turn: tuple[tuple[tuple[int, str | None], ...], ...]
+    by_heart: bool = False  # texts that share no word: what a model knows of them it has learnt by heart
 
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         for said in self.by_turn[: turn.n]:  # as a folder of files: all of it is read each turn
             labels = [sentence(i)[1] if label is None else label for i, label in said]
             rows = batch([i for i, _ in said], True).set_column(1, "intent", pa.array(labels, pa.string()))
+            if self.by_heart:
+                words = [" ".join(f"{7919 * i + 31 * k:x}" for k in range(6)) for i, _ in said]
+                rows = rows.set_column(0, "text", pa.array(words))
             yield Draft(rows=Rows(rows), origin=origin("file", "books"), keys=[f"k{i}" for i, _ in said])
 
 
@@ -128,13 +132,16 @@ def rows_of_key(project: object, recipe: object, key: str) -> list[tuple[str, in
     return [(stock.labels[i], int(state[i])) for i in at]
 
 
-def test_true_corrections_are_no_harmful_delivery_and_help(tmp_path: Path) -> None:
+def test_true_corrections_are_no_harmful_delivery(tmp_path: Path) -> None:
+    """The model knows the wrong labels by heart; asked out of fold, it does not contradict the right ones."""
     bad = list(AT)[:40]
     recipe = recipe_of([(i, wrong(i) if i in bad else None) for i in AT], [(i, None) for i in bad])
+    books = replace(recipe.sources["books"], by_heart=True)
+    recipe = replace(recipe, sources={**recipe.sources, "books": books})
     with opened(founded(tmp_path / "p")) as project:
         run_turn(project, recipe)
         told = run_turn(project, recipe)
-        assert not any(one["refused"] for one in told["suspects"])
+        assert told["suspects"] == []
         assert told["accounts"]["superseded"] == 40
         assert check(project, recipe)["ok"]
 

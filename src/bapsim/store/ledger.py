@@ -48,7 +48,10 @@ def subject_of(table: str, row: Mapping[str, Any]) -> str:
 
 
 def _strange(db: sqlite3.Connection) -> set[str]:
-    """Names of tables, indices and triggers that are not as the migrations make them."""
+    """Names of tables, indices and triggers that are not as the migrations make them, and of their number.
+
+    Statistics that SQLite keeps for its own planner (`analyze`) are nobody's.
+    """
     own = sqlite3.connect(":memory:")
     try:
         own.executescript("\n".join(MIGRATIONS))
@@ -58,7 +61,9 @@ def _strange(db: sqlite3.Connection) -> set[str]:
         )
     finally:
         own.close()
-    return {str(name) for name, *_ in here ^ there}
+    version = db.execute("pragma user_version").fetchone()[0]
+    names = {str(name) for name, *_ in here ^ there if not str(name).startswith("sqlite_stat")}
+    return names if version == len(MIGRATIONS) else names | {"user_version"}
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,14 @@ class Ledger:
         for pragma in ("journal_mode=wal", "synchronous=full", "secure_delete=on", "foreign_keys=on"):
             self.db.execute(f"pragma {pragma}")
         if version == 0 and not self._head.exists():  # from here on a missing head is a finding
-            fault.write(self._head, f"0 {START}\n".encode())
+            fault.write(self._head, self._sealed(0, START))
+        try:
+            self._migrate(version)
+        except sqlite3.OperationalError as error:
+            raise Damaged("ledger_unreadable", path=str(self.path), why=str(error)) from error
+        self._write_head()  # after a crash between commit and head file the chain is ahead
+
+    def _migrate(self, version: int) -> None:
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
             self.db.execute("begin immediate")
             for statement in script.split(";"):
@@ -103,7 +115,6 @@ class Ledger:
                     self.db.execute(statement)
             self.db.execute(f"pragma user_version={number}")
             fault.commit(self.db, "migration")
-        self._write_head()  # after a crash between commit and head file the chain is ahead
 
     def close(self) -> None:
         self.db.close()
@@ -193,14 +204,20 @@ class Ledger:
         """The head file follows the chain; one that the chain does not know is evidence, and stays."""
         kept = self.kept_head()
         if kept != self.head() and self.knows(*kept):
-            seq, mac = self.head()
-            fault.write(self._head, f"{seq} {mac}\n".encode())
+            fault.write(self._head, self._sealed(*self.head()))
+
+    def _sealed(self, seq: int, mac: str) -> bytes:
+        """A head as its file has it: who cuts the chain has no key to seal a shorter one with."""
+        return f"{seq} {mac} {self._mac('head', seq, mac)}\n".encode()
 
     def kept_head(self) -> tuple[int, str]:
-        """The head as the file beside the ledger has it; (-1, "") when there is none."""
-        said = self._head.read_text("ascii", errors="replace").split() if self._head.exists() else []
-        number = said[0] if len(said) == 2 and said[0].isdigit() and len(said[0]) < 19 else "-1"
-        return (int(number), said[1]) if number != "-1" else (-1, "")
+        """The head as the file beside the ledger has it; (-1, "") when there is none, or without its seal."""
+        said = self._head.read_bytes() if self._head.exists() else b""
+        words = said.decode("ascii", errors="replace").split()
+        if len(words) != 3 or not words[0].isdigit() or len(words[0]) > 18:
+            return -1, ""
+        seq, mac = int(words[0]), words[1]
+        return (seq, mac) if hmac.compare_digest(said, self._sealed(seq, mac)) else (-1, "")
 
     def knows(self, seq: int, mac: str) -> bool:
         """True if the chain has this event at this place."""

@@ -17,7 +17,6 @@ VOLATILE: dict[str, tuple[str, ...]] = {
 
 MIGRATIONS: tuple[str, ...] = (
     """
-create table meta(key text primary key, value text not null);
 create table event(seq integer primary key, at text not null, kind text not null, subject text not null,
     digest text not null, previous text not null, mac text not null);
 create table stage(key text primary key, name text not null, turn integer not null, output text not null);
