@@ -24,7 +24,7 @@ import numpy as np  # noqa: E402  threads are set first
 from bapsim.compose import exam  # noqa: E402
 from lab import interval, rows_in  # noqa: E402
 
-CASES = (("banking77", 1500), ("banking77", 3000), ("clinc150", 3000), ("nsmc_ko", 1500))
+CASES = (("banking77", 1500), ("banking77", 3000), ("clinc150", 1000), ("clinc150", 3000), ("nsmc_ko", 1500))
 DRAWS = {"every class in proportion": 1, "as bapsim draws": exam.STRATUM}
 
 

@@ -113,8 +113,9 @@ def page(bars: list[Bar]) -> str:
         "# What was to be reached, and what was",
         "",
         "`python benchmarks/reached.py` (it reads the results of the programs named in the last column; 95 % "
-        "intervals over seeds in brackets). Abuse, kills, bytes a record and the mutation score say for "
-        "themselves when they fail: see [the list](README.md).",
+        "intervals over seeds in brackets; a bar is held against the mean, or the share that was counted). "
+        "Abuse, kills, bytes a record and the mutation score say for themselves when they fail: see "
+        "[the list](README.md).",
         "",
         "| asked | found | | by |",
         "|---|---|---|---|",

@@ -78,7 +78,9 @@ def turn_of(i: int, told: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def counts(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    turns = [t for r in runs for t in r["turns"][1:]]
+    # A harmful life is the clean one until its bad turn: what both lived counts once.
+    own = ((r["bad_turn"] or 2) - 1 for r in runs)
+    turns = [t for r, first in zip(runs, own, strict=True) for t in r["turns"][max(first, 1) :]]
     real = [t for t in turns if t["true_gain"] is not None and t["true_gain"] > 0]
     ends = [r["turns"][-1] for r in runs]
     worse = [

@@ -581,7 +581,7 @@ def _why(what: str) -> dict[str, Any]:
             said = why_model(project, what)
             room.pairs(list(model_lines(said, room.lang)))
             return said
-        hits = [] if is_record(what) else found(project, recipe, what)
+        hits = found(project, recipe, what)
         if not is_record(what) and not hits:
             versions = [
                 row["version"] for row in project.ledger.rows("select version from model order by rowid")
@@ -594,7 +594,7 @@ def _why(what: str) -> dict[str, Any]:
             least = "+" if len(hits) == MOST else ""
             room.say("why.several", count=f"{len(hits)}{least}", bapsim=room.called)
             return {"found": hits}
-        said = why_record(project, recipe, hits[0]["id"] if hits else what.strip())
+        said = why_record(project, recipe, hits[0]["id"] if hits else what)
     room.pairs(list(record_lines(said, room.lang)))
     return said
 

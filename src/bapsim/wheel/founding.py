@@ -172,7 +172,11 @@ def _inputs(
             return "text", (column.name,), ()
     aside = {target, wanted.group, wanted.time, wanted.key, *([] if wanted.inputs else [schema.id])}
     names = [c for c in wanted.inputs or schema.types if c not in aside]
-    codes = {c.name for c in schema.columns if c.unique and c.type == "string" and c.rows >= FEWEST}
+    codes = {
+        c.name
+        for c in schema.columns
+        if c.unique and c.type == "string" and c.rows >= FEWEST and not c.strays
+    }
     read_by = {
         c: any(schema.types[c].startswith(t) for t in TRAINABLE) and (c in wanted.inputs or c not in codes)
         for c in names

@@ -26,11 +26,17 @@ def is_record(said: str) -> bool:
 
 
 def found(project: Project, recipe: Recipe, said: str) -> list[dict[str, Any]]:
-    """Records whose key is this, or else whose input contains it, whatever its case; `MOST` of them.
+    """Records whose id begins so, or else whose key is this, or else whose input contains it, whatever its
+    case; `MOST` of them.
 
     Each: id, stands, input (the columns joined), target.
     """
     stock, state = _standing(project, recipe)
+    digits = said.strip().lower().removeprefix("q")
+    if is_record(said):
+        rows = [n for i, n in stock.place.items() if i.hex().startswith(digits)]
+        if rows:
+            return [_told(stock, state, n) for n in rows[:MOST]]
     keys = strings(stock.records.column("_key"))
     keyed = np.isin(stock.origin, list(stock.keyed))
     rows = [i for i in np.flatnonzero(keyed).tolist() if keys[i] == said]
