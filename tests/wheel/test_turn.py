@@ -26,7 +26,7 @@ from bapsim.store.project import opened
 from bapsim.wheel.audit import check, stands, why_model, why_record
 from bapsim.wheel.stock import SUPERSEDED, adds_up, exam_ids, load_stock
 from bapsim.wheel.turn import Incumbent, run_turn
-from tests.wheel.world import ASKS, Clerk, History, bank, batch, founded, origin, sentence, turns
+from tests.wheel.world import ASKS, Clerk, History, Shorter, bank, batch, founded, origin, sentence, turns
 
 SEEN: list[tuple[int, frozenset[str]]] = []
 
@@ -186,6 +186,62 @@ def test_a_turn_without_anything_new_is_no_new_draw(tmp_path: Path) -> None:
     assert [t["reason"] for t in told[1:]] == ["decision.nothing_new"] * 2
     assert told[2]["wear"]["looks"] == 1
     assert told[2]["fits"] == told[0]["fits"] - 1
+
+
+def test_progress_is_told_step_by_step(tmp_path: Path) -> None:
+    said: list[tuple[str, dict[str, Any]]] = []
+    with opened(founded(tmp_path / "p")) as project:
+        told = run_turn(project, bank(), say=lambda step, **values: said.append((step, values)))
+    assert [step for step, _ in said] == ["gather", "refine", "train", "judge", "refit", "ask", "done"]
+    values = dict(said)
+    counts = told["accounts"]
+    assert values["refine"] == {"fresh": sum(told["fresh"].values())}
+    assert values["train"] == {"rows": counts["trained"] + counts["pending"]}
+    assert values["judge"] == {"items": counts["exam"]}
+    assert values["done"] == {"verdict": told["verdict"]}
+
+
+@dataclass(frozen=True)
+class Stops:
+    """A source that fails."""
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        raise InputError("os", why="on purpose", path="-")
+
+
+def test_what_a_kill_left_behind_is_gone_before_a_turn_begins(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    turns(root, bank(), 1)
+    left = root / "wheel/verdicts/rows/left.parquet"
+    left.write_bytes(b"half")
+    with opened(root) as project, pytest.raises(InputError):
+        run_turn(project, bank(sources={"stops": Stops()}))
+    assert not left.exists()
+
+
+def test_a_wheel_whose_rows_are_all_refused_says_so(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    turns(root, bank(), 1)
+    for place, recipe in ((root, bank(checks={"short": Shorter(0)})), (founded(tmp_path / "q"), bank())):
+        strict = replace(recipe, checks={"short": Shorter(0)})
+        with opened(place) as project, pytest.raises(NotEnough) as caught:
+            run_turn(project, strict)
+        assert caught.value.key == "nothing_to_train"
+
+
+def test_a_row_that_a_check_refused_is_not_told_of_as_a_leak(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    turns(root, bank(), 1)
+    (item, *_) = sorted(exam_texts(root))
+    copy = Rowsful(2, (item, item + " " * 80), ("card", "card"))
+    recipe = bank(sources=dict(bank().sources) | {"copy": copy})
+    turns(root, recipe, 2)
+    with opened(root) as project:
+        stock = load_stock(project, recipe.task)
+        rows = list(stock.ids[stock.of_origins(lambda _, o: o.source == "copy")])
+        said = [why_record(project, recipe, i.tobytes().hex())["verdicts"] for i in rows]
+    no = [[one["reason"] for one in about if not one["keep"]] for about in said]
+    assert no == [["exam_leak"], ["too_long"]]
 
 
 def test_the_incumbent_is_the_first_opponent(tmp_path: Path) -> None:
@@ -551,6 +607,7 @@ def test_a_refused_model_stops_serving(tmp_path: Path, monkeypatch: pytest.Monke
     assert told[1]["serves"] == "t002-people"
     assert told[2]["candidate"] == "t002-people"
     assert told[2]["back_to"] == "t001-people"
+    assert told[2]["provisional"] is None, "who was refused is not asked whether it may serve meanwhile"
     with opened(root) as project:
         used = project.ledger.rows("select version, reason from used order by n")
         assert used[-1] == {"version": "t001-people", "reason": "refused"}
