@@ -12,8 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bapsim.compose.plan import exam
-from bapsim.core.arrow import take
 from bapsim.core.errors import InputError, NotEnough, RecipeError
 from bapsim.core.recipe import Dataset
 from bapsim.core.records import Draft, Origin, Records, Rows, Unread, Verdicts, derive, rows_of, verdicts
@@ -23,8 +21,8 @@ from bapsim.judge.opponents import predicted
 from bapsim.refine.duplicates import exact_duplicates
 from bapsim.refine.schema import schema
 from bapsim.store.project import opened
-from bapsim.wheel.audit import check, stands, why_model, why_record
-from bapsim.wheel.stock import SUPERSEDED, adds_up, exam_ids, load_stock
+from bapsim.wheel.audit import check, why_model, why_record
+from bapsim.wheel.stock import adds_up, exam_ids, load_stock
 from bapsim.wheel.turn import Incumbent, run_turn
 from tests.wheel.world import ASKS, Clerk, History, Shorter, bank, batch, founded, origin, sentence, turns
 
@@ -309,94 +307,6 @@ class Broken:
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         lines = tuple(Unread(file="a.csv", line=i, reason="encoding") for i in (3, 7))
         yield Draft(rows=batch(range(0), True), origin=origin("file"), unread=lines)
-
-
-@dataclass(frozen=True)
-class Named:
-    """Rows with keys of their own; at a later turn some of them come again with another label."""
-
-    again: int
-    keyed: bool = True
-    slip: bool = False
-
-    def __call__(self, turn: Turn) -> Iterator[Draft]:
-        at = {1: range(1000, 1040), self.again: range(1000, 1040, 2)}.get(turn.n, range(0))
-        said = [sentence(i)[1] for i in at]
-        if turn.n == self.again:
-            names = sorted(ASKS)
-            said = [names[(names.index(s) + 1) % 4] for s in said]
-        rows = batch(list(at), True).set_column(1, "intent", pa.array(said, pa.string()))
-        yield Draft(
-            rows=Rows(rows),
-            origin=origin("file", "named"),
-            keys=[f"k{i % 7}" for i in at] if self.keyed else None,  # a key may say who, not which
-        )
-
-
-@pytest.mark.parametrize("keyed", [True, False])
-def test_a_row_that_comes_again_under_its_key_replaces_the_old_one(keyed: bool, tmp_path: Path) -> None:
-    root = founded(tmp_path / "p")
-    recipe = bank(sources={"history": History(220, 0), "named": Named(2, keyed)}, exam=exam(60, near=0.9))
-    with opened(root) as project:
-        run_turn(project, recipe)
-        first = exam_ids(project.ledger)
-        told = run_turn(project, recipe)
-        stock = load_stock(project, recipe.task)
-        state = stands(project, stock)
-        old = stock.part(state == SUPERSEDED)
-        assert set(old.column("_origin").to_pylist()) <= {1}
-        assert told["accounts"]["superseded"] == 20 * keyed
-        gone = first - exam_ids(project.ledger)
-        assert gone <= set(old.column("_id").to_pylist())
-        assert bool(gone) == keyed, "this draw has some of them: the test would show nothing without"
-        exam_now = stock.rows_with(exam_ids(project.ledger))
-        assert exam_now.sum() == len(first) == told["items"]
-        took = {s for s, e, o in zip(stock.texts, exam_now, stock.origin, strict=True) if e and o == 2}
-        assert took == {s for s, one in zip(stock.texts, stock.rows_with(gone), strict=True) if one}
-        assert exam_ids(project.ledger, before=2) == first
-        assert project.ledger.value("select fresh from exam where version=2") in ((0,) if keyed else (None,))
-        assert adds_up(told["accounts"])
-        assert check(project, recipe)["ok"]
-
-
-@dataclass(frozen=True)
-class Votes:
-    """People's answers to the first question: at each turn these labels."""
-
-    by_turn: tuple[tuple[str, ...], ...]
-
-    def __call__(self, turn: Turn) -> Iterator[Draft]:
-        ids = pa.array(sorted(turn.asked)[:1], pa.binary(16))
-        for view in turn.data.values():
-            asked = view.find(ids)
-            if len(asked):
-                said = [label for labels in self.by_turn[: turn.n] for label in labels]
-                rows = Rows(take(rows_of(asked), np.zeros(len(said), np.int64)))
-                rows = Rows(rows.set_column(1, "intent", pa.array(said, pa.string())))
-                of = [[0]] * len(said)
-                changed = frozenset({"target"})
-                yield derive(asked, of, rows, changed=changed, origin=origin("asked:chosen"))
-
-
-def test_answers_that_differ_leave_the_question_open_and_the_last_delivery_counts(tmp_path: Path) -> None:
-    root = founded(tmp_path / "p")
-    votes = Votes(((), ("card", "loan"), ("card",), (), ("login",)))
-    asked = replace(bank().questions, budget=1, exam_share=0.0)
-    recipe = bank(sources={"history": History(220, 1), "votes": votes}, questions=asked)
-    open_then, standing_then = [], []
-    for _ in range(5):
-        with opened(root) as project:
-            told = run_turn(project, recipe)
-            open_then.append(told["questions"])
-            stock = load_stock(project, recipe.task)
-            counts = told["accounts"]
-            standing_then.append((counts["superseded"], told["reasons"].get("conflict", 0)))
-            assert adds_up(counts)
-            assert check(project, recipe)["ok"]
-    assert open_then == [1, 1, 0, 0, 0], "two answers that differ: it is asked again"
-    # the question and two answers that differ; then the third; nothing; another answer in its place
-    assert standing_then == [(0, 0), (0, 2), (3, 0), (3, 0), (4, 0)]
-    assert stock.labels[-1] == "login"
 
 
 def test_unread_lines_are_counted_once(tmp_path: Path) -> None:

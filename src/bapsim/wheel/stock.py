@@ -217,12 +217,13 @@ def standing(stock: Stock, exam: np.ndarray, refused: np.ndarray, superseded: np
 def accounts(ledger: Ledger, state: np.ndarray) -> dict[str, int]:
     """Lines in = unread + exam + trained + pool + pending + superseded + refused.
 
-    A line that was delivered again counts once; `again` says how many such lines there were.
+    A line that was delivered again counts once; `again` says how many such lines the last turn met.
     """
     counts = {name: int((state == code).sum()) for code, name in enumerate(STATES)}
     unread = int(ledger.value("select count(*) from unread") or 0)
     fresh = int(ledger.value("select coalesce(sum(fresh), 0) from batch") or 0)
-    again = int(ledger.value("select coalesce(sum(again), 0) from batch") or 0)
+    met = "select coalesce(sum(again), 0) from batch where turn=(select max(n) from turn)"
+    again = int(ledger.value(met) or 0)
     return {"lines": fresh + unread, "unread": unread, **counts, "again": again}
 
 
