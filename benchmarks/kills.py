@@ -26,7 +26,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ["BAPSIM_KEY"] = "07" * 32
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.wheel.world import bank, differences, founded, killed_run, points, state_of  # noqa: E402
+from tests.wheel.world import corrected_bank, differences, founded, killed_run, points, state_of  # noqa: E402
 
 TURNS = 3
 
@@ -41,7 +41,7 @@ def undisturbed(place: Path) -> tuple[list[list[str]], list[dict[str, Any]]]:
     root, steps, states = founded(place / "now"), [], []
     for turn in range(1, TURNS + 1):
         shutil.copytree(root, place / f"before-{turn}")
-        steps.append(points(root, lambda turn=turn: killed_run(root, bank(), turn, None)))
+        steps.append(points(root, lambda turn=turn: killed_run(root, corrected_bank(), turn, None)))
         (root / "faults.txt").unlink()
         states.append(state_of(root))
     return steps, states
@@ -53,8 +53,8 @@ def at_step(job: tuple[str, int, int]) -> str:
     root = folder()
     try:
         shutil.copytree(Path(place) / f"before-{turn}", root, dirs_exist_ok=True)
-        died = killed_run(root, bank(), turn, step)
-        killed_run(root, bank(), turn, None)
+        died = killed_run(root, corrected_bank(), turn, step)
+        killed_run(root, corrected_bank(), turn, None)
         expected = json.loads((Path(place) / f"state-{turn}.json").read_text())
         said = differences(expected, json.loads(json.dumps(state_of(root))))
         return said if died else f"step {step} of turn {turn} was never reached"
@@ -69,7 +69,7 @@ def at_moments(job: tuple[str, int, int]) -> tuple[int, int, str]:
     expected = json.loads((Path(place) / f"state-{TURNS}.json").read_text())
     while deaths < wanted:
         root = founded(folder() / "p")
-        while killed_run(root, bank(), TURNS, rng.randint(1, 150)):
+        while killed_run(root, corrected_bank(), TURNS, rng.randint(1, 150)):
             deaths += 1
         projects += 1
         said = differences(expected, json.loads(json.dumps(state_of(root))))

@@ -20,7 +20,7 @@ from bapsim.wheel.audit import check, stands, why_record
 from bapsim.wheel.settling import Settled, settle
 from bapsim.wheel.stock import PENDING, REFUSED, SUPERSEDED, TRAINED, Stock, adds_up, exam_ids, load_stock
 from bapsim.wheel.turn import run_turn
-from tests.wheel.world import ASKS, History, bank, batch, founded, origin, sentence
+from tests.wheel.world import ASKS, Books, History, bank, batch, founded, origin, sentence, wrong
 
 Said = tuple[int, str, str]  # turn, key, label
 
@@ -87,29 +87,7 @@ def test_a_refused_delivery_leaves_things_as_if_it_had_not_come(said: list[Said]
         assert getattr(whole, name)[~out].tolist() == (getattr(without, name).tolist() if without else [])
 
 
-NAMES = sorted(ASKS)
 AT = range(1000, 1120)
-
-
-def wrong(i: int) -> str:
-    return NAMES[(NAMES.index(sentence(i)[1]) + 1) % 4]
-
-
-@dataclass(frozen=True)
-class Books:
-    """A keyed source: at each turn these rows (numbers of sentences) with these labels; None = the truth."""
-
-    by_turn: tuple[tuple[tuple[int, str | None], ...], ...]
-    by_heart: bool = False  # texts that share no word: what a model knows of them it has learnt by heart
-
-    def __call__(self, turn: Turn) -> Iterator[Draft]:
-        for said in self.by_turn[: turn.n]:  # as a folder of files: all of it is read each turn
-            labels = [sentence(i)[1] if label is None else label for i, label in said]
-            rows = batch([i for i, _ in said], True).set_column(1, "intent", pa.array(labels, pa.string()))
-            if self.by_heart:
-                words = [" ".join(f"{7919 * i + 31 * k:x}" for k in range(6)) for i, _ in said]
-                rows = rows.set_column(0, "text", pa.array(words))
-            yield Draft(rows=Rows(rows), origin=origin("file", "books"), keys=[f"k{i}" for i, _ in said])
 
 
 @dataclass(frozen=True)

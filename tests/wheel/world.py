@@ -115,6 +115,28 @@ class Clerk:
                 )
 
 
+def wrong(i: int) -> str:
+    """Another label than that of sentence number i."""
+    return sorted(ASKS)[(sorted(ASKS).index(sentence(i)[1]) + 1) % 4]
+
+
+@dataclass(frozen=True)
+class Books:
+    """A keyed source: at each turn these rows (numbers of sentences) with these labels; None = the truth."""
+
+    by_turn: tuple[tuple[tuple[int, str | None], ...], ...]
+    by_heart: bool = False  # texts that share no word: what a model knows of them it has learnt by heart
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        for said in self.by_turn[: turn.n]:  # as a folder of files: all of it is read each turn
+            labels = [sentence(i)[1] if label is None else label for i, label in said]
+            rows = batch([i for i, _ in said], True).set_column(1, "intent", pa.array(labels, pa.string()))
+            if self.by_heart:
+                words = [" ".join(f"{7919 * i + 31 * k:x}" for k in range(6)) for i, _ in said]
+                rows = rows.set_column(0, "text", pa.array(words))
+            yield Draft(rows=Rows(rows), origin=origin("file", "books"), keys=[f"k{i}" for i, _ in said])
+
+
 @dataclass(frozen=True)
 class Shorter:
     """A check: no text is longer than this."""
@@ -141,6 +163,17 @@ def bank(**changes: Any) -> Recipe:
         folds=3,
     )
     return replace(recipe, **changes)
+
+
+def corrected_bank() -> Recipe:
+    """The bank, with rows that are corrected in the second turn and, some of them, put back in the third."""
+    first, second, third = range(2000, 2040), range(2000, 2010), range(2000, 2004)
+    said = (
+        tuple((i, wrong(i) if i in second else None) for i in first),
+        tuple((i, None) for i in second),
+        tuple((i, wrong(i)) for i in third),
+    )
+    return bank(sources={**bank().sources, "books": Books(said)})
 
 
 def founded(root: Path) -> Path:

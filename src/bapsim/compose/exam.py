@@ -138,8 +138,9 @@ def _quotas(totals: Ints, caps: Ints, size: int, rng: np.random.Generator) -> In
     """How many of each class: large classes in proportion, small ones as a random draw of all small rows.
 
     In proportion, the exam repeats by which classes the training rows happen to be rich in, so a young model
-    looks better than it is, and later gains smaller: by .8 points (banking77, 1,500 rows, 77 classes;
-    docs/LOG.md). That falls with the rows of a class; from 100 on it is below .1 point, and proportion pays.
+    looks better than it is, and later gains smaller: by one point (banking77, 1,500 rows, 77 classes;
+    docs/results/exam_draw.md). That falls with the rows of a class; from 100 on it is below .1 point, and
+    proportion pays. Below seven rows a class, what `draw` leaves to training bends the exam as much.
     """
     size = min(size, int(caps.sum()))
     small = totals < STRATUM
