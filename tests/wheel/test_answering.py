@@ -74,3 +74,27 @@ def test_every_line_of_every_sheet_is_counted_and_an_exam_item_can_be_corrected(
         assert told["accounts"]["lines"] == lines
         assert adds_up(told["accounts"])
         assert check(project, recipe)["ok"]
+
+
+def test_a_bad_sheet_is_told_from_the_good_one_that_came_with_it(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    recipe = bank(
+        sources={"history": Coded(), "experts": answers("answers/")},
+        questions=replace(bank().questions, budget=80, exam_share=0.2),
+    )
+    with opened(root) as project:
+        run_turn(project, recipe)
+        stock = load_stock(project, recipe.task)
+        texts = {i.tobytes(): text for i, text in zip(stock.ids, stock.texts, strict=True)}
+        asked = [r["id"] for r in project.ledger.rows("select id from question order by id")]
+        truth = {one: CODES[sentence(int(texts[one].split()[-1]))[1]] for one in asked}
+        sheet(root, "good.csv", [(one, str(truth[one])) for one in asked[:40]])
+        sheet(root, "bad.csv", [(one, str((truth[one] + 1) % 4)) for one in asked[40:]])
+        told = run_turn(project, recipe)
+        assert [(one["name"], one["refused"]) for one in told["suspects"]] == [("answers/bad.csv@2", True)]
+        assert told["reasons"]["harmful_delivery"] == 40
+        assert told["questions"] > 0
+        again = {r["id"] for r in project.ledger.rows("select id from question where state='open'")}
+        assert set(asked[40:]) <= again, "who answered wrongly has not answered: it is asked again"
+        assert not set(asked[:40]) & again
+        assert check(project, recipe)["ok"]

@@ -30,6 +30,8 @@ class Willing(Paired):
 
 def test_both_candidates_may_have_eaten_released_rows(tmp_path: Path) -> None:
     root, recipe = world.founded(tmp_path / "bank"), world.bank(gate=Willing())
+    pool = world.History(220, 400)  # every turn has new answers, whenever the screen picks which
+    recipe = replace(recipe, sources={**recipe.sources, "history": pool})
     told = world.turns(root, recipe, 2)
     while not told[-2]["candidate"].endswith("-pending"):  # the screen decides who looks, and so when
         assert len(told) < 10

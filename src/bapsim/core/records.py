@@ -63,7 +63,10 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Who or what made one gathered batch, how, and under which rights; written once, never per record."""
+    """Who or what made one gathered batch, how, and under which rights; written once, never per record.
+
+    batch: the file or part that it came in, by which a bad one is told from its neighbours.
+    """
 
     source: str
     input_maker: Maker
@@ -71,6 +74,7 @@ class Origin:
     method: str
     rights: str
     consent: str | None = None
+    batch: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -219,21 +219,20 @@ class FromPeople:
         return [path for path in found(turn.inbox, self.path) if not path.name.endswith(".classes.txt")]
 
     def __call__(self, turn: Turn) -> Iterator[Draft]:
-        """One draft for answers to random questions, one for chosen ones, and what could not be taken."""
+        """For each sheet a draft of answers to random questions and one to chosen ones; what was not read."""
         taken, unread = self._read(turn)
-        draft = Draft(rows=Rows(nothing().rows), origin=self._origin("asked"), unread=tuple(unread))
+        draft = Draft(rows=Rows(nothing().rows), origin=self._origin("asked", None), unread=tuple(unread))
         if unread:
             yield draft
-        for draw in ("random", "chosen"):
-            mine = [one for one in taken if turn.asked[one.ask] == draw]
-            if mine:
-                said = pa.array([one.target for one in mine], pa.string())
-                yield Draft(
-                    rows=Rows(pa.record_batch([said], names=[turn.task.target])),
-                    origin=self._origin(f"asked:{draw}"),
-                    asked=[one.ask for one in mine],
-                    places=[(one.file, one.line) for one in mine],
-                )
+        for sheet, draw in sorted({(one.file, turn.asked[one.ask]) for one in taken}):
+            mine = [one for one in taken if (one.file, turn.asked[one.ask]) == (sheet, draw)]
+            said = pa.array([one.target for one in mine], pa.string())
+            yield Draft(
+                rows=Rows(pa.record_batch([said], names=[turn.task.target])),
+                origin=self._origin(f"asked:{draw}", sheet),
+                asked=[one.ask for one in mine],
+                places=[(one.file, one.line) for one in mine],
+            )
 
     def _read(self, turn: Turn) -> tuple[list[Answer], list[Unread]]:
         answers: list[Answer] = []
@@ -253,7 +252,7 @@ class FromPeople:
         taken, refused = accepted(known, self.classes)
         return taken, [*unread, *refused]
 
-    def _origin(self, method: str) -> Origin:
+    def _origin(self, method: str, sheet: str | None) -> Origin:
         return Origin(
             source=self.path,
             input_maker="person",
@@ -261,6 +260,7 @@ class FromPeople:
             method=method,
             rights=self.rights,
             consent=self.consent,
+            batch=sheet,
         )
 
 

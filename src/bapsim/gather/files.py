@@ -96,6 +96,7 @@ class Files:
                 method="files",
                 rights=self.rights,
                 consent=self.consent,
+                batch=chunk.file,
             ),
             keys=None if self.key is None else [str(key) for key in strings(rows.column(self.key))],
             unread=chunk.unread,

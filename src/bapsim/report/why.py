@@ -24,7 +24,8 @@ def record_lines(said: Mapping[str, Any], lang: str) -> Lines:
     made = said["certificate"]
     makers = {part: text(f"maker.{made[f'{part}_maker']}", lang) for part in ("input", "target")}
     depths = {f"{part}_depth": _depth(made[f"{part}_depth"]) for part in ("input", "target")}
-    named = {name: made[name] for name in ("source", "turn", "method", "rights")}
+    named = {name: made[name] for name in ("turn", "method", "rights")}
+    named["source"] = made["source"] if made["batch"] is None else f"{made['source']}, {made['batch']}"
     yield (
         head("certificate"),
         text("why.certificate" if said["labelled"] else "why.pool", lang, **named, **makers, **depths),

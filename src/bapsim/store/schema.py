@@ -22,7 +22,7 @@ create table event(seq integer primary key, at text not null, kind text not null
 create table stage(key text primary key, name text not null, turn integer not null, output text not null);
 create table origin(n integer primary key, turn integer not null, source text not null,
     input_maker text not null, target_maker text not null, method text not null, rights text not null,
-    consent text, keyed integer not null, fingerprint text not null, state text not null,
+    consent text, batch text, keyed integer not null, fingerprint text not null, state text not null,
     unique(turn, fingerprint));
 create table folder(name text primary key, columns text not null unique);
 create table shard(path text primary key, folder text not null, generation integer not null,

@@ -212,6 +212,7 @@ def why_record(project: Project, recipe: Recipe, said: str) -> dict[str, Any]:
             "method": origin.method,
             "rights": origin.rights,
             "consent": origin.consent,
+            "batch": origin.batch,
             "key": values["_key"],
             "input_depth": values["_input_depth"],
             "target_depth": values["_target_depth"],

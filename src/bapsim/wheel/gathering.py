@@ -54,10 +54,9 @@ class Delivery:
         self.old_shards = int(self.project.ledger.value(query, self.turn.n, self.name))
 
     def _number(self, origin: Origin) -> int:
-        """The number of an origin in the ledger, old or new."""
-        if origin in self.old_origins:
-            return self.old_origins[origin]
-        return self.origins.setdefault(origin, self.first_origin + len(self.origins))
+        """The number of an origin in the ledger, or the next one that is free."""
+        known = self.old_origins.get(origin, self.origins.get(origin))
+        return self.first_origin + len(self.origins) if known is None else known
 
     def take_in(self, draft: Draft) -> None:
         """Certify a draft and keep the rows that nobody delivered before."""
@@ -66,8 +65,6 @@ class Delivery:
             return
         origin = replace(draft.origin, source=self.name)
         number = self._number(origin)
-        if draft.keys is not None:
-            self.keyed.add(number)
         draft = replace(draft, origin=origin, again=returns(draft, self.turn.task, self.told))
         records = certify(draft, secret=self.project.secret, origin=number, numbering=self.numbering)
         fresh = np.zeros(len(records), bool)
@@ -77,7 +74,11 @@ class Delivery:
                 self.known.add(one)
                 fresh[i] = True
         self.again += int((~fresh).sum())
-        if fresh.any():
+        if fresh.any():  # a file that is read again, and has nothing new, is no delivery
+            if origin not in self.old_origins:
+                self.origins[origin] = number
+            if draft.keys is not None:
+                self.keyed.add(number)
             self._under_consent(Records(take(records, fresh)), origin)
             columns = columns_of(records.schema)
             self.waiting.setdefault(columns, []).append(Records(take(records, fresh)))
@@ -211,9 +212,8 @@ def _enter(project: Project, delivery: Delivery, turn: Turn, key: str) -> int:
     with project.ledger.change("gathered") as ledger:
         for origin, number in delivery.origins.items():
             machine = "machine" in (origin.input_maker, origin.target_maker)
-            row = {
-                f: getattr(origin, f) for f in ("input_maker", "target_maker", "method", "rights", "consent")
-            }
+            names = ("input_maker", "target_maker", "method", "rights", "consent", "batch")
+            row = {f: getattr(origin, f) for f in names}
             row |= {"fingerprint": fingerprint(origin), "state": "pending" if machine else "kept"}
             row |= {"keyed": int(number in delivery.keyed)}
             ledger.add("origin", n=number, turn=turn.n, source=name, **row)

@@ -188,7 +188,7 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
 
 def origin_of(row: dict[str, Any]) -> Origin:
     """An origin as the ledger has it."""
-    names = ("source", "input_maker", "target_maker", "method", "rights", "consent")
+    names = ("source", "input_maker", "target_maker", "method", "rights", "consent", "batch")
     return Origin(**{name: row[name] for name in names})
 
 

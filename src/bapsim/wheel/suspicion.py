@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -16,7 +17,7 @@ from bapsim.core.turn import named_seed
 from bapsim.judge.compare import standardised, units
 from bapsim.judge.exam import uncalibrated
 from bapsim.judge.gate import duo
-from bapsim.judge.residual import flagged, residuals
+from bapsim.judge.residual import FEWEST, flagged, residuals
 from bapsim.wheel.candidates import data_fingerprint, mixture_of
 from bapsim.wheel.examining import frame
 from bapsim.wheel.held_out import HeldOut, as_scores, held_out, honest, of_crossfit
@@ -28,9 +29,18 @@ HELPS = 1.0  # z of the retrain with the suspect against the one without, from w
 
 
 def delivery_names(scene: Scene) -> dict[int, str]:
-    """The delivery (source and turn) of each origin."""
-    rows = scene.project.ledger.rows("select n, source, turn from origin")
-    return {r["n"]: f"{r['source']}@{r['turn']}" for r in rows}
+    """The delivery of each origin: the file that it came in; small ones of one source and turn together.
+
+    A bad sheet is told from the good ones that came with it, if it has as many labels as it takes to tell.
+    """
+    rows = scene.project.ledger.rows("select n, source, turn, batch from origin")
+    labels = np.bincount(scene.stock.origin[scene.stock.labelled], minlength=len(rows))
+    sizes: Counter[tuple[str, int]] = Counter()
+    for r in rows:
+        sizes[r["batch"], r["turn"]] += int(labels[r["n"]])
+    alone = {part for part, count in sizes.items() if part[0] is not None and count >= FEWEST}
+    part = ((r["n"], r["turn"], (r["batch"], r["turn"]) in alone, r) for r in rows)
+    return {n: f"{r['batch'] if by_itself else r['source']}@{turn}" for n, turn, by_itself, r in part}
 
 
 def judge_deliveries(scene: Scene, settled: Settled, champion: Opponent | None) -> list[dict[str, Any]]:
