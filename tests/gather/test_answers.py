@@ -157,9 +157,10 @@ def test_answers_become_drafts_of_the_asked_records(tmp_path):
     write(tmp_path / "answers" / "1.csv", (ids[0], "x"), (ids[1], "y"), (ids[2], "?"), (IDS[0], "z"))
     (tmp_path / "answers" / "1.classes.txt").write_text("x\n")
     drafts = list(answers("answers/")(turn))
-    assert [d.origin.method for d in drafts] == ["asked", "asked:random", "asked:chosen"]
+    assert [d.origin.method for d in drafts] == ["asked", "asked:chosen", "asked:random"]
     assert [(u.line, u.reason) for u in drafts[0].unread] == [(5, "unknown_question"), (4, "cannot_tell")]
-    random = drafts[1]
+    random = drafts[2]
+    assert random.origin.batch == "answers/1.csv"
     assert random.rows.to_pylist() == [{"label": "x"}]
     assert random.asked == [ids[0]]
     assert random.places == [("answers/1.csv", 2)]
@@ -182,9 +183,13 @@ def test_two_answers_to_one_question(tmp_path):
     assert refused == []
     drafts = {d.origin.method: d for name in ("1.csv", "2.csv") for d in answers(name)(turn)}
     assert drafts["asked:chosen"].rows.to_pylist() == [{"label": "z"}]
-    both = {d.origin.method: d.rows.to_pylist() for d in answers(".")(turn)}
-    assert both["asked:random"] == [{"label": "x"}] * 2
-    assert both["asked:chosen"] == [{"label": "y"}, {"label": "z"}]
+    both = [(d.origin.batch, d.origin.method, d.rows.to_pylist()) for d in answers(".")(turn)]
+    assert both == [
+        ("1.csv", "asked:chosen", [{"label": "y"}]),
+        ("1.csv", "asked:random", [{"label": "x"}]),
+        ("2.csv", "asked:chosen", [{"label": "z"}]),
+        ("2.csv", "asked:random", [{"label": "x"}]),
+    ], "each sheet is a delivery of its own"
 
 
 def test_known_labels_and_a_question_mark_that_is_one(tmp_path):
