@@ -12,13 +12,25 @@ from hypothesis import strategies as st
 
 from bapsim.compose.plan import exam
 from bapsim.core.arrow import take
+from bapsim.core.errors import InputError
 from bapsim.core.records import CERTIFICATE, Draft, Records, Rows, Task, derive, rows_of, verdicts
 from bapsim.core.turn import Turn
 from bapsim.gather.augment import misspell
 from bapsim.store.project import opened
 from bapsim.wheel.audit import check, stands, why_record
 from bapsim.wheel.settling import Settled, settle
-from bapsim.wheel.stock import PENDING, REFUSED, SUPERSEDED, TRAINED, Stock, adds_up, exam_ids, load_stock
+from bapsim.wheel.state import state, stop
+from bapsim.wheel.stock import (
+    PENDING,
+    POOL,
+    REFUSED,
+    SUPERSEDED,
+    TRAINED,
+    Stock,
+    adds_up,
+    exam_ids,
+    load_stock,
+)
 from bapsim.wheel.turn import run_turn
 from tests.wheel.world import ASKS, Books, History, bank, batch, founded, origin, sentence, wrong
 
@@ -144,6 +156,89 @@ def test_a_harmful_delivery_of_corrections_is_refused_and_replaces_nothing(tmp_p
         assert told["accounts"]["trained"] == before["trained"]
         for i in typos:
             assert rows_of_key(project, recipe, f"k{i}")[0] == ("TYPO", REFUSED)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A source that fails once, in the second turn that is begun."""
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        if turn.n == 2:
+            raise InputError("os", why="on purpose", path="-")
+        return iter(())
+
+
+def test_a_harmful_delivery_does_not_slip_through_a_turn_that_was_stopped(tmp_path: Path) -> None:
+    bad = list(AT)[:60]
+    recipe = recipe_of([(i, None) for i in AT], [(i, wrong(i)) for i in bad])
+    recipe = replace(recipe, sources={**recipe.sources, "missing": Missing()})
+    with opened(founded(tmp_path / "p")) as project:
+        before = run_turn(project, recipe)["accounts"]
+        with pytest.raises(InputError):
+            run_turn(project, recipe)
+        stop(project)
+        told = run_turn(project, recipe)
+        assert [(one["name"], one["refused"]) for one in told["suspects"]] == [("books@2", True)]
+        assert (told["accounts"]["superseded"], told["accounts"]["trained"]) == (0, before["trained"])
+
+
+@dataclass(frozen=True)
+class Looks:
+    """A source that writes down which texts it sees, and how many of them were refused."""
+
+    seen: list[set[str]]
+    marked: list[int]
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        batches = [b for view in turn.data.values() for b in view.batches()]
+        self.seen.append({t for b in batches for t in b.column("text").to_pylist()})
+        kept = [k for view in turn.data.values() for k in view.kept()]
+        self.marked.append(int(sum((~k).sum() for k in kept)))
+        return iter(())
+
+
+def test_nobody_sees_the_text_of_an_exam_item_that_was_corrected(tmp_path: Path) -> None:
+    recipe = recipe_of([(i, wrong(i)) for i in AT], [(i, None) for i in AT], [], [])
+    looks = Looks([], [])
+    with opened(founded(tmp_path / "p")) as project:
+        for n in range(1, 4):
+            run_turn(project, recipe)
+            looks(state(project, recipe, n + 1))
+            stock = load_stock(project, recipe.task)
+            exam = stock.rows_with(exam_ids(project.ledger))
+            texts = {t for t, e in zip(stock.texts, exam, strict=True) if e}
+            assert texts
+            assert not texts & looks.seen[-1]
+        corrected = exam & (stock.origin > 1)
+        assert corrected.any()
+        assert looks.marked[1] >= 120 - corrected.sum(), "replaced rows are marked"
+        assert looks.marked[2] == looks.marked[1]
+
+
+def test_rows_that_a_machine_labelled_wait_even_if_nobody_knows_who_wrote_them(tmp_path: Path) -> None:
+    weak = Weak()
+    recipe = bank(sources={"history": History(220, 0), "weak": weak}, questions=None)
+    with opened(founded(tmp_path / "p")) as project:
+        told = run_turn(project, recipe)
+        stock = load_stock(project, recipe.task)
+        mine = stock.of_origins(lambda _, o: o.source == "weak")
+        assert stock.by_machine[mine].tolist() == stock.labelled[mine].tolist()
+        assert not (mine & stock.rows_with(exam_ids(project.ledger))).any()
+        waits = PENDING if not told["candidate"].endswith("-pending") else TRAINED  # or was proven with them
+        assert set(stands(project, stock)[mine & stock.labelled].tolist()) == {waits}
+        assert set(stands(project, stock)[mine & ~stock.labelled].tolist()) == {POOL}
+        assert check(project, recipe)["ok"]
+
+
+@dataclass(frozen=True)
+class Weak:
+    """Machine-made labels on texts of unknown makers; it abstains on some."""
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        if turn.n == 1:
+            for at, labelled in ((range(3000, 3040), True), (range(3040, 3060), False)):
+                made = replace(origin("weak", "weak"), input_maker="unknown", target_maker="machine")
+                yield Draft(rows=batch(list(at), labelled), origin=made)
 
 
 def test_corrections_that_are_unfit_taken_back_or_at_odds(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def _folder_sha(path: Path) -> str:
 
 def stands(project: Project, stock: Stock) -> np.ndarray:
     """int8[N]: where each row stands (STATES), from what is stored: verdicts, deliveries, exam."""
-    refused = stock.of_origins(lambda n, _: stock.states[n] == "refused")
+    refused = stock.refused_deliveries.copy()
     superseded = np.zeros(len(stock), bool)
     for i, shard in enumerate(stock.shards):
         part = slice(int(stock.starts[i]), int(stock.starts[i + 1]))

@@ -82,7 +82,7 @@ def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float
     states = dict(scene.stock.states)
     _settle(scene, judged, states)
     stock = replace(scene.stock, states=states)
-    refused = scene.refused | (stock.by_machine & stock.of_origins(lambda k, _: states[k] == "refused"))
+    refused = scene.refused | stock.refused_deliveries
     asked = ask_next(scene, judged, say)
     counts = accounts(ledger, standing(stock, scene.exam, refused & ~scene.exam, scene.superseded))
     late = counts["refused"] - sum(summary["reasons"].values())  # machine-made, by this turn's verdict
@@ -165,13 +165,17 @@ def _model_state(one: Candidate, judged: Judged) -> str:
 
 
 def tidy(project: Project) -> None:
-    """Remove what no row of the ledger names any more; safe to run again."""
+    """Remove what no row of the ledger names any more; safe to run again.
+
+    While a turn is open its sources and checks may still read what the turn before it refused.
+    """
     ledger = project.ledger
+    newest = ledger.value("select state from turn order by n desc limit 1")
     named = {r["verdicts"] for r in ledger.rows("select verdicts from shard where verdicts is not null")}
     for path in sorted((project.wheel / "verdicts").rglob("*.parquet")):
-        if path.relative_to(project.wheel).as_posix() not in named:
+        if newest != "open" and path.relative_to(project.wheel).as_posix() not in named:
             path.unlink()
     for row in ledger.rows("select version from model where judged is null and served is null"):
         shutil.rmtree(project.models / NAME / row["version"], ignore_errors=True)
-    if (ledger.value("select state from turn order by n desc limit 1")) == "done":
+    if newest == "done":
         shutil.rmtree(project.wheel / "snapshot", ignore_errors=True)

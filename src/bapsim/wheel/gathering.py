@@ -217,6 +217,9 @@ def _enter(project: Project, delivery: Delivery, turn: Turn, key: str) -> int:
             row |= {"fingerprint": fingerprint(origin), "state": "pending" if machine else "kept"}
             row |= {"keyed": int(number in delivery.keyed)}
             ledger.add("origin", n=number, turn=turn.n, source=name, **row)
+        for number in delivery.keyed & set(delivery.old_origins.values()):
+            if not ledger.value("select keyed from origin where n=?", number):
+                ledger.amend("origin", {"n": number}, keyed=1)
         for columns, shard in delivery.shards:
             folder = Path(shard.path).parent.name
             if ledger.value("select 1 from folder where name=?", folder) is None:

@@ -77,7 +77,7 @@ def settle(stock: Stock, unfit: np.ndarray) -> Settled:
     Rows that a check refused (`unfit`, bool[N]) and refused deliveries settle nothing. Rows of one turn that
     disagree settle nothing either, until a later turn says one thing.
     """
-    out = unfit | stock.of_origins(lambda n, _: stock.states[n] == "refused")
+    out = unfit | stock.refused_deliveries
     subject = subjects(stock)
     replaced, conflicting = np.zeros(len(stock), bool), np.zeros(len(stock), bool)
     heir = np.full(len(stock), -1, np.int64)

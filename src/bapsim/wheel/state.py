@@ -22,7 +22,7 @@ from bapsim.wheel.candidates import NAME
 from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Opponent
 from bapsim.wheel.refining import refused_by, superseded_by
-from bapsim.wheel.stock import Stock, exam_ids, load_stock, origin_of
+from bapsim.wheel.stock import Stock, examined, load_stock, origin_of
 
 
 def begin(project: Project, recipe: Recipe) -> Turn:
@@ -103,7 +103,7 @@ def views(project: Project, recipe: Recipe, n: int) -> dict[str, View]:
     if not project.shards(before=n):
         return {}
     stock = load_stock(project, recipe.task, before=n)
-    hidden = stock.split(unseen(stock, stock.rows_with(exam_ids(project.ledger, before=n))))
+    hidden = stock.split(unseen(stock, stock.rows_with(examined(project.ledger, before=n))))
     found: dict[str, View] = {}
     for folder in dict.fromkeys(Path(s.path).parent.name for s in stock.shards):
         mine = [i for i, s in enumerate(stock.shards) if Path(s.path).parent.name == folder]
@@ -118,9 +118,10 @@ def views(project: Project, recipe: Recipe, n: int) -> dict[str, View]:
 
 
 def refused_before(project: Project, stock: Stock, i: int, turn: int) -> np.ndarray:
-    """bool[rows]: what a turn refused of one shard, questions that were answered included."""
-    path = verdict_path(stock.shards[i].path, turn)
-    named = read_verdicts(project.wheel, path) if (project.wheel / path).exists() else {}
+    """bool[rows]: what the last turn that judged a shard refused, answered and replaced rows included."""
+    paths = (verdict_path(stock.shards[i].path, n) for n in range(turn, 0, -1))  # a stopped turn wrote none
+    path = next((one for one in paths if (project.wheel / one).exists()), None)
+    named = {} if path is None else read_verdicts(project.wheel, path)
     return np.asarray(refused_by(named, stock.shards[i].rows) | superseded_by(named, stock.shards[i].rows))
 
 

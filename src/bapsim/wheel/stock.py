@@ -85,8 +85,17 @@ class Stock:
 
     @cached_property
     def by_machine(self) -> np.ndarray:
-        """bool[N]: a machine's hand lies between a person and the input or the target."""
-        return np.asarray(self.depth > 0)
+        """bool[N]: a machine's hand lies between a person and input or target, whoever made the other."""
+        given = numbers(self.records.column("_input_depth"))
+        target = numbers(self.records.column("_target_depth"))
+        return np.asarray((given > 0) | (self.labelled & (target > 0)))
+
+    @cached_property
+    def refused_deliveries(self) -> np.ndarray:
+        """bool[N]: rows of refused deliveries; of what machines made in part, the rows that they touched."""
+        refused = self.of_origins(lambda n, _: self.states[n] == "refused")
+        part = self.of_origins(lambda _, o: "machine" in (o.input_maker, o.target_maker))
+        return np.asarray(refused & (self.by_machine | ~part))
 
     def of_origins(self, wanted: Any) -> np.ndarray:
         """bool[N]: rows of the origins for which `wanted(number, origin)` holds."""
@@ -197,6 +206,14 @@ def exam_ids(ledger: Ledger, before: int | None = None) -> set[bytes]:
     n = before if before is not None else 1 << 60
     query = "select i.id from exam_item i join exam e on e.version = i.version where e.turn < ?"
     return {r["id"] for r in ledger.rows(f"{query} and coalesce(i.until, ?) >= ?", n, n, n)}
+
+
+def examined(ledger: Ledger, before: int) -> set[bytes]:
+    """The ids of all that was an exam item before a turn, also of items that were replaced: the rows that
+    took their places have the same text.
+    """
+    query = "select i.id from exam_item i join exam e on e.version = i.version where e.turn < ?"
+    return {r["id"] for r in ledger.rows(query, before)}
 
 
 def standing(stock: Stock, exam: np.ndarray, refused: np.ndarray, superseded: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from bapsim.judge.gate import duo
 from bapsim.judge.residual import FEWEST, flagged, residuals
 from bapsim.wheel.candidates import data_fingerprint, mixture_of
 from bapsim.wheel.examining import frame
-from bapsim.wheel.held_out import HeldOut, as_scores, held_out, honest, of_crossfit
+from bapsim.wheel.held_out import HeldOut, as_scores, eaten, held_out, honest, of_crossfit
 from bapsim.wheel.judging import Opponent, random_rows
 from bapsim.wheel.settling import Settled, settle
 from bapsim.wheel.stock import Scene, Stock
@@ -34,13 +34,15 @@ def delivery_names(scene: Scene) -> dict[int, str]:
     A bad sheet is told from the good ones that came with it, if it has as many labels as it takes to tell.
     """
     rows = scene.project.ledger.rows("select n, source, turn, batch from origin")
-    labels = np.bincount(scene.stock.origin[scene.stock.labelled], minlength=len(rows))
-    sizes: Counter[tuple[str, int]] = Counter()
+    stock = scene.stock
+    told = stock.labelled & ~scene.refused & ~scene.superseded & ~scene.exam
+    labels = np.bincount(stock.origin[told], minlength=len(rows))
+    sizes: Counter[tuple[str, str, int]] = Counter()
     for r in rows:
-        sizes[r["batch"], r["turn"]] += int(labels[r["n"]])
-    alone = {part for part, count in sizes.items() if part[0] is not None and count >= FEWEST}
-    part = ((r["n"], r["turn"], (r["batch"], r["turn"]) in alone, r) for r in rows)
-    return {n: f"{r['batch'] if by_itself else r['source']}@{turn}" for n, turn, by_itself, r in part}
+        sizes[r["source"], r["batch"], r["turn"]] += int(labels[r["n"]])
+    alone = {part for part, count in sizes.items() if part[1] is not None and count >= FEWEST}
+    by_itself = {r["n"]: (r["source"], r["batch"], r["turn"]) in alone for r in rows}
+    return {r["n"]: f"{r['batch'] if by_itself[r['n']] else r['source']}@{r['turn']}" for r in rows}
 
 
 def judge_deliveries(scene: Scene, settled: Settled, champion: Opponent | None) -> list[dict[str, Any]]:
@@ -68,7 +70,9 @@ def _judge(scene: Scene, settled: Settled, champion: Opponent) -> list[dict[str,
     rows = stock.labelled & ~scene.refused & ~scene.exam
     at = np.flatnonzero(rows & ~settled.replaced)
     asked_of, heirs = np.arange(len(stock)), np.flatnonzero(settled.heir >= 0)
-    asked_of[settled.heir[heirs]] = heirs  # the last row that each replaced
+    asked_of[settled.heir[heirs]] = heirs
+    heirs = heirs[eaten(champion.oof, stock, heirs)]
+    asked_of[settled.heir[heirs]] = heirs  # rather one that the champion knows out of fold
     said = held_out(champion.respond, champion.oof, stock, asked_of[at])
     judged = residuals(
         np.array([names[int(o)] for o in stock.origin[at]]),
@@ -76,7 +80,9 @@ def _judge(scene: Scene, settled: Settled, champion: Opponent) -> list[dict[str,
         np.asarray(said.confidence, np.float64),
         np.isin(stock.labels[at].astype(str), list(said.classes)),
     )
-    fresh = {name for name in names.values() if name.endswith(f"@{scene.turn.n}")}
+    ledger = scene.project.ledger
+    done = int(ledger.value("select coalesce(max(n), 0) from turn where state='done'"))
+    fresh = {names[n] for n, turn in stock.turns.items() if turn > done}  # also of turns that were stopped
     worst = [name for name in flagged(judged) if name in fresh]
     if not worst:
         return []

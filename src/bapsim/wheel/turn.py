@@ -29,7 +29,7 @@ from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, 
 from bapsim.wheel.kin import kin
 from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
 from bapsim.wheel.state import begin, the_champion, unseen
-from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, load_stock, standing
+from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, examined, load_stock, standing
 from bapsim.wheel.suspicion import delivery_names, judge_deliveries
 
 Say = Callable[..., None]
@@ -83,9 +83,7 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
     stock = load_stock(project, recipe.task)
     before = stock.rows_with(exam_ids(project.ledger, before=turn.n))
     opinions = _judged(project, recipe, turn, stock, before)
-    threshold = recipe.exam.near
-    compared = stock.labelled & ~opinions.refused() | before
-    groups = kin(stock, compared, threshold)
+    groups = _grouped(opinions, recipe, before)
     scene = Scene(
         project=project,
         recipe=recipe,
@@ -102,25 +100,35 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
         bad = {n: "refused" for n, name in delivery_names(scene).items() if name in worst}
         stock = replace(stock, states=stock.states | bad)
         opinions = _judged(project, recipe, turn, stock, before)
+        groups = _grouped(opinions, recipe, before)
     exam = compose_exam(project, recipe, turn, opinions, groups)
     among = ~unseen(stock, exam) & ~opinions.refused()
-    opinions.add("exam_leak", leaks(stock, exam, among, groups, threshold))
+    opinions.add("exam_leak", leaks(stock, exam, among, groups, recipe.exam.near))
     write_opinions(project, opinions, turn.n)
     out = opinions.settled.superseded
-    scene = replace(scene, stock=stock, exam=exam, refused=opinions.refused() & ~exam, superseded=out)
+    scene = replace(
+        scene, stock=stock, exam=exam, refused=opinions.refused() & ~exam, superseded=out, groups=groups
+    )
     return scene, opinions, suspects
 
 
 def _judged(project: Project, recipe: Recipe, turn: Turn, stock: Stock, exam: np.ndarray) -> Opinions:
     """Verdicts on every row and, after those of the recipe, on whole deliveries."""
-    opinions = refine(project, recipe, turn, stock, unseen(stock, exam), exam)
+    hidden = exam | stock.rows_with(examined(project.ledger, before=turn.n))
+    opinions = refine(project, recipe, turn, stock, unseen(stock, hidden), exam)
     _by_origin(opinions, stock)
     return opinions
 
 
+def _grouped(opinions: Opinions, recipe: Recipe, exam: np.ndarray) -> np.ndarray:
+    """int64[N]: rows of one number go to one side of any split."""
+    compared = opinions.stock.labelled & ~opinions.refused() | exam
+    return kin(opinions.stock, compared, recipe.exam.near)
+
+
 def _by_origin(opinions: Opinions, stock: Stock) -> None:
     """The wheel's own verdicts on whole deliveries."""
-    refused = stock.of_origins(lambda n, _: stock.states[n] == "refused")
+    refused = stock.refused_deliveries
     machine = stock.by_machine
     opinions.add("harmful_delivery", verdicts(~(refused & ~machine), "harmful_delivery"))
     opinions.add("turn_refused", verdicts(~(refused & machine), "turn_refused"))
