@@ -97,7 +97,7 @@ def learning(curve: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> st
     marks = [
         m for m in ticks(max(min(values) - pad, 0), min(max(values) + pad, 1), 4) if -1e-9 <= m <= 1 + 1e-9
     ]
-    left, right, top, bottom = 52.0, WIDTH - 30.0, 18.0, 190.0
+    left, right, top, bottom = 52.0, WIDTH - 30.0, 30.0, 190.0
     first, span = marks[0], (marks[-1] - marks[0]) or 1.0
     slot = (right - left) / len(known)
     places = [left + slot * (i + 0.5) for i in range(len(known))]

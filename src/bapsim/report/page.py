@@ -63,7 +63,7 @@ def page(report: Mapping[str, Any], lang: str) -> str:
         verdict=verdict,
         word=word,
         headline=headline[:1].upper() + headline[1:],
-        story=said,
+        sentences=[_safe(_commands(sentence)) for sentence in said.sentences],
         next=[_safe(_commands(step)) for step in said.next],
         interval=_safe(charts.interval(report["decision"], words | {"label": _evidence(said)})),
         learning=_safe(charts.learning(report["curve"], words | {"label": words["curve_note"]})),
