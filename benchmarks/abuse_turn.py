@@ -47,7 +47,8 @@ def through_wheel(case: Case, inbox: Path) -> tuple[int, Counter[str]]:
         assert gather(project, dict(recipe.sources), turn) == first
         stock = load_stock(project, recipe.task)
         assert len(stock) == sum(first.values())
-        opinions = refine(project, recipe, turn, stock, np.zeros(len(stock), bool))
+        nobody = np.zeros(len(stock), bool)
+        opinions = refine(project, recipe, turn, stock, nobody, nobody)
         write_opinions(project, opinions, turn.n)
         counts = recount(project, recipe)
         assert adds_up(counts), counts
