@@ -6,7 +6,7 @@ and their input is the same (a key may also name a rater, whose rows have nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,11 +48,9 @@ def subjects(stock: Stock) -> np.ndarray:
     """int64[N]: labelled rows of one number speak about one thing; -1 = no other row does."""
     found = np.full(len(stock), -1, np.int64)
     names: dict[Any, int] = {}
-    for row, mums in _answers(stock):
+    for row, mums in _answers(stock).items():
         found[row] = names.setdefault(mums, len(names))
-    counts: dict[str, int] = {}
-    for n in stock.keyed:
-        counts[stock.origins[n].source] = counts.get(stock.origins[n].source, 0) + 1
+    counts = Counter(stock.origins[n].source for n in stock.keyed)
     keyed = stock.of_origins(lambda n, origin: n in stock.keyed and counts[origin.source] > 1)
     rows = np.flatnonzero(keyed & stock.labelled).tolist()
     keys = strings(stock.records.column("_key")) if rows else []
@@ -65,10 +63,10 @@ def subjects(stock: Stock) -> np.ndarray:
     return found
 
 
-def _answers(stock: Stock) -> Iterator[tuple[int, tuple[int, ...]]]:
+def _answers(stock: Stock) -> dict[int, tuple[int, ...]]:
     """Answers that have a label, with the questions that they answer."""
     asked = stock.of_origins(lambda _, origin: origin.method.startswith(ASKED))
-    return ((row, mums) for row, mums in stock.parents if asked[row] and mums and stock.labelled[row])
+    return {row: mums for row, mums in stock.parents if asked[row] and mums and stock.labelled[row]}
 
 
 def settle(stock: Stock, unfit: np.ndarray) -> Settled:
@@ -87,12 +85,14 @@ def settle(stock: Stock, unfit: np.ndarray) -> Settled:
     edges = np.flatnonzero(np.diff(subject[rows])) + 1
     for said in np.split(rows, edges) if len(rows) else ():
         _settle_one(stock, said, replaced, conflicting, heir)
-    mine = np.zeros(len(stock), bool)
-    for row, mums in _answers(stock):
+    answers, answered = _answers(stock), np.zeros(len(stock), bool)
+    for row, mums in answers.items():
         if not out[row] and not conflicting[row]:
-            mine[list(mums)] = True
-    _with_children(stock, replaced)
-    return Settled(answered=mine, replaced=replaced, conflicting=conflicting, heir=heir, unfit=unfit)
+            answered[list(mums)] = True
+    for row, mums in stock.parents:  # what was made of a replaced row has the label that was corrected
+        if row not in answers and replaced[list(mums)].any():  # parents come before their children
+            replaced[row] = True
+    return Settled(answered=answered, replaced=replaced, conflicting=conflicting, heir=heir, unfit=unfit)
 
 
 def _settle_one(
@@ -113,11 +113,3 @@ def _settle_one(
             stands = int(now[0])
     if stands >= 0:
         replaced[before], heir[before], replaced[stands] = True, stands, False
-
-
-def _with_children(stock: Stock, replaced: np.ndarray) -> None:
-    """What was made of a replaced row has the label that was corrected."""
-    answers = {row for row, _ in _answers(stock)}
-    for row, mums in stock.parents:  # parents come before their children
-        if row not in answers and replaced[list(mums)].any():
-            replaced[row] = True
