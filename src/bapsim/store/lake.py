@@ -151,6 +151,14 @@ def read_verdicts(root: Path, path: str) -> dict[str, pa.RecordBatch]:
     return found
 
 
+def by_folder(shards: Sequence[Shard]) -> dict[str, list[int]]:
+    """Which shards (by position) lie in each folder: those of one folder have one schema."""
+    found: dict[str, list[int]] = {}
+    for i, shard in enumerate(shards):
+        found.setdefault(Path(shard.path).parent.name, []).append(i)
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class View:
     """A Dataset over shards: hidden rows are absent, refused rows are there and marked in `kept`.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from bapsim.core.records import Draft, Records, Rows, Unread, derive, rows_of
 from bapsim.core.turn import Turn
 from bapsim.gather.answers import with_target
 from bapsim.gather.unpack import shown
-from bapsim.store.lake import View
+from bapsim.store.lake import View, by_folder
 from bapsim.store.project import Project
 
 
@@ -58,8 +57,8 @@ def _questions(project: Project, ids: Any, n: int) -> Iterator[Records]:
     """The asked records, one batch a folder (all of one schema)."""
     shards = project.shards(before=n)
     wanted = pa.array(list(dict.fromkeys(ids)), ID)
-    for folder in dict.fromkeys(Path(s.path).parent.name for s in shards):
-        mine = tuple(s for s in shards if Path(s.path).parent.name == folder)
-        found = View(name=folder, root=project.wheel, shards=mine).find(wanted)
+    for folder, mine in by_folder(shards).items():
+        view = View(name=folder, root=project.wheel, shards=tuple(shards[i] for i in mine))
+        found = view.find(wanted)
         if len(found):
             yield found

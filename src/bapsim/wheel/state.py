@@ -15,7 +15,7 @@ from bapsim.core.recipe import Model, Recipe
 from bapsim.core.records import Answers
 from bapsim.core.turn import Turn
 from bapsim.store import artifacts, fault
-from bapsim.store.lake import View, read_batch, read_verdicts, verdict_path
+from bapsim.store.lake import View, by_folder, read_batch, read_verdicts, verdict_path
 from bapsim.store.ledger import now
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME
@@ -105,8 +105,7 @@ def views(project: Project, recipe: Recipe, n: int) -> dict[str, View]:
     stock = load_stock(project, recipe.task, before=n)
     hidden = stock.split(unseen(stock, stock.rows_with(examined(project.ledger, before=n))))
     found: dict[str, View] = {}
-    for folder in dict.fromkeys(Path(s.path).parent.name for s in stock.shards):
-        mine = [i for i, s in enumerate(stock.shards) if Path(s.path).parent.name == folder]
+    for folder, mine in by_folder(stock.shards).items():
         found[folder] = View(
             name=folder,
             root=project.wheel,
