@@ -69,7 +69,8 @@ $(VENV)/run.stamp: requirements-run.lock pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
+# jsonpath-rw (of mlcroissant, which tests what `export` writes) has no wheel: pure Python, the one exception.
 $(VENV)/dev.stamp: requirements.lock $(VENV)/run.stamp
-	@$(PIP) install $(LOCKED) -r requirements.lock
+	@$(PIP) install $(LOCKED) --no-binary jsonpath-rw --no-build-isolation -r requirements.lock
 	@$(PIP) check > /dev/null
 	@touch $@
