@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from bapsim.compose.outcomes import outcomes
 from bapsim.compose.questions import CHOSEN, RANDOM, choose
-from bapsim.core.arrow import cells, concat, id_bytes, strings
+from bapsim.core.arrow import Column, cells, concat, id_bytes, strings
 from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Dataset
-from bapsim.core.records import Rows, rows_of
+from bapsim.core.records import Rows, Task, rows_of
 from bapsim.core.turn import Turn
 from bapsim.text.minhash import clusters
+from bapsim.text.targets import decimal, number_of, written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +36,12 @@ class WorthAsking:
         whole = concat([b for b in batches if len(b)] or batches)
         inputs = rows_of(whole, turn.task.inputs)
         answers = turn.models["current"](inputs)
-        rows, draw = self.drawn(_probs(answers), self._groups(inputs), whole, turn)
+        rows, draw = self.drawn(outcomes(answers, turn.task.answer), self._groups(inputs), whole, turn)
         at = pa.array(rows)
         columns = {
             "_id": whole.column("_id").take(at),
             "draw": pa.array(draw.tolist(), pa.string()),
-            "prediction": answers.column("prediction").take(at),
+            "prediction": pa.array(hints(answers.column("prediction").take(at), turn.task), pa.string()),
         }
         return Rows(pa.record_batch(list(columns.values()), names=list(columns)))
 
@@ -72,18 +73,18 @@ class WorthAsking:
         return np.array([first.setdefault(v, i) for i, v in enumerate(said)], np.int64)
 
 
+def hints(predictions: Column, task: Task) -> list[str | None]:
+    """What the model says, as a person reads it: numbers with four digits."""
+    said = written(predictions, task.answer)
+    if task.answer != "number":
+        return said
+    return [one and decimal(float(f"{number_of(one):.4g}")) for one in said]
+
+
 def reserved(pool: pa.RecordBatch, share: float) -> np.ndarray:
     """bool[n]: rows whose id, a keyed hash, falls into the lowest `share` of all ids."""
     first = id_bytes(pool.column("_id")).view(np.uint8).reshape(len(pool), 16)[:, :4]
     return first.copy().view(">u4").reshape(-1) < share * 2**32
-
-
-def _probs(answers: pa.RecordBatch) -> np.ndarray:
-    """float32[n, k]; without probabilities nothing is known of any row: k = 0."""
-    if "probs" not in answers.schema.names:
-        return np.zeros((len(answers), 0), np.float32)
-    column: Any = answers.column("probs")
-    return np.asarray(column.flatten().to_numpy().reshape(len(answers), -1), np.float32)
 
 
 def worth_asking(budget: int, *, exam_share: float = 0.2, near: float = 0.8) -> WorthAsking:

@@ -26,6 +26,7 @@ Scores = NewType("Scores", pa.RecordBatch)  # one row per exam item
 
 Maker = Literal["person", "machine", "unknown"]
 Part = Literal["input", "target"]
+Answer = Literal["class", "labels", "number"]
 
 CERTIFICATE = schema(
     _id=ID,
@@ -40,7 +41,11 @@ VERDICT = schema(keep=pa.bool_(), reason=pa.string(), value=pa.float32(), limit=
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Which columns play which part in what the model learns."""
+    """Which columns play which part in what the model learns.
+
+    kind: what the input is; answer: what the target says, one class, a set of labels, or a number; votes: a
+    column with a list of what every rater said, where the target holds the label that was settled on.
+    """
 
     input: str | tuple[str, ...]
     target: str
@@ -48,6 +53,8 @@ class Task:
     group: str | None = None
     time: str | None = None
     slices: tuple[str, ...] = ()
+    answer: Answer = "class"
+    votes: str | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -57,7 +64,7 @@ class Task:
     def columns(self) -> tuple[str, ...]:
         """All columns that the task names, inputs first, each once."""
         named = [*self.inputs, self.target, *self.slices]
-        named += [c for c in (self.group, self.time) if c is not None]
+        named += [c for c in (self.group, self.time, self.votes) if c is not None]
         return tuple(dict.fromkeys(named))
 
 

@@ -34,7 +34,7 @@ from bapsim.judge.compare import (
     units,
 )
 from bapsim.judge.duel import Verdict
-from bapsim.judge.exam import right
+from bapsim.judge.exam import of_numbers, right, spread
 from bapsim.judge.power import detectable, items_needed, items_needed_mean
 
 FULL = 0.05  # of all exams of which no item was ever looked at, at most this share lets a worse model through
@@ -104,7 +104,7 @@ def fresh_needed(wear: Wear, budget: float, *, full: float = FULL) -> int:
 class Duo:
     """Two models on the same exam items, "after minus before": right float64[n] in -1, 0, 1; loss float64[n]
     (what the candidate saved) or None where either is not calibrated; groups int64[n] or None; all
-    positive = better.
+    positive = better. Numbers are never right: their right is 0 and their loss decides, without a veto.
     """
 
     right: Floats
@@ -156,8 +156,11 @@ def duo(before: Scores, after: Scores) -> Duo:
 def point_worth(scores: Scores) -> float | None:
     """The loss that one point of accuracy is worth: .01 x (mean loss where wrong - mean loss where right).
 
-    None where the respondent is not calibrated, or is always right or always wrong.
+    None where the respondent is not calibrated, or is always right or always wrong. Of numbers a point is a
+    hundredth of their spread (`judge.exam.spread`); None where nothing is spread.
     """
+    if of_numbers(scores):
+        return 0.01 * spread(scores) or None
     losses, correct = _losses(scores), right(scores)
     if losses is None or correct.all() or not correct.any():
         return None
@@ -226,9 +229,9 @@ class Paired:
         seen = _evidence(both, before, after, metric)
         worse = _worse_slices(both, after, self)
         verdict, reason = self._verdict(both, seen, level, worse)
-        return _said(
-            verdict, reason, both, seen, _Terms(level=level, worth=point_worth(before), slices=worse)
-        )
+        worth, numeric = point_worth(before), of_numbers(after)
+        terms = _Terms(level=level, worth=worth, slices=worse, numeric=numeric)
+        return _said(verdict, reason, both, seen, terms)
 
     def _verdict(self, both: Duo, seen: Evidence, level: float, slices: Sequence[str]) -> tuple[Verdict, str]:
         accuracy_better = NO_EVIDENCE if seen.ranked else p_better(both.right, both.groups)
@@ -275,7 +278,7 @@ def p_better(diffs: Floats, groups: Ints | None) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What one look showed."""
+    """What one look showed; unit: of the gain, "points" of a share, or "number", that of the target itself."""
 
     test: str
     p_better: float
@@ -284,6 +287,7 @@ class Evidence:
     low: float
     high: float
     ranked: bool = False
+    unit: str = "points"
 
 
 def _seed(scores: Scores) -> int:
@@ -309,17 +313,24 @@ def _evidence(both: Duo, before: Scores, after: Scores, metric: Metric) -> Evide
         )
     better = p_better(both.primary, both.groups)
     gain, low, high = _gain(both, before, after, metric)
+    numeric = of_numbers(after)
     test = (
-        "log-loss sign flip" if both.loss is not None else "McNemar" if both.groups is None else "sign flip"
+        "McNemar"
+        if both.loss is None and both.groups is None
+        else "sign flip"
+        if both.loss is None
+        else f"{'absolute error' if numeric else 'log-loss'} sign flip"
     )
-    return Evidence(test=test, p_better=better, p_worse=1 - better, gain=gain, low=low, high=high)
+    same = both.loss is not None and math.isclose(gain, float(both.loss.mean()), rel_tol=1e-9, abs_tol=1e-12)
+    unit = "number" if numeric and same else "points"
+    return Evidence(test=test, p_better=better, p_worse=1 - better, gain=gain, low=low, high=high, unit=unit)
 
 
 def _gain(both: Duo, before: Scores, after: Scores, metric: Metric) -> tuple[float, float, float]:
     """The metric's gain and 95 % interval: closed for accuracy, else from 400 paired resamples."""
     gain = metric(after) - metric(before)
     accuracy = float(both.right.mean())
-    if abs(gain - accuracy) <= 1e-12:
+    if abs(gain - accuracy) <= 1e-12 and not of_numbers(after):
         low, high = points_interval(units(both.right, both.groups), len(after))
         return accuracy, low, high
 
@@ -354,11 +365,12 @@ class _Terms:
     level: float
     worth: float | None
     slices: tuple[str, ...] = field(default=())
+    numeric: bool = False
 
 
 def _reach(both: Duo, seen: Evidence, terms: _Terms) -> tuple[float | None, int | None]:
-    """The gain in points that this exam finds with 80 % power, and the items missing for the gain that was
-    seen.
+    """The gain in points (of numbers: in their unit) that this exam finds with 80 % power, and the items
+    missing for the gain that was seen.
     """
     items, d = len(both.right), float(np.abs(both.right).mean())
     if both.loss is None or seen.ranked:
@@ -372,21 +384,27 @@ def _reach(both: Duo, seen: Evidence, terms: _Terms) -> tuple[float | None, int 
     sd = math.sqrt(float(sums @ sums) / items)
     needed = items_needed_mean(float(both.loss.mean()), sd, alpha=terms.level, power=POWER)
     reach = (NORMAL.inv_cdf(1 - terms.level) + NORMAL.inv_cdf(POWER)) * sd / math.sqrt(items)
-    found = None if terms.worth is None else min(0.01 * reach / terms.worth, 1.0)
+    if terms.numeric:
+        found = reach if seen.unit == "number" else None
+    else:
+        found = None if terms.worth is None else min(0.01 * reach / terms.worth, 1.0)
     return found, None if needed is None else max(needed - items, 0)
 
 
 def _said(verdict: Verdict, reason: str, both: Duo, seen: Evidence, terms: _Terms) -> Decision:
     found, missing = _reach(both, seen, terms)
+    nearer = both.primary if terms.numeric else both.right
     values: dict[str, Any] = {
-        "wins": int((both.right > 0).sum()),
-        "losses": int((both.right < 0).sum()),
+        "wins": int((nearer > 0).sum()),
+        "losses": int((nearer < 0).sum()),
         "level": terms.level,
         "slices": ", ".join(terms.slices),
         "groups": len(both.right) if both.groups is None else int(both.groups.max()) + 1,
     }
     if both.loss is not None:
         values["loss_gain"] = float(both.loss.mean())
+    if terms.numeric:
+        values |= {"answer": "number", "unit": seen.unit}
     return Decision(
         verdict=verdict,
         reason=reason,

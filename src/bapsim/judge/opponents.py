@@ -1,7 +1,11 @@
-"""Whom the first candidate must beat: the user's incumbent, or the majority class."""
+"""Whom the first candidate must beat: the user's incumbent, or what one would say without looking.
+
+That is the most frequent class, the most frequent set with the share of each label, or the median.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import cells, strings
+from bapsim.core.arrow import cells
 from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import digest
-from bapsim.core.records import Answers, Rows
+from bapsim.core.records import Answer, Answers, Rows
+from bapsim.text.targets import labels_in, memberships, numbers_of
 
 
 def _answers(prediction: Sequence[str | None], confidence: Sequence[float | None]) -> Answers:
@@ -46,6 +51,68 @@ def majority(labels: Sequence[str]) -> Majority:
     names, counts = np.unique(np.asarray(labels, object).astype(str), return_counts=True)
     shares = tuple(float(c) / len(labels) for c in counts)
     return Majority(classes=tuple(str(n) for n in names), shares=shares)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frequent:
+    """Always the most frequent set of labels, with each label's share of the rows as its probability."""
+
+    classes: tuple[str, ...]
+    shares: tuple[float, ...]
+    prediction: str
+    confidence: float
+
+    def __call__(self, rows: Rows) -> Answers:
+        count = len(rows)
+        said = _answers([self.prediction] * count, [self.confidence] * count)
+        if not self.classes:  # no row has a label
+            return said
+        flat = pa.array(np.tile(np.asarray(self.shares, np.float32), count), pa.float32())
+        return Answers(said.append_column("probs", pa.FixedSizeListArray.from_arrays(flat, len(self.classes))))
+
+
+def frequent(sets: Sequence[str]) -> Frequent:
+    """The most frequent of these written sets; equal counts go to the first in order."""
+    classes = labels_in(sets)
+    names, counts = np.unique(np.asarray(sets, object).astype(str), return_counts=True)
+    shares = memberships(sets, classes).mean(axis=0)
+    best = int(np.argmax(counts))
+    return Frequent(
+        classes=tuple(classes),
+        shares=tuple(float(share) for share in shares),
+        prediction=str(names[best]),
+        confidence=float(counts[best] / len(sets)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Median:
+    """Always the median of the training rows, between their first and last tenth."""
+
+    value: float
+    low: float
+    high: float
+    classes: tuple[str, ...] = ()
+
+    def __call__(self, rows: Rows) -> Answers:
+        ends = {"prediction": self.value, "low": self.low, "high": self.high}
+        columns = {name: pa.array(np.full(len(rows), value)) for name, value in ends.items()}
+        columns |= {"confidence": pa.array(np.full(len(rows), 0.8, np.float32))}
+        columns |= {"_status": pa.array(["answered"] * len(rows), pa.string())}
+        return Answers(pa.record_batch(list(columns.values()), names=list(columns)))
+
+
+def median(values: Sequence[str]) -> Median:
+    """The median of these written numbers."""
+    low, value, high = np.quantile(numbers_of(values), [0.1, 0.5, 0.9]).tolist()
+    return Median(value=value, low=low, high=high)
+
+
+def uninformed(targets: Sequence[str], answer: Answer) -> Majority | Frequent | Median:
+    """Who says the best that can be said without looking at the input."""
+    if answer == "number":
+        return median(targets)
+    return majority(targets) if answer == "class" else frequent(targets)
 
 
 def row_key(rows: Rows) -> list[str]:
@@ -105,4 +172,4 @@ class Endpoint:
             raise InputError(
                 "incumbent_fails", url=self.url, why=f"{len(part)} rows, another number of answers"
             )
-        return strings(pa.array([None if p is None else str(p) for p in found], pa.string()))
+        return [p if p is None else json.dumps(p) if isinstance(p, list) else str(p) for p in found]

@@ -1,6 +1,7 @@
 """Metrics of a ranking (AUROC, average precision): not means over items, so the gate bootstraps them.
 
-Scores need a column `p_CLASS`, the respondent's probability (any score will do) that an item is of CLASS.
+Scores need a column `p_CLASS`, the respondent's probability (any score will do) that an item is of CLASS, or
+that its set of labels holds CLASS.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from bapsim.core.arrow import numbers, strings
 from bapsim.core.errors import RecipeError
 from bapsim.core.records import Scores
+from bapsim.judge.exam import of_sets
+from bapsim.text.targets import memberships
 
 Floats = NDArray[np.float64]
 
@@ -60,7 +63,12 @@ class Ranked:
         name = f"p_{self.positive}"
         if name not in scores.schema.names:
             raise RecipeError("metric_needs_probs", label=self.positive)
-        positive = np.array([gold == self.positive for gold in strings(scores.column("gold"))], bool)
+        gold = strings(scores.column("gold"))
+        positive = (
+            memberships(gold, [self.positive])[:, 0]
+            if of_sets(scores)
+            else np.array([one == self.positive for one in gold], bool)
+        )
         measure = auroc_of if self.of == "auroc" else average_precision_of
         return measure(positive, numbers(scores.column(name)), weights)
 

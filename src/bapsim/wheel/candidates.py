@@ -62,7 +62,8 @@ def candidate(scene: Scene, rows: np.ndarray) -> Candidate:
     project, recipe, stock = scene.project, scene.recipe, scene.stock
     people_only = not bool(_pending(stock)[rows].any())
     data = data_fingerprint(stock, rows)
-    name = fingerprint(data, recipe.train, recipe.seed, recipe.folds, list(stock.task.columns))
+    task = stock.task
+    name = fingerprint(data, recipe.train, recipe.seed, recipe.folds, list(task.columns), task.answer)
     ledger = project.ledger
     row = ledger.row("select * from model where fingerprint=? and judged is not null", name)
     if row is None:

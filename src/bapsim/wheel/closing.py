@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from bapsim.judge.exam import accuracy, mean_absolute_error, of_numbers
 from bapsim.store import artifacts
 from bapsim.store.ledger import now
 from bapsim.store.project import Project
 from bapsim.wheel.asking import ask_next, expire_and_answer
 from bapsim.wheel.candidates import NAME, Candidate
-from bapsim.wheel.held_out import held_out
+from bapsim.wheel.held_out import as_scores, held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
 from bapsim.wheel.refining import Opinions
 from bapsim.wheel.stock import REFUSED, Scene, accounts, standing
@@ -37,7 +38,7 @@ def summarise(
     stood = standing(scene.stock, scene.exam, scene.refused, scene.superseded)
     rows = np.flatnonzero(random_rows(scene) & people.candidate.rows)
     said = held_out(people.candidate.model, people.candidate.oof, scene.stock, rows)
-    right = [a == b for a, b in zip(scene.stock.labels[rows], said.prediction, strict=True)]
+    told = as_scores(said, scene.stock, rows, scene.groups[rows])
     decision = asdict(judged.decision)
     looked = judged.looked or people.candidate
     return {
@@ -57,12 +58,14 @@ def summarise(
         "wear": asdict(judged.wear) | {"level": judged.level},
         "fits": sum(s.candidate.fits for s in judged.screened) + (judged.serves is not None),
         "train_rows": int(looked.rows.sum()),
-        "oof_accuracy": float(np.mean(right)) if right else None,
+        "answer": scene.stock.task.answer,
+        "oof_accuracy": None if of_numbers(told) else _finite(accuracy(told)),
+        "oof_error": _finite(-mean_absolute_error(told)) if of_numbers(told) else None,
         "oof_rows": len(rows),
         "fresh": fresh,
         "reasons": opinions.reasons(stood == REFUSED),
         "suspects": [_plain(one) for one in suspects],
-        "classes": len(set(scene.stock.labels[looked.rows].astype(str).tolist())),
+        "classes": len(looked.model.classes),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bapsim.compose.exam import Frame, draw
+from bapsim.compose.strata import strata
 from bapsim.core.arrow import strings
 from bapsim.core.recipe import Recipe, Wear
 from bapsim.core.turn import Turn
@@ -75,7 +76,7 @@ def first_exam(recipe: Recipe, turn: Turn, stock: Stock, may: np.ndarray, groups
 
 def frame(stock: Stock, rows: np.ndarray, groups: np.ndarray, when: np.ndarray | None = None) -> Frame:
     """The sampling frame of these rows; `groups` already joins near-duplicates, kin and the user's groups."""
-    labels = np.unique(stock.labels[rows].astype(str), return_inverse=True)[1].astype(np.int64)
+    labels = strata(stock.labels[rows].astype(str).tolist(), stock.task.answer)
     return Frame(labels=labels, clusters=groups[rows], roots=groups[rows], time=when, ids=stock.ids[rows])
 
 

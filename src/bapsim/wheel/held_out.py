@@ -2,75 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import id_bytes, positions, strings, take
+from bapsim.core.arrow import id_bytes, positions, take, valid
 from bapsim.core.recipe import CrossFit, Respondent
-from bapsim.core.records import Records, Rows, Scores, rows_of
-from bapsim.judge.calibrate import is_calibrated
-from bapsim.judge.exam import losses, probs_of
+from bapsim.core.records import Records, Rows, Scores, Task, rows_of
+from bapsim.judge.exam import Heard, decides, heard, joined_up, scored
 from bapsim.store import fault
 from bapsim.store.lake import parquet, read_batch
 from bapsim.wheel.stock import Stock
 
 OOF = "oof.parquet"
+KEPT = ("prediction", "confidence", "probs", "low", "high")
 
 
 def write_oof(folder: Path, records: Records, fitted: CrossFit) -> None:
     """The out-of-fold answers of one model, by id, beside the model."""
     answers = fitted.answers
-    kept = [n for n in ("prediction", "confidence", "probs") if n in answers.schema.names]
+    kept = [n for n in KEPT if n in answers.schema.names]
     columns = [records.column("_id"), *(answers.column(n) for n in kept)]
     path = folder / OOF
     path.write_bytes(parquet(pa.RecordBatch.from_arrays(columns, names=["_id", *kept])))
     fault.point("oof written")
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """Answers of one model about n rows: prediction object[n]; probs float32[n, classes] or None."""
-
-    prediction: np.ndarray
-    probs: np.ndarray | None
-    classes: tuple[str, ...]
-
-    @property
-    def confidence(self) -> np.ndarray:
-        return np.ones(len(self.prediction)) if self.probs is None else self.probs.max(axis=1)
-
-
-def held_out(model: Respondent, oof: Path | None, stock: Stock, rows: np.ndarray) -> HeldOut:
+def held_out(model: Respondent, oof: Path | None, stock: Stock, rows: np.ndarray) -> Heard:
     """A model's answers about stock rows; `oof` is its table, None for one that was trained on none."""
-    records = stock.part(rows)
+    records, task = stock.part(rows), stock.task
     classes = tuple(getattr(model, "classes", ()))
     place = np.full(len(records), -1, np.int64)
-    table = None
+    parts: list[tuple[Heard, np.ndarray]] = []
     if oof is not None:
         table = read_batch(oof)
         place = positions(records.column("_id"), table.column("_id"))
-        valid = np.asarray(table.column("prediction").is_valid().to_numpy(zero_copy_only=False), bool)
-        place = np.where((place >= 0) & valid[np.maximum(place, 0)], place, -1)
+        place = np.where((place >= 0) & valid(table.column("prediction"))[np.maximum(place, 0)], place, -1)
+        known = np.flatnonzero(place >= 0)
+        if len(known):
+            parts.append((heard(take(table, place[known]), classes, task.answer), known))
     new = np.flatnonzero(place < 0)
-    direct = model(Rows(take(rows_of(records, stock.task.inputs), new))) if len(new) else None
-    prediction = np.full(len(records), None, object)
-    probs = np.zeros((len(records), len(classes)), np.float32) if classes else None
-    for answers, at in (
-        (None if table is None else take(table, place[place >= 0]), place >= 0),
-        (direct, new),
-    ):
-        if answers is None or not len(answers):
-            continue
-        prediction[at] = strings(answers.column("prediction"))
-        found = probs_of(answers)
-        if found is None or probs is None:
-            probs = None
-        else:
-            probs[at] = found
-    return HeldOut(prediction=prediction, probs=probs, classes=classes)
+    if len(new) or not parts:
+        answers = model(Rows(take(rows_of(records, task.inputs), new)))
+        parts.append((heard(answers, classes, task.answer), new))
+    return joined_up(parts)
 
 
 def eaten(oof: Path | None, stock: Stock, rows: np.ndarray) -> np.ndarray:
@@ -80,31 +56,17 @@ def eaten(oof: Path | None, stock: Stock, rows: np.ndarray) -> np.ndarray:
     return np.isin(stock.ids[rows], id_bytes(read_batch(oof, ["_id"]).column("_id")))
 
 
-def of_crossfit(fitted: CrossFit, rows: np.ndarray) -> HeldOut:
+def of_crossfit(fitted: CrossFit, task: Task, rows: np.ndarray) -> Heard:
     """The out-of-fold answers of a fit about these rows of its mixture."""
-    answers = take(fitted.answers, rows)
-    prediction = np.array(strings(answers.column("prediction")), object)
-    return HeldOut(prediction=prediction, probs=probs_of(answers), classes=tuple(fitted.model.classes))
+    return heard(take(fitted.answers, rows), fitted.model.classes, task.answer)
 
 
-def honest(said: HeldOut, stock: Stock, rows: np.ndarray, own: np.ndarray) -> bool:
+def honest(said: Heard, stock: Stock, rows: np.ndarray, own: np.ndarray) -> bool:
     """Whether a model's losses may decide, by its answers about stock rows of which it had eaten `own`."""
-    if said.probs is None:
-        return False
-    right = np.array([a == b for a, b in zip(stock.labels[rows], said.prediction, strict=True)], bool)
-    return is_calibrated(said.confidence[own].astype(np.float64), right[own])
+    return decides(said, stock.labels[rows].tolist(), own)
 
 
-def as_scores(said: HeldOut, stock: Stock, rows: np.ndarray, groups: np.ndarray) -> Scores:
+def as_scores(said: Heard, stock: Stock, rows: np.ndarray, groups: np.ndarray) -> Scores:
     """Held-out answers as scores, so that the gate's functions read them; groups int64[n]."""
-    gold = list(stock.labels[rows])
-    loss = None if said.probs is None else losses(said.probs, said.classes, gold)
-    columns = {
-        "_id": stock.part(rows).column("_id"),
-        "gold": pa.array(gold, pa.string()),
-        "prediction": pa.array(said.prediction, pa.string()),
-        "loss": pa.nulls(len(gold), pa.float64()) if loss is None else pa.array(loss),
-        "group": pa.array([str(g) for g in groups], pa.string()),
-    }
-    whole = pa.record_batch(list(columns.values()), names=list(columns))
-    return Scores(whole.replace_schema_metadata({"calibrated": "0" if loss is None else "1"}))
+    group = pa.array([str(g) for g in groups], pa.string())
+    return scored(said, stock.labels[rows].tolist(), stock.part(rows).column("_id"), group)

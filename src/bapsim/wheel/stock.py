@@ -18,6 +18,7 @@ from bapsim.store.lake import Shard
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.text.minhash import unite
+from bapsim.text.targets import votes_in, written
 
 ASKED = "asked:"  # how the method of an answer begins
 STATES = ("exam", "superseded", "refused", "pool", "pending", "trained")
@@ -51,7 +52,7 @@ class Stock:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """object[N]: the target as text, None where there is none."""
+        """object[N]: the target, written (`text.targets`), None where there is none."""
         return np.array(strings(self.records.column(self.task.target)), object)
 
     @cached_property
@@ -175,11 +176,9 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
         file = pq.ParquetFile(project.wheel / shard.path)
         have = set(file.schema_arrow.names)
         wanted = [*task.columns, *CERTIFICATE.names]
-        tables.append(file.read(columns=[c for c in wanted if c in have]))
-    empty = pa.table({name: pa.nulls(0) for name in task.columns})  # null: promoted to any type
+        tables.append(in_one_form(file.read(columns=[c for c in wanted if c in have]), task))
+    empty = in_one_form(pa.table({name: pa.nulls(0) for name in task.columns}), task)  # null: any type
     whole = pa.concat_tables([*tables, CERTIFICATE.empty_table(), empty], promote_options="permissive")
-    at = whole.schema.get_field_index(task.target)
-    whole = whole.set_column(at, task.target, whole.column(task.target).cast(pa.string()))
     batches = whole.combine_chunks().to_batches()
     schema = whole.schema
     records = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=schema)
@@ -193,6 +192,19 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
         turns={r["n"]: r["turn"] for r in rows},
         keyed=frozenset(r["n"] for r in rows if r["keyed"]),
     )
+
+
+def in_one_form(table: pa.Table, task: Task) -> pa.Table:
+    """Targets written, votes as lists of text: folders may have them in several types."""
+    for name in {task.target, task.votes} & set(table.schema.names):
+        at = table.schema.get_field_index(name)
+        column = table.column(at).combine_chunks()
+        if name == task.votes:
+            made = pa.array(votes_in(column), pa.list_(pa.string()))
+        else:
+            made = pa.array(written(column, task.answer), pa.string())
+        table = table.set_column(at, name, made)
+    return table
 
 
 def origin_of(row: dict[str, Any]) -> Origin:

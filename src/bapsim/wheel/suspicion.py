@@ -15,15 +15,15 @@ from bapsim.compose.oof import crossfit
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.turn import named_seed
 from bapsim.judge.compare import standardised, units
-from bapsim.judge.exam import uncalibrated
+from bapsim.judge.exam import Heard, contradicts, knows, uncalibrated
 from bapsim.judge.gate import duo
 from bapsim.judge.residual import FEWEST, flagged, residuals
 from bapsim.wheel.candidates import data_fingerprint, mixture_of
 from bapsim.wheel.examining import frame
-from bapsim.wheel.held_out import HeldOut, as_scores, eaten, held_out, honest, of_crossfit
+from bapsim.wheel.held_out import as_scores, eaten, held_out, honest, of_crossfit
 from bapsim.wheel.judging import Opponent, random_rows
 from bapsim.wheel.settling import Settled, settle
-from bapsim.wheel.stock import Scene, Stock
+from bapsim.wheel.stock import Scene
 
 HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
 
@@ -76,9 +76,9 @@ def _judge(scene: Scene, settled: Settled, champion: Opponent) -> list[dict[str,
     said = held_out(champion.respond, champion.oof, stock, asked_of[at])
     judged = residuals(
         np.array([names[int(o)] for o in stock.origin[at]]),
-        contradicts(stock, at, said),
-        np.asarray(said.confidence, np.float64),
-        np.isin(stock.labels[at].astype(str), list(said.classes)),
+        contradicts(said, stock.labels[at].tolist()),
+        said.confidence,
+        knows(said, stock.labels[at].tolist()),
     )
     ledger = scene.project.ledger
     done = int(ledger.value("select coalesce(max(n), 0) from turn where state='done'"))
@@ -88,11 +88,6 @@ def _judge(scene: Scene, settled: Settled, champion: Opponent) -> list[dict[str,
         return []
     z = with_and_without(scene, settled, rows, stock.of_origins(lambda n, _: names[n] in worst))
     return [asdict(judged[name]) | {"z_with": z, "refused": bool(z < HELPS)} for name in worst]
-
-
-def contradicts(stock: Stock, at: np.ndarray, said: HeldOut) -> np.ndarray:
-    """bool[n]: the label differs from the answer."""
-    return np.array([a != b for a, b in zip(stock.labels[at], said.prediction, strict=True)], bool)
 
 
 def with_and_without(scene: Scene, settled: Settled, rows: np.ndarray, suspect: np.ndarray) -> float:
@@ -116,14 +111,14 @@ def with_and_without(scene: Scene, settled: Settled, rows: np.ndarray, suspect: 
     return standardised(units(both.primary, both.groups))
 
 
-def _crossfitted(scene: Scene, rows: np.ndarray, wanted: np.ndarray) -> HeldOut:
+def _crossfitted(scene: Scene, rows: np.ndarray, wanted: np.ndarray) -> Heard:
     recipe, stock = scene.recipe, scene.stock
     mixture, at = mixture_of(stock, rows)
     seed = named_seed("train", data_fingerprint(stock, rows), recipe.seed)
     rng = np.random.default_rng(named_seed("folds", seed))
     split = folds(frame(stock, at, scene.groups), recipe.folds, rng)
     fitted = crossfit(recipe.train, None, mixture, split, seed % 2**31)
-    return of_crossfit(fitted, order(at, wanted))
+    return of_crossfit(fitted, stock.task, order(at, wanted))
 
 
 def order(at: np.ndarray, wanted: Sequence[int] | np.ndarray) -> np.ndarray:

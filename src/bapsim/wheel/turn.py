@@ -17,7 +17,7 @@ from bapsim.core.errors import NotEnough
 from bapsim.core.recipe import Recipe, Respondent
 from bapsim.core.records import verdicts
 from bapsim.core.turn import Turn
-from bapsim.judge.opponents import majority
+from bapsim.judge.opponents import uninformed
 from bapsim.store import artifacts
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME, Candidate, candidate, refit
@@ -151,7 +151,7 @@ def candidates(scene: Scene) -> list[Candidate]:
 
 
 def first_opponent(scene: Scene, incumbent: Incumbent | None) -> Opponent:
-    """On the first turn: the user's own model, or the majority class of the training rows."""
+    """On the first turn: the user's own model, or what can be said of the training rows without looking."""
     if incumbent is not None:
         return Opponent(
             name="incumbent", fingerprint=incumbent.fingerprint, respond=incumbent.respond, oof=None
@@ -159,7 +159,9 @@ def first_opponent(scene: Scene, incumbent: Incumbent | None) -> Opponent:
     labels = scene.stock.labels[trainable(scene, TRAINED)].astype(str).tolist()
     if not labels:
         raise NotEnough("nothing_to_train", records=len(scene.stock))
-    return Opponent(name="majority", fingerprint="majority", respond=majority(labels), oof=None)
+    answer = scene.stock.task.answer
+    name = "median" if answer == "number" else "majority"
+    return Opponent(name=name, fingerprint=name, respond=uninformed(labels, answer), oof=None)
 
 
 # --------------------------------------------------------------------------- what may serve

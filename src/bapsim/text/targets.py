@@ -1,0 +1,140 @@
+"""Answers of each kind as text, one form each: equal answers are equal texts, whoever wrote them.
+
+A class is its name. A set of labels is sorted and joined, "a; b"; no label at all is "[]"; a set that would
+not be read back so is JSON. A number is the shortest decimal that gives the same float64 back. What was meant
+as a number and is none stays as it stands, for a check to refuse and a person to mend.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bapsim.core.arrow import Column, strings
+from bapsim.core.errors import InputError
+from bapsim.core.records import Answer
+
+NONE = "[]"  # a set without a label: blank means that nobody has answered yet
+_BETWEEN = re.compile(r"[;|]")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_MISSING = {"", "nan"}  # how programs write that there is no number
+
+
+def label_set(said: str) -> tuple[str, ...]:
+    """The labels of a text, sorted, each once: "b; a", "b|a" and the JSON list of both are one set."""
+    return _sorted(_parts(said))
+
+
+def _parts(said: str) -> list[str]:
+    if said.lstrip().startswith("["):
+        try:
+            listed = json.loads(said)
+        except (ValueError, RecursionError):
+            listed = None
+        if isinstance(listed, list):
+            return [str(one) for one in listed if one is not None]
+    return _BETWEEN.split(said)
+
+
+def _sorted(labels: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({label.strip() for label in labels} - {""}))
+
+
+def joined(labels: Iterable[str]) -> str:
+    """The one text of a set of labels; `label_set` gives the set back."""
+    names = _sorted(labels)
+    plain = "; ".join(names)
+    if names and label_set(plain) == names:
+        return plain
+    return json.dumps(names, ensure_ascii=False) if names else NONE
+
+
+def number_of(said: str) -> float:
+    """The number that a text is, nan if it is none; a comma is no decimal point: nobody knows which it is."""
+    plain = said.strip()
+    value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def decimal(value: float) -> str:
+    """The shortest text of a finite number; "3", not "3.0"."""
+    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))
+
+
+def _as_number(said: str) -> str | None:
+    if said.strip().lower() in _MISSING:
+        return None
+    value = number_of(said)
+    return said if math.isnan(value) else decimal(value)
+
+
+def written(column: Column, answer: Answer) -> list[str | None]:
+    """A column of targets or predictions in the one form of its kind; None where there is none.
+
+    Labels may be lists or texts, numbers may be of any numeric type or texts; a list that is meant as one
+    class is an InputError.
+    """
+    if pa.types.is_null(column.type):
+        return [None] * len(column)
+    if pa.types.is_nested(column.type) and not pa.types.is_dictionary(column.type):
+        if answer != "labels":
+            raise InputError("target_is_list", type=str(column.type))
+        lists: list[Any] = column.to_pylist()
+        return [None if one is None else joined(str(v) for v in one if v is not None) for one in lists]
+    said = strings(column)
+    if answer == "class":
+        return said
+    form = _as_number if answer == "number" else _as_labels
+    known = {one: form(one) for one in dict.fromkeys(said) if one is not None}
+    return [None if one is None else known[one] for one in said]
+
+
+def _as_labels(said: str) -> str | None:
+    return joined(label_set(said)) if said.strip() else None
+
+
+def votes_in(column: Column) -> list[list[str] | None]:
+    """What every rater said of each row, repetitions kept; None where nobody did.
+
+    A list of texts, its JSON, or texts between ; or |.
+    """
+    if pa.types.is_null(column.type):
+        return [None] * len(column)
+    if pa.types.is_nested(column.type) and not pa.types.is_dictionary(column.type):
+        rows: list[Any] = [one or () for one in column.to_pylist()]
+    else:
+        rows = [() if one is None else _parts(one) for one in strings(column)]
+    said = [[v for v in (str(v).strip() for v in one if v is not None) if v] for one in rows]
+    return [one or None for one in said]
+
+
+def numbers_of(said: Sequence[str | None]) -> NDArray[np.float64]:
+    """float64[n] of written numbers, nan where there is none."""
+    return np.array([math.nan if one is None else number_of(one) for one in said], np.float64)
+
+
+_set = lru_cache(1 << 16)(label_set)
+
+
+def memberships(said: Sequence[str | None], classes: Sequence[str]) -> NDArray[np.bool_]:
+    """bool[n, classes]: which of these labels each written set holds; all false where there is none."""
+    place = {name: j for j, name in enumerate(classes)}
+    out = np.zeros((len(said), len(classes)), bool)
+    for i, one in enumerate(said):
+        for label in () if one is None else _set(one):
+            if label in place:
+                out[i, place[label]] = True
+    return out
+
+
+def labels_in(said: Iterable[str | None]) -> list[str]:
+    """All labels that occur in written sets, sorted."""
+    return sorted({label for one in set(said) if one is not None for label in _set(one)})
