@@ -34,7 +34,8 @@ from bapsim.core.recipe import Mixture
 from bapsim.core.records import Records, Rows, Task
 from bapsim.text import features
 from bapsim.text.features import Spec
-from bapsim.train.text import TextModel, score, text_linear
+from bapsim.train.linear import score
+from bapsim.train.text import TextModel, text_linear
 
 ROOT = Path(__file__).parents[1]
 SPLITS = json.loads((ROOT / "benchmarks/splits.json").read_text())

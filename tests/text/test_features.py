@@ -23,7 +23,8 @@ from bapsim.text import features, normalise
 from bapsim.text.features import Grams, Spec
 from bapsim.text.normalise import fold
 from bapsim.text.words import strings, words
-from bapsim.train.text import KNEE, WORDS_KNOWN, TextModel, text_linear
+from bapsim.train.linear import WORDS_KNOWN
+from bapsim.train.text import KNEE, TextModel, text_linear
 
 REFERENCE = Path(__file__).parent / "reference"
 SPEC = Spec()

@@ -17,13 +17,12 @@ from hypothesis import strategies as st
 from bapsim.core.errors import Damaged, InputError, NotEnough
 from bapsim.core.recipe import CrossFitting, Mixture, Model
 from bapsim.core.records import Records, Rows, Task
+from bapsim.train.columns import bins, learn_column
 from bapsim.train.table import (
     MEMBERS,
     best_temperature,
-    bins,
     blend_weights,
     cooled,
-    learn_column,
     load,
     table_boosted,
 )

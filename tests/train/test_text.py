@@ -20,7 +20,7 @@ from bapsim.core.recipe import CrossFitting, Mixture, Model
 from bapsim.core.records import Records, Rows, Task
 from bapsim.store import artifacts
 from bapsim.text import features
-from bapsim.train import text
+from bapsim.train import linear, text
 from bapsim.train.text import Calibration, TextModel, text_linear
 
 TOPICS = {
@@ -61,7 +61,7 @@ def probs(answers: Any) -> np.ndarray:
 def raw_scores(model: TextModel, texts: list[str]) -> np.ndarray:
     found, values = model.vectorise(texts)
     x = features.matrix(found, values, len(model.head.idf))
-    return text.score(x, model.head.weights, model.head.bias)
+    return linear.score(x, model.head.weights, model.head.bias)
 
 
 @pytest.fixture(scope="module")
@@ -192,9 +192,9 @@ def test_a_fold_equals_a_training_without_it():
     """Vocabulary, idf and head of a fold come from its own training rows."""
     texts, labels = topics(200, noise=0.1)
     whole, spec = mixture(texts, labels), text_linear(cost=0.3)
-    lesson = text.learn_from(whole, spec.spec, spec.min_df)
+    lesson = text.learn_from(whole, spec.setup)
     folds = (np.arange(200) % 4).astype(np.int8)
-    out = text.hold_out(lesson, folds, 0.3, spec.spec)
+    out = linear.hold_out(lesson, folds, 0.3, spec.spec)
     assert (out.cost, out.fits) == (0.3, 4)
     kept = [i for i in range(200) if folds[i] != 1]
     alone = spec(None, mixture([texts[i] for i in kept], [labels[i] for i in kept]), 0)
@@ -243,9 +243,9 @@ def test_in_scope_is_a_scale_of_held_out_rows(trained):
 def test_a_sample_chooses_the_cost_of_many_rows(monkeypatch):
     whole, folds = mixture(*topics(400, noise=0.2)), (np.arange(400) % 4).astype(np.int8)
     found = text_linear().crossfit(None, whole, folds, 0)
-    monkeypatch.setattr(text, "SAMPLE", (100, 10_000))
+    monkeypatch.setattr(linear, "SAMPLE", (100, 10_000))
     quick = text_linear().crossfit(None, whole, folds, 0)
-    assert 4 + 1 + 2 <= quick.fits <= 4 + 1 + len(text.COSTS)
+    assert 4 + 1 + 2 <= quick.fits <= 4 + 1 + len(linear.COSTS)
     assert found.fits >= 4 + 1 + 1
     assert abs(np.log10(quick.model.calibration.cost / found.model.calibration.cost)) <= 1.1
 
@@ -376,7 +376,7 @@ def test_calibration_finds_the_slope_that_made_the_labels():
 
 
 def test_own_folds_spread_every_class():
-    folds = text.own_folds(np.array([0] * 10 + [1] * 3 + [2]))
+    folds = linear.own_folds(np.array([0] * 10 + [1] * 3 + [2]))
     assert np.bincount(folds[:10]).tolist() == [2] * 5
     assert len(set(folds[10:13].tolist())) == 3
 

@@ -50,7 +50,9 @@ def of_intervals(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
     n = len(value)
     width = np.nan_to_num(high - low, nan=np.inf)
     doubt = np.searchsorted(np.sort(width), width, side="right") / max(n, 1)
-    tenth = np.minimum(np.argsort(np.argsort(value, kind="stable"), kind="stable") * PARTS // max(n, 1), PARTS - 1)
+    tenth = np.minimum(
+        np.argsort(np.argsort(value, kind="stable"), kind="stable") * PARTS // max(n, 1), PARTS - 1
+    )
     out = np.zeros((n, 2 * PARTS), np.float32)
     out[np.arange(n), 2 * tenth] = 1 - doubt / 2
     out[np.arange(n), 2 * tenth + 1] = doubt / 2

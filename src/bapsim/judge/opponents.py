@@ -68,7 +68,9 @@ class Frequent:
         if not self.classes:  # no row has a label
             return said
         flat = pa.array(np.tile(np.asarray(self.shares, np.float32), count), pa.float32())
-        return Answers(said.append_column("probs", pa.FixedSizeListArray.from_arrays(flat, len(self.classes))))
+        return Answers(
+            said.append_column("probs", pa.FixedSizeListArray.from_arrays(flat, len(self.classes)))
+        )
 
 
 def frequent(sets: Sequence[str]) -> Frequent:
