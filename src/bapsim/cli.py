@@ -78,6 +78,9 @@ def _listed(context: click.Context, parameter: click.Parameter, value: str | Non
     click.option("--time", metavar="COLUMN", expose_value=False, callback=_want),
     click.option("--slice", "slices", metavar="COLUMN", multiple=True, expose_value=False, callback=_want),
     click.option("--key", metavar="COLUMN", expose_value=False, callback=_want),
+    click.option(
+        "--answer", type=click.Choice(("class", "labels", "number")), expose_value=False, callback=_want
+    ),
 )
 def _new(project: Path, source: Path) -> dict[str, Any]:
     from bapsim.wheel.founding import Wanted, found_project
@@ -97,6 +100,7 @@ def _new(project: Path, source: Path) -> dict[str, Any]:
         "kind": found.kind,
         "input": list(found.inputs),
         "target": found.target,
+        "answer": found.answer,
         "types": found.types,
         "labelled": found.labelled,
         "pool": found.schema.rows - found.labelled,
@@ -124,7 +128,9 @@ def _say_found(room: Desk, found: Found, root: Path) -> None:
     room.say(
         "new.labelled" if pool else "new.all_labelled", labelled=number(found.labelled), pool=number(pool)
     )
-    room.say("new.classes", classes=number(len(found.classes)))
+    _say_answer(room, found)
+    if found.classes:
+        room.say("new.classes", classes=number(len(found.classes)))
     room.table([[label, number(count)] for label, count in list(found.classes.items())[:6]], right=[1])
     if len(found.classes) > 6:
         least, count = list(found.classes.items())[-1]
@@ -142,6 +148,26 @@ def _say_found(room: Desk, found: Found, root: Path) -> None:
         room.say("new.guessed", target=found.target)
     room.say("new.people", recipe=str(root / "recipe.py"))
     room.say("new.next", bapsim=f"bapsim -C {root}")
+
+
+def _say_answer(room: Desk, found: Found) -> None:
+    """What the target was taken to say, where it is not plainly one class."""
+    import numpy as np
+
+    from bapsim.report.words import amount, number
+    from bapsim.text.targets import NONE, numbers_of
+
+    told = {"target": found.target, "distinct": number(len(found.said))}
+    if found.answer == "number":
+        values = np.repeat(numbers_of(list(found.said)), list(found.said.values()))
+        ends = dict(zip(("least", "median", "most"), np.quantile(values, [0, 0.5, 1]).tolist(), strict=True))
+        shown = {name: amount(value, "number", signed=False) for name, value in ends.items()}
+        room.say("new.answer.number", **told, **shown)
+    elif found.answer == "labels":
+        sets = {"labels": number(len(found.classes)), "sets": told["distinct"]}
+        room.say("new.answer.labels", target=found.target, empty=number(found.said.get(NONE, 0)), **sets)
+    elif found.numeric and len(found.said) > 2:
+        room.say("new.answer.few_numbers", **told)
 
 
 def _some(names: Sequence[str], most: int) -> str:
@@ -168,7 +194,8 @@ def _add(files: tuple[Path, ...]) -> dict[str, Any]:
             room.say("add.unread", lines=number(lines), reason=said, places=places)
         if strange:
             labels = _some([f"{label} ({count:,})" for label, count in strange.items()], 8)
-            room.say("add.labels", labels=labels, path=str(room.folder / one.path))
+            key = "add.no_numbers" if task.answer == "number" else "add.labels"
+            room.say(key, labels=labels, path=str(room.folder / one.path))
         if one.missing:
             room.say("add.missing", columns=_some(one.missing, 8))
     if any(one["new"] for one in done):
@@ -177,9 +204,9 @@ def _add(files: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _strange(room: Desk, task: Task, one: Added) -> dict[str, int]:
-    """Labels in a sheet of answers that no record has: slips of the hand, or new ones."""
-    if not one.labels:
-        return {}
+    """Labels in a sheet of answers that no record has: slips of the hand, or new ones; what is no number."""
+    if not one.labels or task.answer == "number":
+        return one.labels
     from bapsim.wheel.sheet import known_labels
 
     with room.project(writing=False) as project:
@@ -309,6 +336,7 @@ def _shortly(one: dict[str, Any]) -> str:
 def _tell(number: int | None) -> dict[str, Any]:
     from bapsim.report.facts import facts, serving
     from bapsim.report.page import gain_in_words, write_report
+    from bapsim.report.words import held_out_in_words
     from bapsim.report.words import number as count
 
     room = desk()
@@ -319,12 +347,14 @@ def _tell(number: int | None) -> dict[str, Any]:
         said = facts(project, number)
         page = write_report(project, said["turn"], room.lang)
         now = serving(project.ledger)
-    heads = [text(f"show.{name}", room.lang) for name in ("turn", "verdict", "gain", "rows", "oof")]
+    names = ("turn", "verdict", "gain", "rows", "oof")
+    end = ".number" if said["answer"] == "number" else ""
+    heads = [text(f"show.{n}{end if n in ('gain', 'oof') else ''}", room.lang) for n in names]
     rows = [heads]
     for one in said["curve"]:
         word = text(f"verdict_word.{one['verdict']}", room.lang)
-        oof = "–" if one["oof_accuracy"] is None else f"{100 * one['oof_accuracy']:.1f}"
-        rows.append([str(one["turn"]), word, gain_in_words(one), count(one["train_rows"]), oof])
+        held = held_out_in_words(one)
+        rows.append([str(one["turn"]), word, gain_in_words(one), count(one["train_rows"]), held])
     room.table(rows, right=[0, 3, 4])
     _say_story(room, said)
     if now is not None and said["serves"] is not None and now["version"] != said["serves"]["version"]:
@@ -356,8 +386,9 @@ def _ask(out: Path | None) -> dict[str, Any]:
     if out.exists():
         raise InputError("file_exists", path=str(out))
     write_questions(out, sheet)
-    labels = str(out.with_suffix(".classes.txt"))
-    room.say("ask.written", questions=number(count), path=str(out), target=recipe.task.target, labels=labels)
+    task, labels = recipe.task, str(out.with_suffix(".classes.txt"))
+    key = "ask.written" if task.answer == "class" else f"ask.written.{task.answer}"
+    room.say(key, questions=number(count), path=str(out), target=task.target, labels=labels)
     room.say("ask.next", bapsim=room.called, path=str(out))
     return {"questions": count, "path": str(out)}
 

@@ -28,6 +28,7 @@ from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Check, Judge, Mixture, Model, Respondent, Source, Trainer
 from bapsim.core.records import (
     VERDICT,
+    Answer,
     Answers,
     Draft,
     Maker,
@@ -42,6 +43,7 @@ from bapsim.core.records import (
 from bapsim.core.turn import Turn
 from bapsim.store import artifacts
 from bapsim.store.schema import VOLATILE
+from bapsim.text.targets import labels_in, numbers_of, written
 
 __all__ = [
     "VOLATILE",
@@ -180,7 +182,7 @@ def _close(one: Any, two: Any, close: float) -> bool:
         same = bool(one.is_valid().equals(two.is_valid()))
         return same and _close(one.flatten(), two.flatten(), close)
     if pa.types.is_floating(one.type):
-        return np.allclose(numbers(one), numbers(two), rtol=0, atol=close, equal_nan=True)
+        return np.allclose(numbers(one), numbers(two), rtol=close, atol=close, equal_nan=True)
     return bool(one.equals(two))
 
 
@@ -285,16 +287,17 @@ def check_trainer(train: Trainer, mixture: Mixture, *, seed: int = 0) -> None:
     _hold(kept and _bytes(mixture.records) == body, "mutation", train)
     rows = rows_of(mixture.records, mixture.task.inputs)
     _hold(isinstance(model, Model), "model", train, got=type(model).__name__)
-    said = _answers(train, model, rows)
+    answer = mixture.task.answer
+    said = _answers(train, model, rows, answer)
     where = _difference(said, model(rows))
     _hold(where is None, "repeat", train, where=where)
     where = _difference(said, train(None, mixture, seed)(rows))
     _hold(where is None, "repeat", train, where=where)
     _by_row(train, lambda some: model(Rows(some)), rows, CLOSE)
     for columns in [mixture.task.inputs, *([name] for name in mixture.task.inputs)]:
-        _answers(train, model, Rows(_nulls(rows, columns)))
+        _answers(train, model, Rows(_nulls(rows, columns)), answer)
     _saved(train, model, rows, said)
-    _answers(train, train(model, mixture, seed + 1), rows)  # a child of the model, under another seed
+    _answers(train, train(model, mixture, seed + 1), rows, answer)  # a child, under another seed
     _little(train, mixture, seed)
 
 
@@ -309,15 +312,21 @@ def _little(train: Trainer, mixture: Mixture, seed: int) -> None:
             continue
         except Exception as error:
             raise Broken("broken_little", name=_name(train), rows=count, why=repr(error)) from error
-        _answers(train, model, rows_of(records, mixture.task.inputs))
+        _answers(train, model, rows_of(records, mixture.task.inputs), mixture.task.answer)
 
 
-def _answers(train: object, model: Model, rows: Rows) -> Answers:
+def _answers(train: object, model: Model, rows: Rows, answer: Answer) -> Answers:
     said = model(rows)
     _hold(len(said) == len(rows), "count", train, rows=len(rows), answers=len(said))
     _hold("prediction" in said.schema.names, "prediction", train, got=said.schema.names)
-    unknown = set(strings(said.column("prediction"))) - {None, *model.classes}
-    _hold(not unknown, "classes", train, unknown=sorted(map(str, unknown)), classes=model.classes)
+    told = written(said.column("prediction"), answer)
+    if answer == "number":
+        odd = [one for one, v in zip(told, numbers_of(told), strict=True) if one is not None and np.isnan(v)]
+        _hold(not odd, "number", train, got=odd[:1])
+    else:
+        names = set(labels_in(told)) if answer == "labels" else {one for one in told if one is not None}
+        unknown = names - set(model.classes)
+        _hold(not unknown, "classes", train, unknown=sorted(unknown), classes=model.classes)
     for name in ("confidence", "in_scope"):
         if name in said.schema.names:
             values = numbers(said.column(name), 0.5)
@@ -357,8 +366,9 @@ def check_judge(judge: Judge, respondent: Respondent, mixture: Mixture) -> None:
     _hold(len(scores) == len(mixture), "count", judge, rows=len(mixture), answers=len(scores))
     _hold({"_id", "gold", "prediction"} <= set(scores.schema.names), "scores", judge, got=scores.schema.names)
     _hold(scores.column("_id").equals(mixture.records.column("_id")), "place", judge, column="_id")
-    gold = strings(mixture.records.column(mixture.task.target))
-    _hold(strings(scores.column("gold")) == gold, "place", judge, column="gold")
+    answer = mixture.task.answer
+    gold = written(mixture.records.column(mixture.task.target), answer)
+    _hold(written(scores.column("gold"), answer) == gold, "place", judge, column="gold")
     where = _difference(scores, judge(respondent, mixture))
     _hold(where is None, "repeat", judge, where=where)
 

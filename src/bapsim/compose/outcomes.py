@@ -1,9 +1,9 @@
 """Answers of each kind as probabilities of outcomes, so that one measure of doubt and diversity fits all.
 
-Of classes they are what the model says. Of a set, the outcomes are the set as it was answered and each set that
-differs from it in one label: doubt is a close second, and what two rows doubt is alike where it is the same
-label. Of a number, only how wide its interval is and where it lies are known: the wider of two intervals has
-the more even outcomes, and rows in other tenths of the predictions doubt other things.
+Of classes they are what the model says. Of a set, they are the likeliest set and each one that differs
+from it in one label: doubt is a close second, and what two rows doubt is alike where it is the same label. Of
+a number, only how wide its interval is and where it lies are known: the wider of two intervals has the more
+even outcomes, and rows in other tenths of the predictions doubt other things.
 """
 
 from __future__ import annotations

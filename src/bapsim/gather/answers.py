@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from bapsim.core.errors import InputError
-from bapsim.core.records import Draft, Origin, Rows, Unread
+from bapsim.core.records import Draft, Origin, Rows, Task, Unread
 from bapsim.core.turn import Turn
 from bapsim.gather.chunk import Chunk, NotRead
 from bapsim.gather.files import found, nothing
@@ -27,6 +27,8 @@ from bapsim.gather.read import read, readable
 from bapsim.gather.types import cast, name_of, written
 from bapsim.gather.unpack import shown
 from bapsim.store import fault
+from bapsim.text.targets import label_set, numbers_of
+from bapsim.text.targets import written as in_one_form
 
 ASK, SUGGESTED, NOTE = "_ask", "_suggested", "_note"  # no column of a user starts with an underscore
 _NAMES = {ASK: "bapsim ask", SUGGESTED: "bapsim suggested", NOTE: "bapsim note"}
@@ -179,8 +181,10 @@ def _id(ask: str) -> bytes | None:
     return bytes.fromhex(found[1]) if found else None
 
 
-def accepted(answers: Iterable[Answer], classes: Sequence[str] = ()) -> tuple[list[Answer], list[Unread]]:
-    """What is taken, and what is not.
+def accepted(
+    answers: Iterable[Answer], classes: Sequence[str] = (), several: bool = False
+) -> tuple[list[Answer], list[Unread]]:
+    """What is taken, and what is not; `several`: an answer is a set of labels.
 
     Every line is an answer, also of a sheet that was saved again, and where answers differ: the wheel settles
     them, turn by turn. "Cannot tell" gives no target (`cannot_tell`, its detail names the question); with
@@ -191,11 +195,15 @@ def accepted(answers: Iterable[Answer], classes: Sequence[str] = ()) -> tuple[li
     for one in answers:
         if one.target.casefold() in CANNOT_TELL and one.target not in classes:
             refused.append(one.refused("cannot_tell", _ask(one.ask)))
-        elif classes and one.target not in classes:
-            refused.append(one.refused("unknown_label", shown(one.target)))
+        elif strange := [c for c in _said(one, several) if classes and c not in classes]:
+            refused.append(one.refused("unknown_label", shown(strange[0])))
         else:
             taken.append(one)
     return taken, refused
+
+
+def _said(one: Answer, several: bool) -> tuple[str, ...]:
+    return label_set(one.target) if several else (one.target,)
 
 
 # ---------------------------------------------------------------- the source
@@ -249,7 +257,7 @@ class FromPeople:
             unread += sheet.unread
         known = [one for one in answers if one.ask in turn.asked]
         unread += [one.refused("unknown_question") for one in answers if one.ask not in turn.asked]
-        taken, refused = accepted(known, self.classes)
+        taken, refused = accepted(known, self.classes, turn.task.answer == "labels")
         return taken, [*unread, *refused]
 
     def _origin(self, method: str, sheet: str | None) -> Origin:
@@ -267,10 +275,19 @@ class FromPeople:
 answers = FromPeople
 
 
-def with_target(rows: Rows, target: str, said: Any) -> tuple[pa.RecordBatch, np.ndarray]:
-    """The rows with these targets in the type that the column has, and bool[n]: which do not fit it."""
-    at = rows.schema.get_field_index(target)
+def with_target(rows: Rows, task: Task, said: Any) -> tuple[pa.RecordBatch, np.ndarray]:
+    """The rows with these targets in the type that the column has, and bool[n]: which do not fit it.
+
+    A set may be written in any of its ways; a number must be one.
+    """
+    at = rows.schema.get_field_index(task.target)
+    texts = in_one_form(said, task.answer)
+    bad = np.zeros(len(rows), bool)
+    if task.answer == "number":
+        bad = np.isnan(numbers_of(texts)) & said.is_valid().to_numpy(zero_copy_only=False)
     if at < 0:
-        return rows.append_column(target, said), np.zeros(len(rows), bool)
-    targets, bad = cast(said, name_of(rows.schema.types[at]))
-    return rows.set_column(at, rows.schema.field(at), targets), bad
+        return rows.append_column(task.target, pa.array(texts, pa.string())), bad
+    if pa.types.is_list(rows.schema.types[at]) and task.answer == "labels":
+        texts = [None if one is None else json.dumps(label_set(one)) for one in texts]
+    targets, misfit = cast(pa.array(texts, pa.string()), name_of(rows.schema.types[at]))
+    return rows.set_column(at, rows.schema.field(at), targets), bad | misfit

@@ -15,8 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
+from bapsim.core.records import Answer
 from bapsim.gather.chunk import KINDS, Chunk
 from bapsim.gather.types import LISTS, fits_list, name_of, parsed, without, written
+from bapsim.text.targets import labels_in
 
 pc: Any = pyarrow.compute
 
@@ -26,6 +28,8 @@ STRAYS = 5  # so many texts in a column of numbers may stand for "nothing"
 DIGITS = 17  # significant digits that float64 gives back as they were
 INT = r"^(0|-?[1-9][0-9]{0,18})$"
 FLOAT = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+NUMERIC = re.compile(r"u?int\d+|float\d*|double|decimal.*")
+FEW = 20  # numbers of a target, up to which they are rather names than measurements
 BOOLS = ({"true", "false"}, {"True", "False"}, {"TRUE", "FALSE"})
 
 
@@ -262,6 +266,8 @@ _TARGETS = (
     "label target intent class category sentiment y gold outcome "
     "라벨 레이블 정답 분류 감정 의도 유형 구분 종류 판정 결과"
 )
+_SETS = f"labels tags topics categories genres 태그 주제 {_TARGETS}"
+_MEASURES = "score rating price amount value 점수 평점 가격 금액 수치 값"
 _DATES = re.compile(
     r"(^|[^a-z])(date|day|time|at|year|month)$|(일자|날짜|일시|시각|접수일|등록일|작성일|생성일|연도|년월)$"
 )
@@ -289,13 +295,34 @@ def guess_text(columns: Sequence[Column]) -> str | None:
 
 
 def guess_target(columns: Sequence[Column]) -> str | None:
-    """A column with few distinct values: by its name, else the last one."""
+    """A column with few distinct values, with lists, or with numbers: by its name; else the last one with few
+    values, else with lists, else a number that is named like a measurement.
+    """
     few = [c for c in columns if _is_target(c)]
-    named = _by_name(few, _TARGETS)
-    if named is not None:
-        return named
-    rest = [c for c in few if c.name.lower() not in _NOT_TARGETS.split() and not _is_date(c)]
-    return rest[-1].name if rest else None
+    lists = [c for c in columns if c.type in ("list<string>", "list<int64>") and c.filled]
+    numbers = [c for c in columns if NUMERIC.fullmatch(c.type) and c.distinct > FEW]
+    surely = [_by_name(few, _TARGETS), _by_name(lists, _SETS), _by_name(numbers, "target y")]
+    rest = [c.name for c in few if c.name.lower() not in _NOT_TARGETS.split() and not _is_date(c)]
+    perhaps = [*rest[-1:], *(c.name for c in lists[-1:]), _by_name(numbers, _MEASURES)]
+    return next((name for name in (*surely, *perhaps) if name is not None), None)
+
+
+def guess_answer(kind: str, counts: Mapping[str, int]) -> Answer:
+    """What a target column of this type says, given its texts and how often each stands there.
+
+    Numbers are a number from more than FEW different ones on, else names of classes. Texts are sets where
+    they are JSON lists, or where one in twenty has a ; or | in it and the parts come again in other texts.
+    """
+    if kind.startswith("list<"):
+        return "labels"
+    if NUMERIC.fullmatch(kind):
+        return "number" if len(counts) > FEW else "class"
+    if counts and all(said.startswith("[") and said.endswith("]") for said in counts):
+        return "labels"
+    several = sum(count for said, count in counts.items() if re.search("[;|]", said))
+    parts = labels_in(counts) if 20 * several >= sum(counts.values()) > 0 else []
+    short = all(len(part) <= 40 for part in parts)
+    return "labels" if parts and short and len(parts) < len(counts) else "class"
 
 
 def _is_date(column: Column) -> bool:

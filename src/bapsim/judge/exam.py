@@ -332,7 +332,7 @@ def within(tolerance: float) -> Within:
 
 
 def _errors(scores: Scores) -> Floats:
-    return np.abs(numbers(scores.column("gold")) - numbers(scores.column("prediction")))
+    return np.asarray(np.abs(numbers(scores.column("gold")) - numbers(scores.column("prediction"))))
 
 
 @dataclass(frozen=True, kw_only=True)

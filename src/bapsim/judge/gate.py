@@ -278,7 +278,7 @@ def p_better(diffs: Floats, groups: Ints | None) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What one look showed; unit: of the gain, "points" of a share, or "number", that of the target itself."""
+    """What one look showed; unit: of the gain, "points" of a share, or "number", the target's own."""
 
     test: str
     p_better: float

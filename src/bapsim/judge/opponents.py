@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import cells
+from bapsim.core.arrow import Column, cells
 from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import digest
 from bapsim.core.records import Answer, Answers, Rows
@@ -22,7 +22,7 @@ from bapsim.text.targets import labels_in, memberships, numbers_of
 
 def _answers(prediction: Sequence[str | None], confidence: Sequence[float | None]) -> Answers:
     status = ["answered" if p is not None else "declined" for p in prediction]
-    columns = {
+    columns: dict[str, Column] = {
         "prediction": pa.array(prediction, pa.string()),
         "confidence": pa.array(confidence, pa.float32()),
         "_status": pa.array(status, pa.string()),

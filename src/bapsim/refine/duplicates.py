@@ -20,6 +20,7 @@ from bapsim.core.recipe import Dataset, Survey
 from bapsim.core.records import VERDICT, Task, Verdicts, rows_of
 from bapsim.core.turn import Turn
 from bapsim.text.minhash import Ints, Shingles, clusters, jaccard, shingles
+from bapsim.text.targets import written
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -98,7 +99,7 @@ def _rank(batch: pa.RecordBatch) -> Floats:
 def _table(dataset: Dataset, task: Task) -> _Table:
     targets, ranks, sizes = [], [], []
     for batch in dataset.batches([task.target]):
-        said = strings(batch.column(task.target))
+        said = written(batch.column(task.target), task.answer)
         targets += [b"" if label is None else b"=" + label.encode("utf-8", "surrogatepass") for label in said]
         ranks.append(_rank(batch))
         sizes.append(len(batch))

@@ -9,15 +9,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bapsim.core.arrow import Column, numbers, strings, valid
+from bapsim.core.arrow import Column, numbers, valid
 from bapsim.core.recipe import Check
 from bapsim.core.records import VERDICT, Records, Task, Verdicts
 from bapsim.core.turn import Turn
 from bapsim.text.normalise import Points, code_points
+from bapsim.text.targets import label_set, numbers_of, written
 
 Mask = NDArray[np.bool_]
-REASONS = (None, "empty_input", "bad_encoding", "too_long", "not_finite", "unknown_class")
-_EMPTY, _ENCODING, _LONG, _FINITE, _CLASS = range(1, 6)
+REASONS = (None, "empty_input", "bad_encoding", "too_long", "not_finite", "unknown_class", "not_a_number")
+_EMPTY, _ENCODING, _LONG, _FINITE, _CLASS, _NUMBER = range(1, 7)
 _SPACES = ((0, 0x20), (0x7F, 0xA0), (0x1680, 0x1680), (0x2000, 0x200F), (0x2028, 0x202F), (0x205F, 0x206F))
 _BLANK = (*_SPACES, (0xAD, 0xAD), (0x180E, 0x180E), (0x3000, 0x3000), (0x3164, 0x3164), (0xFEFF, 0xFEFF))
 _BROKEN = ((0, 8), (0xB, 0xC), (0xE, 0x1F), (0x7F, 0x9F), (0xD800, 0xDFFF), (0xFFFD, 0xFFFF))
@@ -28,7 +29,8 @@ _CP1252 = [
 
 @dataclass(frozen=True, kw_only=True)
 class Schema:
-    """Refuses a row for its first fault: empty_input, bad_encoding, too_long, not_finite, unknown_class.
+    """Refuses a row for its first fault: empty_input, bad_encoding, too_long, not_finite, unknown_class,
+    not_a_number (a target that should be one).
 
     longest: characters of one input; strange: share of an input's characters that are control characters,
     U+FFFD, or bytes of UTF-8 read as Latin-1 or CP949; classes: the only labels that are allowed, none = any.
@@ -42,7 +44,7 @@ class Schema:
 
     def __call__(self, records: Records, turn: Turn) -> Verdicts:
         fault, value = self.faults(records, turn.task)
-        limits = np.array([np.nan, np.nan, self.strange, self.longest, np.nan, np.nan])
+        limits = np.array([np.nan, np.nan, self.strange, self.longest, np.nan, np.nan, np.nan])
         columns: list[Column] = [
             pa.array(fault == 0),
             pa.array([REASONS[f] for f in fault.tolist()], pa.string()),
@@ -70,9 +72,13 @@ class Schema:
         if task.target in rows.schema.names:
             target = rows.column(task.target)
             found(_FINITE, _infinite(target))
+            said = written(target, task.answer)
             if self.classes:
+                labels = ((one,) if task.answer == "class" else label_set(one or "") for one in said)
                 known = {*self.classes, None}
-                found(_CLASS, np.array([label not in known for label in strings(target)], bool))
+                found(_CLASS, np.array([not known.issuperset(one) for one in labels], bool))
+            if task.answer == "number":
+                found(_NUMBER, np.isnan(numbers_of(said)) & np.array([one is not None for one in said], bool))
         return fault, value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from bapsim.report.words import points
+from bapsim.report.words import amount, held_out_in_words, unit_of
 
 WIDTH = 600
 
@@ -47,14 +47,15 @@ def _percent(share: float, step: float) -> str:
 
 
 def interval(decision: Mapping[str, Any], words: Mapping[str, str]) -> str:
-    """The gain of the candidate with its 95 % interval on a scale of points; left of 0 is worse.
+    """The gain of the candidate with its 95 % interval on a scale in its unit; left of 0 is worse.
 
     words: `worse`, `better` and `label` (what a screen reader says). "" where nothing was measured.
     """
     gain, low, high = decision["gain"], decision["low"], decision["high"]
     if gain is None or low is None or high is None:
         return ""
-    pad = max(0.15 * (high - low), 0.002)
+    unit = unit_of(decision)
+    pad = max(0.15 * (high - low), 0.002 if unit == "points" else 1e-9 * abs(gain))
     marks = ticks(min(low - pad, 0.0), max(high + pad, 0.0), 6)
     left, right, middle = 36.0, WIDTH - 36.0, 52.0
     first, span = marks[0], (marks[-1] - marks[0]) or 1.0
@@ -66,7 +67,7 @@ def interval(decision: Mapping[str, Any], words: Mapping[str, str]) -> str:
     for mark in marks:
         body += [
             _line(at(mark), 78, at(mark), 83, "axis"),
-            _text(at(mark), 99, points(mark) if mark else "0"),
+            _text(at(mark), 99, amount(mark, unit) if mark else "0"),
         ]
     body += [_line(at(0), 16, at(0), 78, "zero")]
     if at(0) - left > 60:
@@ -85,18 +86,19 @@ def interval(decision: Mapping[str, Any], words: Mapping[str, str]) -> str:
 
 
 def learning(curve: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> str:
-    """Out-of-fold accuracy by turn, with the rows that each model was trained on below.
+    """Out-of-fold accuracy (of numbers: mean absolute error) by turn, with the rows trained on below.
 
     words: `turn`, `rows` with {rows} in it, `label`. "" where no turn has an accuracy.
     """
-    known = [one for one in curve if one["oof_accuracy"] is not None]
+    numeric = bool(curve) and curve[-1].get("oof_error") is not None
+    name = "oof_error" if numeric else "oof_accuracy"
+    known = [one for one in curve if one[name] is not None]
     if not known:
         return ""
-    values = [one["oof_accuracy"] for one in known]
-    pad = max(0.2 * (max(values) - min(values)), 0.03)
-    marks = [
-        m for m in ticks(max(min(values) - pad, 0), min(max(values) + pad, 1), 4) if -1e-9 <= m <= 1 + 1e-9
-    ]
+    values, most = [one[name] for one in known], math.inf if numeric else 1.0
+    pad = max(0.2 * (max(values) - min(values)), 0.03 * (max(values) if numeric else 1))
+    around = ticks(max(min(values) - pad, 0), min(max(values) + pad, most), 4)
+    marks = [m for m in around if -1e-9 <= m <= most + 1e-9]
     left, right, top, bottom = 52.0, WIDTH - 30.0, 30.0, 190.0
     first, span = marks[0], (marks[-1] - marks[0]) or 1.0
     slot = (right - left) / len(known)
@@ -108,16 +110,18 @@ def learning(curve: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> st
     body = []
     for mark in marks:
         body += [_line(left, at(mark), right, at(mark), "grid")]
-        body += [_text(left - 8, at(mark) + 4, _percent(mark, span / max(len(marks) - 1, 1)), anchor="end")]
+        step = span / max(len(marks) - 1, 1)
+        shown = f"{round(mark, 12):,g}" if numeric else _percent(mark, step)
+        body += [_text(left - 8, at(mark) + 4, shown, anchor="end")]
     path = " ".join(f"{x:.1f},{at(v):.1f}" for x, v in zip(places, values, strict=True))
     body += [f'<polyline class="curve" points="{path}"/>']
     every = math.ceil(len(known) / 10)
     for i, (x, one) in enumerate(zip(places, known, strict=True)):
-        y = at(one["oof_accuracy"])
+        y = at(one[name])
         body += [f'<circle class="dot {one["verdict"]}" cx="{x:.1f}" cy="{y:.1f}" r="6"/>']
         last = len(known) - 1
         if i == last or (i % every == 0 and last - i >= every):  # the last one's words need their place
-            body += [_text(x, y - 12, f"{100 * one['oof_accuracy']:.1f}", "value")]
+            body += [_text(x, y - 12, held_out_in_words(one), "value")]
             body += [_text(x, bottom + 22, f"{words['turn']} {one['turn']}")]
             body += [_text(x, bottom + 40, words["rows"].format(rows=f"{one['train_rows']:,}"), "faint")]
     return _svg(240, "".join(body), words["label"])

@@ -36,6 +36,7 @@ def facts(project: Project, n: int | None = None) -> dict[str, Any]:
         "turn": number,
         "ended": turn["ended"],
         "seconds": turn["seconds"],
+        "answer": said.get("answer", "class"),
         "decision": {name: said[name] for name in WEIGHED},
         "serves": serves,
         **{name: said[name] for name in SUMMED},
@@ -88,11 +89,15 @@ def _unread(ledger: Ledger, n: int) -> dict[str, int]:
 
 
 def curve(ledger: Ledger, n: int) -> list[dict[str, Any]]:
-    """Each turn up to n: verdict, accuracy out of fold on people's rows (how many), rows trained on."""
+    """Each turn up to n: verdict, accuracy out of fold on people's rows (how many), rows trained on.
+
+    oof_error: of numbers, the mean absolute error in place of the accuracy; unit: that of the gain.
+    """
     found = []
     for row in ledger.rows("select n, decision from turn where state='done' and n <= ? order by n", n):
         said = json.loads(row["decision"])
-        found.append({"turn": row["n"], **{name: said[name] for name in DRAWN}})
+        unit = {"unit": said["values"].get("unit", "points"), "oof_error": said.get("oof_error")}
+        found.append({"turn": row["n"], **{name: said[name] for name in DRAWN}, **unit})
     return found
 
 

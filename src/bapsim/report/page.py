@@ -12,7 +12,7 @@ from typing import Any
 from bapsim.core.errors import messages, text
 from bapsim.report import charts
 from bapsim.report.facts import facts, turns
-from bapsim.report.words import Story, number, opponent, points, reason_text, story
+from bapsim.report.words import Story, amount, number, opponent, reason_text, story, unit_of
 from bapsim.store import fault
 from bapsim.store.project import Project
 
@@ -48,7 +48,10 @@ def page(report: Mapping[str, Any], lang: str) -> str:
 
     words = {name: text(f"page.{name}", lang) for name in WORDS.split()}
     against = opponent(report["opponent"], lang)
-    words["gain_note"] = text("page.gain_note", lang, opponent=against)
+    unit = unit_of(report["decision"])
+    words["gain_note"] = text(f"page.gain_note{'.number' * (unit == 'number')}", lang, opponent=against)
+    if report.get("answer") == "number":
+        words["curve_note"] = text("page.curve_note.number", lang)
     words["rows"] = messages()["page.rows"][lang]
     said = story(report, lang)
     verdict, counts = report["decision"]["verdict"], report["accounts"]
@@ -153,7 +156,8 @@ def chance(p: float) -> str:
 
 
 def gain_in_words(said: Mapping[str, Any]) -> str:
-    """A gain in points with its interval, as +2.1 [+0.8, +3.4], or a dash."""
+    """A gain in points, or in the target's own unit, with its interval, as +2.1 [+0.8, +3.4], or a dash."""
     if said["gain"] is None:
         return "–"
-    return f"{points(said['gain'])} [{points(said['low'])}, {points(said['high'])}]"
+    gain, low, high = (amount(said[name], said.get("unit", "points")) for name in ("gain", "low", "high"))
+    return f"{gain} [{low}, {high}]"

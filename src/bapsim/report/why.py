@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bapsim.core.errors import text
-from bapsim.report.words import number, parts, points, reason_text
+from bapsim.report.words import amount, number, parts, reason_text, unit_of
 
 Lines = Iterator[tuple[str, str]]
 LONGEST = 400  # characters of one value; the rest is in the records
@@ -71,9 +71,10 @@ def model_lines(said: Mapping[str, Any], lang: str) -> Lines:
     decision = said["decision"]
     if decision is not None and decision["candidate"] == said["version"]:
         word = text(f"verdict_word.{decision['verdict']}", lang)
-        gain = points(decision["gain"])
-        low, high = points(decision["low"]), points(decision["high"])
-        key = "why.decision" if decision["gain"] is not None else "why.no_look"
+        unit = unit_of(decision)
+        gain, low, high = (amount(decision[name], unit) for name in ("gain", "low", "high"))
+        key = "why.no_look" if decision["gain"] is None else "why.decision"
+        key += ".number" if unit == "number" else ""
         yield (
             head("decision"),
             text(key, lang, verdict=word, turn=said["turn"], gain=gain, low=low, high=high),

@@ -38,6 +38,29 @@ def points(share: float | None, *, signed: bool = True) -> str:
     return said.replace("-", "−")
 
 
+def amount(value: float | None, unit: str, *, signed: bool = True) -> str:
+    """A gain in its unit: points of a share, or, of numbers, the target's own with three digits."""
+    if unit == "points":
+        return points(value, signed=signed)
+    if value is None or not math.isfinite(value):
+        return "–"
+    digits = 2 - math.floor(math.log10(abs(value))) if value else 0
+    shown = f"{round(value, digits):{'+' if signed else ''},.{max(digits, 0)}f}"
+    return shown.replace("-", "−")
+
+
+def unit_of(decision: Mapping[str, Any]) -> str:
+    """The unit of a decision's gain: "points", or "number" where it is the target's own."""
+    return str((decision.get("values") or {}).get("unit", "points"))
+
+
+def held_out_in_words(one: Mapping[str, Any]) -> str:
+    """How good a turn's model is on rows held out of training: percent right, or the mean absolute error."""
+    if one.get("oof_error") is not None:
+        return amount(one.get("oof_error"), "number", signed=False)
+    return "–" if one["oof_accuracy"] is None else f"{100 * one['oof_accuracy']:.1f}"
+
+
 def number(value: float | int | None, digits: int = 2) -> str:
     """A count with separators, or a measured number with so many decimals."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
@@ -53,7 +76,7 @@ def reason_text(kind: str, reason: str, lang: str) -> str:
 
 def opponent(name: str, lang: str) -> str:
     """Whom the candidate was compared with."""
-    if name in ("majority", "incumbent"):
+    if name in ("majority", "median", "incumbent"):
         return text(f"opponent.{name}", lang)
     return text("opponent.model", lang, version=name)
 
@@ -76,18 +99,24 @@ def _evidence(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     decision = report["decision"]
     if decision["gain"] is None:
         return
-    seen = {name: points(decision[name]) for name in ("gain", "low", "high")}
-    yield text("said.evidence", lang, **seen, items=number(decision["items"]))
-    values = decision["values"]
+    values, unit = decision["values"], unit_of(decision)
+    numeric = values.get("answer") == "number"
+    seen = {name: amount(decision[name], unit) for name in ("gain", "low", "high")}
+    key = "said.evidence" if not numeric else f"said.evidence.{unit}"
+    yield text(key, lang, **seen, items=number(decision["items"]))
     if "wins" in values:
-        yield text("said.wins", lang, wins=number(values["wins"]), losses=number(values["losses"]))
-    if "loss_gain" in values and abs(decision["gain"]) < 0.1:
+        told = {"wins": number(values["wins"]), "losses": number(values["losses"])}
+        yield text("said.nearer" if numeric else "said.wins", lang, **told)
+    if numeric and unit == "points":
+        yield text("said.by_error", lang, error=amount(-values["loss_gain"], "number"))
+    if not numeric and "loss_gain" in values and abs(decision["gain"]) < 0.1:
         way = text(f"said.way.{'better' if values['loss_gain'] > 0 else 'worse'}", lang)
         yield text("said.by_loss", lang, loss=_signed(-values["loss_gain"]), way=way)
     if decision["verdict"] != "undecided":
         return
     if decision["detectable"] is not None:
-        yield text("said.detectable", lang, detectable=points(decision["detectable"], signed=False))
+        least = amount(decision["detectable"], unit, signed=False)
+        yield text("said.detectable.number" if numeric else "said.detectable", lang, detectable=least)
     missing = decision["missing"]
     agree = decision["gain"] > 0 and values.get("loss_gain", 1.0) > 0
     if agree and missing is not None and 0 < missing < MOST_MISSING * decision["items"]:
@@ -107,6 +136,7 @@ def rounded(count: int) -> int:
 def _suspects(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     for one in report["suspects"]:
         key = "suspect.refused" if one["refused"] else "suspect.kept"
+        key += ".number" if report.get("answer") == "number" else ""
         share = points(one["excess"], signed=False)
         yield text(key, lang, name=one["name"], rows=number(one["rows"]), share=share)
 
@@ -114,7 +144,9 @@ def _suspects(report: Mapping[str, Any], lang: str) -> Iterator[str]:
 def _service(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     serves, provisional = report["serves"], report["provisional"]
     if provisional is not None and report["decision"]["verdict"] != "accept":
-        yield text(provisional["reason"], lang)
+        reason = provisional["reason"]
+        numeric = report.get("answer") == "number" and f"{reason}.number" in messages()
+        yield text(f"{reason}.number" if numeric else reason, lang)
     if serves is None:
         yield text("serves.none", lang)
     else:

@@ -1,7 +1,7 @@
 """What a trainer is taught of targets: classes, sets or numbers with weights; or why it cannot be.
 
-Where raters disagree (`Task.votes`) a classifier learns from each row once for every class that was voted for,
-weighted by its share of the votes: the label that was settled on says less than the votes do.
+Where raters disagree (`Task.votes`) a classifier learns from each row once for every class that was voted
+for, weighted by its share of the votes: the label that was settled on says less than the votes do.
 """
 
 from __future__ import annotations

@@ -292,7 +292,7 @@ def final(lesson: Lesson, cost: float, spec: Spec) -> Head:
 
 
 def own_folds(y: NDArray[np.int64], folds: int = 5) -> NDArray[np.int8]:
-    """int8[n]: every class (or tenth of the numbers) spread evenly over the folds, in the order of its rows."""
+    """int8[n]: every class (of numbers: every rank) spread evenly over the folds, in the order of rows."""
     order = np.argsort(y, kind="stable")
     out = np.empty(len(y), np.int8)
     out[order] = np.arange(len(y)) % folds

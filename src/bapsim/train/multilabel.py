@@ -7,8 +7,9 @@ labels come together, so the product of their probabilities is raised to a power
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,12 @@ class Platt:
     shifts: tuple[float, ...]
     power: float = 1.0
     least: int = 0
+
+
+def platt_of(said: Mapping[str, Any]) -> Platt:
+    """Constants as `dataclasses.asdict` and JSON left them."""
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
+    return Platt(**fields)
 
 
 def probabilities(scores: Floats, constants: Platt) -> Floats:
@@ -125,12 +132,12 @@ def answer_sets(
     for row, quiet in zip(there, silent.tolist(), strict=True):
         key = row.tobytes()
         if key not in names:
-            names[key] = joined(classes[j] for j in np.flatnonzero(row))
+            names[key] = joined(classes[j] for j in np.flatnonzero(row).tolist())
         said.append(None if quiet else names[key])
     sure = sureness(probs, there, constants.power).astype(np.float32)
     flat = pa.array(probs.astype(np.float32).ravel(), pa.float32())
     status = [None if quiet else "answered" for quiet in silent.tolist()]
-    columns = {
+    columns: dict[str, Any] = {
         "prediction": pa.array(said, pa.string()),
         "confidence": pa.array(sure, pa.float32(), mask=silent),
         "in_scope": pa.array(scope.astype(np.float32), pa.float32(), mask=silent),

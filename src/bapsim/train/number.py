@@ -8,7 +8,9 @@ errors, wider where rows are harder.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +38,12 @@ class Reading:
     medians: tuple[float, ...] = ()
     difficulties: tuple[float, ...] = (0.0,)
     halves: tuple[float, ...] = (0.0,)
+
+
+def reading_of(said: Mapping[str, Any]) -> Reading:
+    """Constants as `dataclasses.asdict` and JSON left them."""
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
+    return Reading(**fields)
 
 
 def tamed(value: Floats) -> Floats:
@@ -94,8 +102,8 @@ def fit(score: Floats, difficulty: Floats, value: Floats, least: float, most: fl
 
 
 def widths(difficulty: Floats, error: Floats) -> tuple[Floats, Floats]:
-    """Half an interval's width by difficulty: the conformal quantile of held-out errors in up to five parts of
-    a hundred rows at least, made to rise.
+    """Half an interval's width by difficulty: the conformal quantile of held-out errors in up to five parts
+    of a hundred rows at least, made to rise.
     """
     from sklearn.isotonic import isotonic_regression
 
@@ -124,7 +132,7 @@ def answer_numbers(
     silent = np.zeros(len(score), bool) if asked is None else ~asked
     value, low, high = read(score, difficulty, constants)
     sure = np.full(len(score), INSIDE, np.float32)
-    columns = {
+    columns: dict[str, Any] = {
         "prediction": pa.array(value, pa.float64(), mask=silent),
         "low": pa.array(low, pa.float64(), mask=silent),
         "high": pa.array(high, pa.float64(), mask=silent),

@@ -15,7 +15,7 @@ from bapsim.core.records import Answers, Rows
 from bapsim.train import trees
 from bapsim.train.columns import encode, in_scope, quantiles, strangeness, used
 from bapsim.train.labels import Sets, sets_of
-from bapsim.train.multilabel import Platt, answer_sets, calibrate, probabilities
+from bapsim.train.multilabel import Platt, answer_sets, calibrate, platt_of, probabilities
 from bapsim.train.trees import MEMBERS, Fit, Size, blend_weights, blended, estimator, one_thread
 
 LOADER = "bapsim.train.table_labels:load"
@@ -127,8 +127,7 @@ class TableLabels:
 def load(folder: Path) -> TableLabels:
     """The model in a folder; Damaged for more than trees, InputError for another scikit-learn."""
     said, fitted, scope = trees.stored(folder)
-    platt = Platt(**{k: tuple(v) if isinstance(v, list) else v for k, v in said["platt"].items()})
-    calibration = Calibration(blend=tuple(said["blend"]), platt=platt, **scope)
+    calibration = Calibration(blend=tuple(said["blend"]), platt=platt_of(said["platt"]), **scope)
     return TableLabels(classes=tuple(said["classes"]), fitted=fitted, calibration=calibration)
 
 

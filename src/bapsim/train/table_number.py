@@ -17,7 +17,7 @@ from bapsim.core.arrow import concat, take
 from bapsim.core.recipe import CrossFit, Mixture, Model
 from bapsim.core.records import Answers, Rows
 from bapsim.train import number, trees
-from bapsim.train.columns import Column, bins, encode, in_scope, quantiles, strangeness, used
+from bapsim.train.columns import Column, encode, in_scope, quantiles, strangeness, used
 from bapsim.train.labels import Numbers, values_of
 from bapsim.train.trees import Fit, Size, blended, estimator, one_thread
 
@@ -41,8 +41,8 @@ class Calibration:
 
 
 def flat(columns: Sequence[Column], x: np.ndarray) -> np.ndarray:
-    """float64[n, p] for the line: numbers as they are and with the far ends pulled in, categories and nulls as
-    0 and 1.
+    """float64[n, p] for the line: numbers as they are, and with far ends pulled in; categories and nulls as 0
+    and 1.
     """
     parts = []
     for j, column in enumerate(columns):
@@ -167,8 +167,8 @@ class TableNumber:
 def load(folder: Path) -> TableNumber:
     """The model in a folder; Damaged for more than trees and a line, InputError for another scikit-learn."""
     said, fitted, scope = trees.stored(folder)
-    told = {k: tuple(v) if isinstance(v, list) else v for k, v in said["reading"].items()}
-    calibration = Calibration(blend=tuple(said["blend"]), reading=number.Reading(**told), **scope)
+    reading = number.reading_of(said["reading"])
+    calibration = Calibration(blend=tuple(said["blend"]), reading=reading, **scope)
     return TableNumber(fitted=fitted, calibration=calibration)
 
 

@@ -302,9 +302,9 @@ def text_linear(
 ) -> TextLinear:
     """Hashed n-grams of words and characters under a linear head, calibrated out of fold.
 
-    The task's answer says what is learnt: one class (one-vs-rest hinge), a set of labels (a hinge for each) or
-    a number (ridge regression). words, chars: sizes of n-grams; min_df: training texts that an n-gram needs, None = 1, or 2 from 50,000
-    rows; cost: of one unit of hinge loss, None = chosen on held-out rows. No random choice is made: the same
-    rows in the same order give the same model.
+    The task's answer says what is learnt: one class (one-vs-rest hinge), a set of labels (a hinge for each)
+    or a number (ridge regression). words, chars: sizes of n-grams; min_df: training texts that an n-gram
+    needs, None = 1, or 2 from 50,000 rows; cost: of one unit of loss, None = chosen on held-out rows. No
+    random choice is made: the same rows in the same order give the same model.
     """
     return TextLinear(spec=Spec(words=tuple(words), chars=tuple(chars)), min_df=min_df, cost=cost)

@@ -17,7 +17,7 @@ from bapsim.text.features import Spec
 from bapsim.train import linear
 from bapsim.train.labels import Sets, sets_of
 from bapsim.train.linear import BATCH, VECTORS, Corpus, Floats, Head, Ints, Linear, Scored, Setup
-from bapsim.train.multilabel import Platt, answer_sets, calibrate, probabilities, set_loss
+from bapsim.train.multilabel import Platt, answer_sets, calibrate, platt_of, probabilities, set_loss
 
 LOADER = "bapsim.train.text_labels:load"
 
@@ -110,14 +110,14 @@ class TextLabels:
 def load(folder: Path) -> TextLabels:
     """The model in a folder; Damaged if it does not answer its test vectors as it did when it was saved."""
     head, spec, said, expected = linear.stored(folder)
-    platt = {k: tuple(v) if isinstance(v, list) else v for k, v in said["calibration"].pop("platt").items()}
+    platt = platt_of(said["calibration"].pop("platt"))
     model = TextLabels(
         classes=tuple(said["classes"]),
         inputs=tuple(said["inputs"]),
         spec=spec,
         head=head,
         prior=np.array(said["prior"]),
-        calibration=Calibration(**said["calibration"], platt=Platt(**platt)),
+        calibration=Calibration(**said["calibration"], platt=platt),
     )
     probs, _ = model.judge([case["text"] for case in expected])
     if np.abs(probs - [case["probs"] for case in expected]).max() > 1e-6:

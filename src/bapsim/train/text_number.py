@@ -17,7 +17,7 @@ from bapsim.text.features import Spec
 from bapsim.train import linear
 from bapsim.train.labels import Numbers, values_of
 from bapsim.train.linear import BATCH, VECTORS, Corpus, Floats, Head, Ints, Linear, Scored, Setup
-from bapsim.train.number import Reading, answer_numbers, fit, read, tamed
+from bapsim.train.number import Reading, answer_numbers, fit, read, reading_of, tamed
 
 LOADER = "bapsim.train.text_number:load"
 
@@ -112,8 +112,7 @@ class TextNumber:
 def load(folder: Path) -> TextNumber:
     """The model in a folder; Damaged if it does not answer its test vectors as it did when it was saved."""
     head, spec, said, expected = linear.stored(folder)
-    told = said["calibration"].pop("reading")
-    reading = Reading(**{k: tuple(v) if isinstance(v, list) else v for k, v in told.items()})
+    reading = reading_of(said["calibration"].pop("reading"))
     model = TextNumber(
         inputs=tuple(said["inputs"]),
         spec=spec,

@@ -86,8 +86,8 @@ def one_thread() -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """What one training run learned: how to read the columns, the members by name, and what is said where none
-    of them votes: class frequencies, shares of labels, or the median.
+    """What one training run learned: how to read the columns, the members by name, and what is said where
+    none of them votes: class frequencies, shares of labels, or the median.
     """
 
     columns: tuple[Column, ...]

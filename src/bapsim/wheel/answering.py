@@ -36,7 +36,7 @@ def whole(project: Project, draft: Draft, turn: Turn) -> Iterator[Draft]:
         mine = [i for i, one in enumerate(draft.asked) if one in place]
         parents = Records(take(asked, np.array([place[draft.asked[i]] for i in mine], np.int64)))
         given = pa.array([said[i] for i in mine], pa.string())
-        rows, bad = with_target(rows_of(parents), turn.task.target, given)
+        rows, bad = with_target(rows_of(parents), turn.task, given)
         good = np.flatnonzero(~bad)
         made = derive(
             Records(take(parents, good)),

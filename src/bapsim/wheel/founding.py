@@ -10,17 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import pyarrow as pa
+
 from bapsim.core.arrow import strings
 from bapsim.core.errors import InputError, RecipeError, text
 from bapsim.core.recipe import Recipe
+from bapsim.core.records import Answer
 from bapsim.gather.answers import CANNOT_TELL
 from bapsim.gather.columnar import is_dataset
-from bapsim.gather.infer import Column, Schema, infer
+from bapsim.gather.infer import NUMERIC, Column, Schema, guess_answer, infer
 from bapsim.gather.read import PARQUET, read, suffix
 from bapsim.gather.types import written
 from bapsim.gather.unpack import detect, shown
 from bapsim.store import fault
 from bapsim.store.artifacts import import_file
+from bapsim.text.targets import label_set, number_of
+from bapsim.text.targets import written as in_one_form
 
 MOST_CLASSES = 1000
 FEWEST = 20  # rows, of which each has another text in one column: a code, which teaches nothing
@@ -40,6 +46,7 @@ class Wanted:
     time: str | None = None
     slices: tuple[str, ...] = ()
     key: str | None = None
+    answer: Answer | None = None
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -51,6 +58,7 @@ class Wanted:
 class Found:
     """What a file holds: format, encoding, labels with their counts, and which column plays which part.
 
+    classes: of sets, each label by itself; of numbers, none; said: the written targets with their counts;
     left_out: columns that a table model cannot read; odd: texts that alone keep a column from being numbers.
     """
 
@@ -62,12 +70,19 @@ class Found:
     inputs: tuple[str, ...]
     target: str
     wanted: Wanted
+    answer: Answer
     classes: dict[str, int]
+    said: dict[str, int]
     left_out: tuple[str, ...]
 
     @property
     def labelled(self) -> int:
-        return sum(self.classes.values())
+        return sum(self.said.values())
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the target's column holds numbers, whatever they are taken for."""
+        return NUMERIC.fullmatch(self.schema.types[self.target]) is not None
 
     @property
     def guessed(self) -> bool:
@@ -91,13 +106,16 @@ class Found:
 
     @property
     def types(self) -> dict[str, str]:
-        """The types of the columns that play a part; labels are text."""
+        """The types of the columns that play a part; labels are text, or lists of it."""
         wanted = self.wanted
         parts = [*self.inputs, *wanted.slices, wanted.group, wanted.time, wanted.key]
         named = {name: self.schema.types[name] for name in parts if name is not None}
         if self.kind == "text":
             named |= dict.fromkeys(self.inputs, "string")
-        return named | {self.target: "string"}
+        target = self.schema.types[self.target]
+        listed = target.startswith("list<") and self.answer == "labels"
+        kind = target if listed else "float64" if self.answer == "number" else "string"
+        return named | {self.target: kind}
 
 
 def look_into(file: Path, wanted: Wanted) -> Found:
@@ -118,8 +136,11 @@ def look_into(file: Path, wanted: Wanted) -> Found:
         raise InputError("no_target_found", known=_listed(names))
     if target in (wanted.text, *wanted.inputs):
         raise InputError("target_is_input", target=shown(target))
-    classes = _count_labels(file, target)
-    _classes_make_sense(target, classes, schema)
+    texts = _count_labels(file, target)
+    answer = wanted.answer or guess_answer(schema.types[target], texts)
+    said = _in_one_form(texts, answer)
+    classes = _classes(said, answer)
+    _targets_make_sense(target, said, classes, answer, schema)
     kind, inputs, left_out = _inputs(schema, wanted, target)
     form, encoding = _format(file)
     return Found(
@@ -131,7 +152,9 @@ def look_into(file: Path, wanted: Wanted) -> Found:
         inputs=inputs,
         target=target,
         wanted=wanted,
+        answer=answer,
         classes=classes,
+        said=said,
         left_out=left_out,
     )
 
@@ -147,13 +170,41 @@ def _count_labels(file: Path, target: str) -> dict[str, int]:
         if target in chunk.rows.schema.names:
             said = strings(written(chunk.rows.column(target)))
             counts.update(label for label in said if label is not None and label.strip())
+    return _most_first(counts)
+
+
+def _most_first(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def _classes_make_sense(target: str, classes: Mapping[str, int], schema: Schema) -> None:
-    labelled = sum(classes.values())
-    if len(classes) < 2:
+def _in_one_form(texts: Mapping[str, int], answer: Answer) -> dict[str, int]:
+    """Targets as records will have them; what is no number stays, to be complained of."""
+    counts: Counter[str] = Counter()
+    for said, count in zip(in_one_form(pa.array(list(texts)), answer), texts.values(), strict=True):
+        if said is not None:
+            counts[said] += count
+    return _most_first(counts)
+
+
+def _classes(said: Mapping[str, int], answer: Answer) -> dict[str, int]:
+    """How often each label stands there by itself."""
+    if answer == "class":
+        return dict(said)
+    counts: Counter[str] = Counter()
+    for one, count in said.items() if answer == "labels" else ():
+        counts.update(dict.fromkeys(label_set(one), count))
+    return _most_first(counts)
+
+
+def _targets_make_sense(
+    target: str, said: Mapping[str, int], classes: Mapping[str, int], answer: Answer, schema: Schema
+) -> None:
+    labelled = sum(said.values())
+    if len(said) < 2:
         raise InputError("one_label", target=shown(target), rows=labelled, known=_listed(list(schema.types)))
+    odd = [one for one in said if np.isnan(number_of(one))] if answer == "number" else []
+    if odd:
+        raise InputError("not_numbers", target=shown(target), strays=_listed(odd[:5]))
     if len(classes) > MOST_CLASSES or (labelled >= 40 and len(classes) > labelled // 2):
         raise InputError(
             "not_classes", target=shown(target), distinct=f"{len(classes):,}", rows=f"{labelled:,}"
@@ -272,6 +323,9 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         key: text(f"recipe.{key}", lang, **values)
         for key in ("title", "task", "data", "checks", "ask", "gate")
     }
+    if found.answer != "class":
+        said["task"] = text(f"recipe.task.{found.answer}", lang, **values)
+    metric = "mean_absolute_error" if found.answer == "number" else "accuracy"
     lines = [
         f'"""{said["title"]}"""',
         "",
@@ -281,7 +335,7 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         "from bapsim.core.records import Task",
         "from bapsim.gather.answers import answers",
         "from bapsim.gather.files import files",
-        "from bapsim.judge.exam import accuracy, per_item",
+        f"from bapsim.judge.exam import {', '.join(sorted((metric, 'per_item')))}",
         "from bapsim.judge.gate import paired",
         f"from bapsim.refine.duplicates import {copies}",
         "from bapsim.refine.schema import schema",
@@ -303,7 +357,7 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         "    questions=worth_asking(budget=200, exam_share=0.2),",
         f"    train={train}(),",
         f"    # {said['gate']}",
-        "    judge=per_item(), metric=accuracy, gate=paired(), exam=exam(),",
+        f"    judge=per_item(), metric={metric}, gate=paired(), exam=exam(),",
         ")",
     ]
     return "\n".join(lines) + "\n"
@@ -365,6 +419,8 @@ def _task(found: Found) -> Iterator[str]:
     parts = [f"input={'INPUTS' if _many(found) else _input(found)}", f"target={_quoted(found.target)}"]
     if found.kind == "table":
         parts.append('kind="table"')
+    if found.answer != "class":
+        parts.append(f'answer="{found.answer}"')
     parts += [f"{k}={_quoted(v)}" for k, v in (("group", wanted.group), ("time", wanted.time)) if v]
     parts += [f"slices={_tuple(wanted.slices)}"] if wanted.slices else []
     yield f"    task=Task({', '.join(parts)}),"

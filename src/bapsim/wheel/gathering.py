@@ -19,6 +19,7 @@ from bapsim.core.records import Draft, Numbering, Origin, Records, Task, Unread,
 from bapsim.core.turn import Turn
 from bapsim.store.lake import SHARD_ROWS, Shard, file_sha256, read_batch, regroup, write_shard
 from bapsim.store.project import Project
+from bapsim.text.targets import written
 from bapsim.wheel.answering import whole
 from bapsim.wheel.stock import origin_of
 
@@ -140,7 +141,8 @@ def returns(draft: Draft, task: Task, told: dict[tuple[str, ...], list[str | Non
         return None
     inputs = zip(*(strings(draft.rows.column(name)) for name in there), strict=True)
     counts = []
-    for key, row, target in zip(draft.keys, inputs, strings(draft.rows.column(task.target)), strict=False):
+    targets = written(draft.rows.column(task.target), task.answer)
+    for key, row, target in zip(draft.keys, inputs, targets, strict=False):
         said = told.setdefault((str(key), *map(str, row)), [])
         if not said or said[-1] != target:
             said.append(target)

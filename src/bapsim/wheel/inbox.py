@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from bapsim.core.errors import InputError
 from bapsim.core.records import Task, Unread
 from bapsim.gather.answers import ASK, CANNOT_TELL, NOTE, SUGGESTED, read_answers
@@ -18,6 +20,7 @@ from bapsim.gather.unpack import shown
 from bapsim.store import fault
 from bapsim.store.artifacts import folder_digest
 from bapsim.store.lake import file_sha256
+from bapsim.text.targets import label_set, number_of
 
 SHOWN = 5  # places that are told of each reason for a line that cannot be read
 OURS = {ASK: "bapsim ask", SUGGESTED: "bapsim suggested", NOTE: "bapsim note"}  # columns of a question sheet
@@ -29,7 +32,7 @@ class Added:
 
     rows: data rows or filled answers; blanks: questions without an answer; unread: lines by reason;
     places: where the first of these are; missing: input columns of the task that the file does not have;
-    labels: what a sheet of answers says, with counts.
+    labels: what a sheet of answers says, with counts; where numbers are asked for, what is none.
     """
 
     file: str
@@ -107,8 +110,12 @@ def _holds(file: Path, kind: str, task: Task) -> _Holds:
         sheet = read_answers(file, task.target)
         holds.take(sheet.unread)
         holds.rows, holds.blanks = len(sheet.answers), sheet.blanks
-        said = (one.target for one in sheet.answers)
-        holds.labels.update(label for label in said if label.casefold() not in CANNOT_TELL)
+        told = [one.target for one in sheet.answers if one.target.casefold() not in CANNOT_TELL]
+        if task.answer == "number":
+            holds.labels.update(one for one in told if np.isnan(number_of(one)))
+        else:
+            sets = (label_set(one) if task.answer == "labels" else (one,) for one in told)
+            holds.labels.update(label for one in sets for label in one)
         return holds
     for chunk in read(file):
         holds.rows += len(chunk.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from bapsim.judge.opponents import Endpoint, predicted, row_key
 from bapsim.store import fault
 from bapsim.store.lake import file_sha256
 from bapsim.store.project import Project
+from bapsim.text.targets import label_set, numbers_of, written
 from bapsim.wheel.state import current_model, state, the_champion
 from bapsim.wheel.turn import Incumbent
 
@@ -51,6 +53,9 @@ def _harmless(project: Project, file: Path, out: Path) -> None:
 def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predicted:
     """One line for each record of a file, in its order: prediction, confidence, in_scope (0..1).
 
+    A set of labels is a list in JSON and written in a sheet; a number has low and high in place of a
+    confidence: four of five truths lie between them.
+
     JSON, or a sheet with the column `error` at its end where `out` is named .csv.
 
     A record that cannot be read gets a line with null and `error`, so that lines can be counted off against
@@ -71,7 +76,7 @@ def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predict
     try:
         sheet = out.suffix.lower() == ".csv"
         with temporary.open("w", encoding="utf-8-sig" if sheet else "utf-8", newline="") as sink:
-            put = _sheet(sink) if sheet else _json_lines(sink)
+            put = _sheet(sink, task) if sheet else _json_lines(sink, task)
             for chunk in read(file):
                 has_columns(chunk, task.inputs, file)
                 lines += len(chunk.rows) + len(chunk.unread)
@@ -95,15 +100,25 @@ def has_columns(chunk: Chunk, wanted: Sequence[str], file: Path) -> None:
 Put = Callable[[dict[str, Any]], object]
 
 
-def _json_lines(sink: IO[str]) -> Put:
-    return lambda row: sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+def _json_lines(sink: IO[str], task: Task) -> Put:
+    def put(row: dict[str, Any]) -> object:
+        if task.answer == "labels" and row["prediction"] is not None:
+            row = row | {"prediction": label_set(row["prediction"])}
+        return sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    return put
 
 
-def _sheet(sink: IO[str]) -> Put:
+def _sheet(sink: IO[str], task: Task) -> Put:
     """Rows that open in a spreadsheet: with a head, and without a cell that would run."""
-    writer = csv.DictWriter(sink, ["prediction", "confidence", "in_scope", "error"])
+    writer = csv.DictWriter(sink, ["prediction", *_measures(task), "error"])
     writer.writeheader()
     return lambda row: writer.writerow({k: escaped(v) if isinstance(v, str) else v for k, v in row.items()})
+
+
+def _measures(task: Task) -> tuple[str, ...]:
+    """What is said beside a prediction."""
+    return ("low", "high", "in_scope") if task.answer == "number" else ("confidence", "in_scope")
 
 
 def _write(put: Put, chunk: Chunk, task: Task, model: Model) -> int:
@@ -112,8 +127,7 @@ def _write(put: Put, chunk: Chunk, task: Task, model: Model) -> int:
     lines = [(int(line), 0, row) for line, row in zip(chunk.lines, said, strict=True)]
     for one in chunk.unread:
         error = f"line {one.line}: {one.reason} {one.detail}".strip()
-        nothing = {"prediction": None, "confidence": None, "in_scope": None, "error": error}
-        lines.append((one.line, 1, nothing))
+        lines.append((one.line, 1, _nothing(task, error)))
     lines.sort(key=lambda each: each[:2])
     for _, _, row in lines:
         put(row)
@@ -127,21 +141,34 @@ def _answered(model: Model, rows: Rows, task: Task) -> Iterator[dict[str, Any]]:
     if task.kind == "text":
         texts = [strings(rows.column(name)) for name in task.inputs]
         blank = np.array([not any(t and t.strip() for t in row) for row in zip(*texts, strict=True)], bool)
-    said = strings(answers.column("prediction"))
-    confidence, scope = (_shares(answers, name) for name in ("confidence", "in_scope"))
+    said: list[Any] = written(answers.column("prediction"), task.answer)
+    if task.answer == "number":
+        said = [_digits(value) for value in numbers_of(said).tolist()]
+    beside = {name: _values(answers, name) for name in _measures(task)}
     for i, label in enumerate(said):
         if blank[i]:
-            yield {"prediction": None, "confidence": None, "in_scope": None, "error": "no text"}
+            yield _nothing(task, "no text")
         else:
-            yield {"prediction": label, "confidence": confidence[i], "in_scope": scope[i]}
+            yield {"prediction": label, **{name: values[i] for name, values in beside.items()}}
 
 
-def _shares(answers: pa.RecordBatch, name: str) -> list[float | None]:
-    """A column of shares with six decimals; a model without it says nothing."""
+def _nothing(task: Task, error: str) -> dict[str, Any]:
+    return {"prediction": None, **dict.fromkeys(_measures(task)), "error": error}
+
+
+def _values(answers: pa.RecordBatch, name: str) -> list[float | None]:
+    """A column of shares with six decimals, or of numbers; a model without it says nothing."""
     if name not in answers.schema.names:
         return [None] * len(answers)
     values: list[float | None] = answers.column(name).to_pylist()
+    if name in ("low", "high"):
+        return [None if v is None else _digits(v) for v in values]
     return [None if v is None else round(min(max(v, 0.0), 1.0), 6) for v in values]
+
+
+def _digits(value: float) -> float | None:
+    """Six digits: more would claim what no model knows."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def known_types(project: Project, task: Task) -> dict[str, str]:
@@ -183,9 +210,9 @@ def incumbent(recipe: Recipe, said: str) -> Incumbent:
         prediction, _ = cast(chunk.rows.column("prediction"), "string")
         rows = typed(Chunk(chunk.rows, chunk.lines, file=chunk.file), types)
         kept = np.isin(chunk.lines, rows.lines)
-        answered = [label is not None for label in strings(prediction.filter(pa.array(kept)))]
-        inputs.append(take(rows.rows, np.array(answered, bool)))
-        labels += [label for label in strings(prediction.filter(pa.array(kept))) if label is not None]
+        told = written(prediction.filter(pa.array(kept)), task.answer)
+        inputs.append(take(rows.rows, np.array([label is not None for label in told], bool)))
+        labels += [label for label in told if label is not None]
     if not labels:
         raise InputError("nothing_to_read", file=shown(file.name), unread=0)
     whole = pa.Table.from_batches(inputs).combine_chunks().to_batches()[0]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from bapsim.core.arrow import ID, id_bytes, strings
+from bapsim.core.arrow import ID, id_bytes
 from bapsim.core.records import Task, rows_of
 from bapsim.gather.answers import Sheet
 from bapsim.store.lake import View
 from bapsim.store.project import Project
+from bapsim.text.targets import labels_in, written
 
 
 def open_questions(project: Project, task: Task) -> Sheet:
@@ -24,14 +25,14 @@ def open_questions(project: Project, task: Task) -> Sheet:
         ids=there,
         target=task.target,
         suggested=[suggested[one] for one in there],
-        classes=known_labels(project, task),
+        classes=() if task.answer == "number" else known_labels(project, task),
     )
 
 
 def known_labels(project: Project, task: Task) -> list[str]:
-    """All labels that records have, sorted."""
-    labels: set[str] = set()
+    """All labels that records have, sorted; of sets, each by itself."""
+    said: set[str | None] = set()
     view = View(name="all", root=project.wheel, shards=tuple(project.shards()))
     for batch in view.batches([task.target]):
-        labels.update(label for label in strings(batch.column(task.target)) if label is not None)
-    return sorted(labels)
+        said.update(written(batch.column(task.target), task.answer))
+    return labels_in(said) if task.answer == "labels" else sorted(one for one in said if one is not None)

@@ -196,14 +196,13 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
 
 def in_one_form(table: pa.Table, task: Task) -> pa.Table:
     """Targets written, votes as lists of text: folders may have them in several types."""
-    for name in {task.target, task.votes} & set(table.schema.names):
-        at = table.schema.get_field_index(name)
-        column = table.column(at).combine_chunks()
-        if name == task.votes:
-            made = pa.array(votes_in(column), pa.list_(pa.string()))
-        else:
-            made = pa.array(written(column, task.answer), pa.string())
-        table = table.set_column(at, name, made)
+    for at, name in enumerate(table.schema.names):
+        if name == task.target:
+            said = written(table.column(at).combine_chunks(), task.answer)
+            table = table.set_column(at, name, pa.array(said, pa.string()))
+        elif name == task.votes:
+            votes = votes_in(table.column(at).combine_chunks())
+            table = table.set_column(at, name, pa.array(votes, pa.list_(pa.string())))
     return table
 
 
