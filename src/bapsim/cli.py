@@ -154,14 +154,14 @@ def _say_answer(room: Desk, found: Found) -> None:
     """What the target was taken to say, where it is not plainly one class."""
     import numpy as np
 
-    from bapsim.report.words import amount, number
+    from bapsim.report.words import number
     from bapsim.text.targets import NONE, numbers_of
 
     told = {"target": found.target, "distinct": number(len(found.said))}
     if found.answer == "number":
         values = np.repeat(numbers_of(list(found.said)), list(found.said.values()))
         ends = dict(zip(("least", "median", "most"), np.quantile(values, [0, 0.5, 1]).tolist(), strict=True))
-        shown = {name: amount(value, "number", signed=False) for name, value in ends.items()}
+        shown = {name: f"{value:,.10g}" for name, value in ends.items()}
         room.say("new.answer.number", **told, **shown)
     elif found.answer == "labels":
         sets = {"labels": number(len(found.classes)), "sets": told["distinct"]}

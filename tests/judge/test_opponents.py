@@ -11,6 +11,7 @@ import pytest
 from bapsim.core.errors import InputError
 from bapsim.core.records import Rows
 from bapsim.judge.opponents import Endpoint, majority, predicted
+from bapsim.text.targets import written
 
 
 def texts(*said: str) -> Rows:
@@ -50,6 +51,8 @@ class Handler(BaseHTTPRequestHandler):
             "/short": json.dumps({"predictions": said[1:]}),
             "/other": json.dumps([1, 2]),
             "/broken": "not json",
+            "/sets": json.dumps({"predictions": [sorted(set(one or "")) for one in said]}),
+            "/numbers": json.dumps({"predictions": [3.5] * len(said)}),
         }
         status = 500 if self.path == "/down" else 200
         body = bodies.get(self.path, "").encode()
@@ -74,6 +77,12 @@ def test_an_endpoint_is_asked_in_batches(url: str) -> None:
     answers = Endpoint(url=f"{url}/good", batch=2)(texts("ab", "cd", "?", "ef", "gh"))
     assert answers["prediction"].to_pylist() == ["b", "d", None, "f", "h"]
     assert answers["_status"].to_pylist()[2] == "declined"
+
+
+def test_an_endpoint_may_answer_with_sets_and_numbers(url: str) -> None:
+    sets = Endpoint(url=f"{url}/sets")(texts("ab", "?"))
+    assert written(sets["prediction"], "labels") == ["b", "[]"]
+    assert written(Endpoint(url=f"{url}/numbers")(texts("ab"))["prediction"], "number") == ["3.5"]
 
 
 @pytest.mark.parametrize("path", ["/short", "/other", "/broken", "/down"])

@@ -18,7 +18,7 @@ import pyarrow.compute
 from bapsim.core.records import Answer
 from bapsim.gather.chunk import KINDS, Chunk
 from bapsim.gather.types import LISTS, fits_list, name_of, parsed, without, written
-from bapsim.text.targets import labels_in
+from bapsim.text.targets import NONE, labels_in
 
 pc: Any = pyarrow.compute
 
@@ -311,16 +311,16 @@ def guess_answer(kind: str, counts: Mapping[str, int]) -> Answer:
     """What a target column of this type says, given its texts and how often each stands there.
 
     Numbers are a number from more than FEW different ones on, else names of classes. Texts are sets where
-    they are JSON lists, or where one in twenty has a ; or | in it and the parts come again in other texts.
+    they are JSON lists, where one is [], or where some have a ; or | in them and the parts come again in
+    others: there are fewer labels than texts.
     """
     if kind.startswith("list<"):
         return "labels"
     if NUMERIC.fullmatch(kind):
         return "number" if len(counts) > FEW else "class"
-    if counts and all(said.startswith("[") and said.endswith("]") for said in counts):
+    if NONE in counts or (counts and all(re.fullmatch(r"\[.*\]", said) for said in counts)):
         return "labels"
-    several = sum(count for said, count in counts.items() if re.search("[;|]", said))
-    parts = labels_in(counts) if 20 * several >= sum(counts.values()) > 0 else []
+    parts = labels_in(counts) if any(re.search("[;|]", said) for said in counts) else []
     short = all(len(part) <= 40 for part in parts)
     return "labels" if parts and short and len(parts) < len(counts) else "class"
 

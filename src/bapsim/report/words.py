@@ -102,8 +102,8 @@ def _evidence(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     values, unit = decision["values"], unit_of(decision)
     numeric = values.get("answer") == "number"
     seen = {name: amount(decision[name], unit) for name in ("gain", "low", "high")}
-    key = "said.evidence" if not numeric else f"said.evidence.{unit}"
-    yield text(key, lang, **seen, items=number(decision["items"]))
+    kind = unit if numeric else "labels" if report.get("answer") == "labels" else ""
+    yield text(f"said.evidence.{kind}".rstrip("."), lang, **seen, items=number(decision["items"]))
     if "wins" in values:
         told = {"wins": number(values["wins"]), "losses": number(values["losses"])}
         yield text("said.nearer" if numeric else "said.wins", lang, **told)

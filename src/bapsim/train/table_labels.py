@@ -42,8 +42,8 @@ def fit(rows: Rows, sets: Sets, chosen: np.ndarray, members: Sequence[str], size
     mine = Rows(take(rows, chosen))
     columns = trees.columns_of(mine)
     there, weight = sets.there[chosen], sets.weight[chosen]
-    weight = weight / weight.mean()
     prior = (weight @ there + 0.5) / (weight.sum() + 1)
+    weight = trees.unequal(weight)
     varied = np.flatnonzero(there.any(axis=0) & ~there.all(axis=0))
     fitted: dict[str, Any] = {}
     if len(varied):

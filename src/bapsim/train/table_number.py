@@ -65,8 +65,7 @@ def fit(
 
     mine = Rows(take(rows, chosen))
     columns = trees.columns_of(mine)
-    value, weight = number.tamed(numbers.value[chosen]), numbers.weight[chosen]
-    weight = weight / weight.mean()
+    value, weight = number.tamed(numbers.value[chosen]), trees.unequal(numbers.weight[chosen])
     fitted: dict[str, Any] = {}
     if len(np.unique(value)) > 1:
         x, categories = trees.seen_by_trees(columns, mine)
