@@ -140,3 +140,49 @@ def test_a_real_file_is_understood(data: Path, tmp_path: Path) -> None:
     assert (found["kind"], found["input"], found["target"]) == ("text", ["text"], "intent")
     assert len(found["classes"]) == 77
     assert found["rows"] == found["labelled"] == sum(found["classes"].values())
+
+
+def test_what_kind_of_answer_is_said_and_may_be_told_otherwise(tmp_path: Path) -> None:
+    rows = [
+        {
+            "text": f"a sentence about order {i}",
+            "tags": ["[]", "red", "red; blue", "blue"][i % 4],
+            "score": f"{i / 7:.3f}",
+        }
+        for i in range(80)
+    ]
+    file = write_csv(tmp_path / "rows.csv", rows)
+    found = said("new", tmp_path / "sets", "--from", file, "--text", "text", "--target", "tags")
+    assert (found["answer"], found["classes"]) == ("labels", {"blue": 40, "red": 40})
+    assert (found["labelled"], found["pool"]) == (80, 0)
+    assert found["types"]["tags"] == "string"
+    recipe = (tmp_path / "sets/recipe.py").read_text("utf-8")
+    assert 'answer="labels"' in recipe
+    assert "metric=accuracy" in recipe
+    found = said(
+        "new", tmp_path / "one", "--from", file, "--text", "text", "--target", "tags", "--answer", "class"
+    )
+    assert (found["answer"], len(found["classes"])) == ("class", 4)
+    assert "answer=" not in (tmp_path / "one/recipe.py").read_text("utf-8")
+    found = said("new", tmp_path / "number", "--from", file, "--text", "text", "--target", "score")
+    assert (found["answer"], found["classes"], found["labelled"]) == ("number", {}, 80)
+    assert found["types"]["score"] == "float64"
+    recipe = (tmp_path / "number/recipe.py").read_text("utf-8")
+    assert 'answer="number"' in recipe
+    assert "import mean_absolute_error, per_item" in recipe
+    load_recipe(tmp_path / "number")
+    options = ("--text", "text", "--target", "tags", "--answer", "number")
+    error = said("new", tmp_path / "no", "--from", file, *options, code=2)["error"]
+    assert error["key"] == "not_numbers"
+    assert "red; blue" in error["what"]
+    told = run("new", tmp_path / "told", "--from", file, "--text", "text", "--target", "score").stdout
+    assert "0 to 11.286, median 5.6425" in " ".join(told.split())
+    few = write_csv(
+        tmp_path / "few.csv", [{"text": f"sentence number {i}", "stars": str(i % 5)} for i in range(60)]
+    )
+    told = run("new", tmp_path / "few", "--from", few, "--text", "text", "--target", "stars").stdout
+    assert "5 different numbers, taken as names of classes" in " ".join(told.split())
+    found = said(
+        "new", tmp_path / "near", "--from", few, "--text", "text", "--target", "stars", "--answer", "number"
+    )
+    assert found["answer"] == "number"

@@ -106,3 +106,23 @@ def test_hardly_a_real_review_is_called_garbled(data):
         texts = [json.loads(line)["text"] for _, line in zip(range(40_000), lines, strict=False)]
     found, _ = Schema().faults(pa.RecordBatch.from_pydict({"text": texts}), TURN.task)
     assert (found == REASONS.index("bad_encoding")).sum() <= 2
+
+
+def test_targets_of_sets_and_numbers():
+    def about(answer, target, check=None):
+        turn = Turn(n=1, seed=0, task=Task(input="text", target="label", answer=answer))
+        batch = pa.RecordBatch.from_pydict({"text": ["a"] * len(target), "label": target})
+        return (check or schema())(Records(batch), turn).column("reason").to_pylist()
+
+    numbers = pa.array(["1", "2,5", None, "nan", "inf", " "])
+    assert about("number", numbers) == [None, "not_a_number", None, None, "not_a_number", None]
+    assert about("number", pa.array([1.0, np.inf, None])) == [None, "not_finite", None]
+    known = schema(classes=("a", "b"))
+    assert about("labels", pa.array([["b", "a"], ["a", "z"], [], None]), known) == [
+        None,
+        "unknown_class",
+        None,
+        None,
+    ]
+    assert about("labels", pa.array(["b|a", "z"]), known) == [None, "unknown_class"]
+    assert about("labels", pa.array(["b|a", "z"])) == [None, None]

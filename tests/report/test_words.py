@@ -8,7 +8,7 @@ import pytest
 
 from bapsim.core.errors import messages
 from bapsim.report.page import page
-from bapsim.report.words import number, points, rounded, story
+from bapsim.report.words import amount, number, points, rounded, story
 
 SOURCE = Path(__file__).resolve().parents[2] / "src/bapsim"
 CODE = "\n".join(
@@ -134,3 +134,55 @@ def test_numbers_are_readable() -> None:
     assert number(-1.5) == "−1.50"
     assert number(None) == "–"
     assert [rounded(n) for n in (3, 47, 187, 3187, 31_870)] == [3, 47, 190, 3200, 32_000]
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_numbers_are_told_in_their_own_unit(lang: str) -> None:
+    said = facts("decision.not_proven", answer="number", opponent="median")
+    said["decision"] |= {"gain": 3.214, "low": -1.5, "high": 1234.5, "detectable": 0.0123}
+    said["decision"]["values"] |= {"answer": "number", "unit": "number"}
+    said["curve"][0] |= {"unit": "number", "oof_error": 4.5678, "oof_accuracy": None}
+    told = " ".join(story(said, lang).sentences)
+    for shown in ("+3.21", "−1.50", "+1,230", "0.0123"):
+        assert shown in told
+    assert "%p" not in told
+    assert "points" not in told
+    whole = page(said, lang)
+    assert "4.57" in whole
+    assert "+3.21" in whole
+    said["decision"]["values"]["unit"] = "points"
+    said["decision"] |= {"gain": 0.032, "low": 0.01, "high": 0.05, "detectable": None}
+    told = " ".join(story(said, lang).sentences)
+    assert "+3.2" in told, "points of another metric"
+    assert "−0.0213" in told, "and the error that decides"
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+@pytest.mark.parametrize("reason", MEANWHILE)
+def test_what_serves_of_numbers_and_which_delivery_is_odd(reason: str, lang: str) -> None:
+    suspects = [{"name": "x@2", "rows": 60, "excess": 0.3, "refused": r} for r in (True, False)]
+    meanwhile = {"reason": reason, "allowed": reason == "provisional.serves"}
+    said = facts("decision.screened", answer="number", suspects=suspects, provisional=meanwhile)
+    told = " ".join(story(said, lang).sentences)
+    assert "30.0" in told
+    assert "log-loss" not in told
+
+
+def test_the_parts_of_a_set_are_named() -> None:
+    assert "whole set" in " ".join(story(facts("decision.better", answer="labels"), "en").sentences)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.000123, "+0.000123"),
+        (-1234567.8, "−1,230,000"),
+        (12.3456, "+12.3"),
+        (0.0, "+0"),
+        (None, "–"),
+        (float("inf"), "–"),
+    ],
+)
+def test_amounts_have_three_digits(value: float | None, shown: str) -> None:
+    assert amount(value, "number") == shown
+    assert amount(0.0123, "points") == points(0.0123)
