@@ -336,3 +336,19 @@ def test_the_uninformed_say_what_is_commonest() -> None:
     answers = middle(rows)
     assert answers["prediction"].to_pylist() == [3.0, 3.0]
     assert answers["low"][0].as_py() < 3 < answers["high"][0].as_py()
+
+
+def test_classes_are_calibrated_by_what_is_scored() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.beta(1, 1, 400)
+    gold = ["x" if g else "y" for g in rng.random(400) < p]
+
+    def said(p):
+        probs = np.column_stack([p, 1 - p])
+        answers = {"prediction": told(["x" if v >= 0.5 else "y" for v in p]), "probs": shares(probs.tolist())}
+        return heard(pa.record_batch(answers | {"confidence": [0.5] * 400}), ("x", "y"), "class")
+
+    every = np.ones(400, bool)
+    assert decides(said(p), gold, every)
+    assert not decides(said((p > 0.5).astype(float)), gold, every), "whatever it says of its confidence"
+    assert not decides(said(p), gold, np.arange(400) < 50), "too few rows"
