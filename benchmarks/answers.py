@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -351,13 +352,20 @@ def row(name: str, runs: list[dict[str, Any]], measure: str, greater: bool, digi
     )
 
 
+def mean(runs: list[dict[str, Any]], measure: str) -> float:
+    return float(np.mean([run["ours"][measure] for run in runs]))
+
+
 def page(found: dict[str, Any]) -> str:
     said = [
         "# Sets and numbers against the obvious",
         "",
-        f"Made by `OMP_NUM_THREADS=1 python benchmarks/answers.py` (scikit-learn {sklearn.__version__}, seeds {list(SEEDS)}, "
-        f"{found['cpu']:,.0f} CPU-s, {found['date']}). What is compared, and how, stands at the top of that file. "
-        "The difference is ours minus the better peer, turned so that plus is better.",
+        f"Made by `OMP_NUM_THREADS=1 python benchmarks/answers.py` (scikit-learn "
+        f"{sklearn.__version__}, seeds "
+        f"{list(SEEDS)}, {found['cpu']:,.0f} CPU-s, {found['date']}; `--page` writes this page "
+        f"again). What is "
+        "compared, and how, stands at the top of that file. The difference is ours minus the better "
+        "peer, turned so that plus is better.",
         "",
         "## Numbers of tables: mean absolute error, % of that of the median",
         "",
@@ -371,7 +379,8 @@ def page(found: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
         *(row(n, r, "r2", True, 3) for n, r in found["tables"].items()),
         "",
-        "Squares are led by a few odd rows; what decides at the gate, and is minimised, is the absolute error.",
+        "Squares are led by a few odd rows; what decides at the gate, and is minimised, is the absolute "
+        "error.",
         "",
         "## Numbers of texts: mean absolute error, % of that of the median",
         "",
@@ -379,15 +388,15 @@ def page(found: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
         *(row(n, r, "error", False, 1) for n, r in found["texts"].items()),
         "",
-        "A pair of sentences joined into one text does not show how alike they are: klue_sts_ko is out of reach for "
-        "n-grams, ours or others'.",
+        "A pair of sentences joined into one text does not show how alike they are: klue_sts_ko is out of "
+        "reach for n-grams, ours or others'.",
         "",
         "## Intervals: share of new rows inside (meant: .80)",
         "",
         "| set | inside |",
         "|---|---|",
         *(
-            f"| {n} | {np.mean([one['ours']['inside'] for one in r]):.3f} |"
+            f"| {n} | {mean(r, 'inside'):.3f} |"
             for part in ("tables", "texts")
             for n, r in found[part].items()
         ),
@@ -411,15 +420,13 @@ def page(found: dict[str, Any]) -> str:
     said += [
         "| set | confidence that the set is right, mean % | right, % |",
         "|---|---|---|",
-        *(
-            f"| {n} | {np.mean([one['ours']['sure'] for one in r]):.1f} | {np.mean([one['ours']['exact'] for one in r]):.1f} |"
-            for n, r in found["sets"].items()
-        ),
+        *(f"| {n} | {mean(r, 'sure'):.1f} | {mean(r, 'exact'):.1f} |" for n, r in found["sets"].items()),
         "",
         "## Questions by doubt against random ones",
         "",
-        "300 rows, then three rounds of 100 questions; mean error (of sets: loss) on 2,000 untouched rows. The gain is of "
-        "the area under the curve after the first round, in %.",
+        "300 rows, then three rounds of 100 questions; mean error (of sets: loss) on 2,000 untouched "
+        "rows. The "
+        "gain is of the area under the curve after the first round, in %.",
         "",
         "| set | random | chosen | gain, % | 95 % |",
         "|---|---|---|---|---|",
@@ -446,8 +453,9 @@ def main() -> None:
     found["questions"] = list(questions())
     found["cpu"] = time.process_time() - start
     OUT.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    OUT.with_suffix(".md").write_text(page(found), "utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    if "--page" not in sys.argv:
+        main()
+    OUT.with_suffix(".md").write_text(page(json.loads(OUT.with_suffix(".json").read_text("utf-8"))), "utf-8")

@@ -3,17 +3,18 @@
     OMP_NUM_THREADS=1 python benchmarks/gate_numbers.py
 
 Writes docs/results/gate_numbers.{json,md}. Models are the product's, trained on random halves of the same
-rows, so none is meant to be better. Such pairs do differ a little, so two nulls are counted: answers exchanged
-item by item at random (nothing can be better: the level itself), and pairs of halves, where an accept is false
-if the model is not better on all untouched items together. Exams are drawn from untouched items; looks are
-first looks, at .005. Bad deliveries: four of 200 rows on a champion of 1,000, one of them spoilt. Intervals are
-Wilson's.
+rows, so none is meant to be better. Such pairs do differ a little, so two nulls are counted: answers
+exchanged item by item at random (nothing can be better: the level itself), and pairs of halves, where an
+accept is false if the model is not better on all untouched items together. Exams are drawn from untouched
+items; looks are first looks, at .005. Bad deliveries: four of 200 rows on a champion of 1,000, one of them
+spoilt. Intervals are Wilson's.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -160,34 +161,36 @@ def page(found: dict[str, Any]) -> str:
     said = [
         "# The gate on numbers",
         "",
-        f"Made by `OMP_NUM_THREADS=1 python benchmarks/gate_numbers.py` ({found['cpu']:,.0f} CPU-s, {found['date']}). What is "
-        f"counted stands at the top of that file. {MODELS} models a set, every pair, {EXAMS} exams a pair; one-sided level {LEVEL}. "
-        "Exams of one pair, and pairs that share a model, are not independent: intervals are too short.",
+        f"Made by `OMP_NUM_THREADS=1 python benchmarks/gate_numbers.py` ({found['cpu']:,.0f} CPU-s, "
+        f"{found['date']}; `--page` writes this page again). What is counted stands at the top of that file. "
+        f"{MODELS} models a set, every pair, {EXAMS} exams a pair; one-sided level {LEVEL}. Exams of "
+        f"one pair, "
+        "and pairs that share a model, are not independent: intervals are too short.",
         "",
-        "| set | items | looks | exchanged: accept | exchanged: refuse | halves: accepted | of these not better on all untouched | halves: refused | of these not worse |",
+        "| set | items | looks | exchanged: accept | exchanged: refuse | halves: accepted "
+        "| and not better on all untouched | halves: refused | and not worse |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, one in found["null"].items():
-        n = one["looks"]
-        said.append(
-            f"| {name} | {one['items']} of {one['untouched']:,} | {n:,} | {wilson(one['swap+'], n)} | {wilson(one['swap-'], n)} "
-            f"| {wilson(one['half+'], n)} | {wilson(one['false+'], n)} | {wilson(one['half-'], n)} | {wilson(one['false-'], n)} |"
-        )
+        n, counted = one["looks"], ("swap+", "swap-", "half+", "false+", "half-", "false-")
+        cells = " | ".join(wilson(one[key], n) for key in counted)
+        said.append(f"| {name} | {one['items']} of {one['untouched']:,} | {n:,} | {cells} |")
     said += [
         "",
         "## Bad deliveries",
         "",
-        "Share of runs in which the spoilt delivery is named, and in which a good one is (numbers outside the champion's 80 % "
-        "intervals, more than a fifth of them; constants of `judge/residual.py` as for classes).",
+        "Share of runs in which the spoilt delivery is named, and in which a good one is (numbers "
+        "outside the "
+        "champion's 80 % intervals, more than a fifth of them; constants of `judge/residual.py` as for "
+        "classes).",
         "",
         "| set | spoilt | runs | named | a good one named |",
         "|---|---|---|---|---|",
     ]
     for name, ways in found["deliveries"].items():
         for how, one in ways.items():
-            said.append(
-                f"| {name} | {how} | {one['runs']} | {wilson(one['named'], one['runs'])} | {wilson(one['wrongly'], one['runs'])} |"
-            )
+            shares = [wilson(one[key], one["runs"]) for key in ("named", "wrongly")]
+            said.append(f"| {name} | {how} | {one['runs']} | {' | '.join(shares)} |")
     return "\n".join(said) + "\n"
 
 
@@ -201,8 +204,9 @@ def main() -> None:
         print(one.name, found["null"][one.name], found["deliveries"][one.name], flush=True)
     found["cpu"] = time.process_time() - start
     OUT.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    OUT.with_suffix(".md").write_text(page(found), "utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    if "--page" not in sys.argv:
+        main()
+    OUT.with_suffix(".md").write_text(page(json.loads(OUT.with_suffix(".json").read_text("utf-8"))), "utf-8")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -118,11 +119,14 @@ def page(found: dict[str, Any]) -> str:
     said = [
         "# Learning from votes",
         "",
-        f"Made by `OMP_NUM_THREADS=1 python benchmarks/soft_targets.py` (seeds 0 to {len(SEEDS) - 1}, {found['cpu']:,.0f} CPU-s, "
-        f"{found['date']}). What is compared stands at the top of that file. Differences are votes minus settled labels: "
-        "of accuracy plus is better, of log-loss minus.",
+        f"Made by `OMP_NUM_THREADS=1 python benchmarks/soft_targets.py` (seeds 0 to {len(SEEDS) - 1}, "
+        f"{found['cpu']:,.0f} CPU-s, {found['date']}; `--page` writes this page again). What is "
+        f"compared stands "
+        "at the top of that file. Differences are votes minus settled labels: of accuracy plus is better, of "
+        "log-loss minus.",
         "",
-        "| set | rows | settled label wrong | accuracy, settled labels | votes | 95 % | log-loss, settled labels | votes | 95 % |",
+        "| set | rows | settled label wrong | accuracy, settled labels | votes | 95 % "
+        "| log-loss, settled labels | votes | 95 % |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for one in found["sets"]:
@@ -161,8 +165,9 @@ def main() -> None:
         print(title, runs[0], flush=True)
     found["cpu"] = time.process_time() - start
     OUT.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    OUT.with_suffix(".md").write_text(page(found), "utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    if "--page" not in sys.argv:
+        main()
+    OUT.with_suffix(".md").write_text(page(json.loads(OUT.with_suffix(".json").read_text("utf-8"))), "utf-8")
