@@ -25,12 +25,21 @@ from bapsim.gather.read import read
         ("string", [], "class"),
         ("float64", [str(i / 7) for i in range(FEW + 1)], "number"),
         ("int64", [str(i) for i in range(FEW)], "class"),
-        ("double", [str(i) for i in range(99)], "number"),
+        ("double", [str(i / 2) for i in range(99)], "number"),
+        ("int64", [str(i) for i in range(77)], "class"),  # codes of classes
+        ("int64", [str(i) for i in range(1, 78)], "class"),
+        ("int64", [str(i) for i in range(2, 79)], "number"),
+        ("int64", [str(2 * i) for i in range(77)], "number"),
+        ("int64", [str(-i) for i in range(77)], "number"),
         ("bool", ["true", "false"], "class"),
     ],
 )
 def test_the_answer_is_guessed_from_type_and_texts(kind, texts, answer):
     assert guess_answer(kind, dict.fromkeys(texts, 3)) == answer
+
+
+def test_codes_come_more_than_once():
+    assert guess_answer("int64", {str(i): 2 for i in range(77)}) == "number"
 
 
 def test_a_column_of_lists_or_of_many_numbers_may_be_the_target(tmp_path):

@@ -59,7 +59,7 @@ def test_sets_as_people_write_them():
     assert label_set("[1") == ("[1",)
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False))
+@given(st.floats(-1e100, 1e100))
 def test_a_number_is_read_back_from_its_text(value):
     assert number_of(decimal(value)) == value
     assert written(pa.array([value]), "number") == [decimal(value)]
@@ -69,7 +69,7 @@ def test_a_number_is_read_back_from_its_text(value):
 def test_numbers_as_people_write_them():
     said = ["3", "3.0", "+3", " 3.00 ", "3e0", "03", ".5", "-0"]
     assert written(pa.array(said), "number") == ["3"] * 6 + ["0.5", "0"]
-    odd = ["3,5", "1e999", "inf", "three", "1 000", "0x10", "１"]
+    odd = ["3,5", "1e999", "1.1e100", "inf", "three", "1 000", "0x10", "１"]
     assert written(pa.array(odd), "number") == odd, "what is no number stays as it stands"
     assert np.isnan(numbers_of(odd)).all()
     assert written(pa.array(["nan", "", "  ", "NaN", None]), "number") == [None] * 5

@@ -310,19 +310,25 @@ def guess_target(columns: Sequence[Column]) -> str | None:
 def guess_answer(kind: str, counts: Mapping[str, int]) -> Answer:
     """What a target column of this type says, given its texts and how often each stands there.
 
-    Numbers are a number from more than FEW different ones on, else names of classes. Texts are sets where
-    they are JSON lists, where one is [], or where some have a ; or | in them and the parts come again in
+    Numbers are a number from more than FEW different ones on, but for codes of classes: 0 or 1 to k without
+    a gap, each several times; else they are names of classes. Texts are sets where they are JSON lists, where one is [], or where some have a ; or | in them and the parts come again in
     others: there are fewer labels than texts.
     """
     if kind.startswith("list<"):
         return "labels"
     if NUMERIC.fullmatch(kind):
-        return "number" if len(counts) > FEW else "class"
+        return "number" if len(counts) > FEW and not _are_codes(counts) else "class"
     if NONE in counts or (counts and all(re.fullmatch(r"\[.*\]", said) for said in counts)):
         return "labels"
     parts = labels_in(counts) if any(re.search("[;|]", said) for said in counts) else []
     short = all(len(part) <= 40 for part in parts)
     return "labels" if parts and short and len(parts) < len(counts) else "class"
+
+
+def _are_codes(counts: Mapping[str, int]) -> bool:
+    values = sorted(int(said) for said in counts if re.fullmatch("[0-9]{1,4}", said))
+    whole = len(values) == len(counts) and values[0] in (0, 1) and values[-1] - values[0] < len(values)
+    return whole and min(counts.values()) >= 3
 
 
 def _is_date(column: Column) -> bool:

@@ -22,6 +22,7 @@ from bapsim.core.arrow import Column, strings
 from bapsim.core.errors import InputError
 from bapsim.core.records import Answer
 
+LARGEST = 1e100  # beyond it squares and their sums overflow, and nobody measured that
 NONE = "[]"  # a set without a label: blank means that nobody has answered yet
 _BETWEEN = re.compile(r"[;|]")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -61,7 +62,7 @@ def number_of(said: str) -> float:
     """The number that a text is, nan if it is none; a comma is no decimal point: nobody knows which it is."""
     plain = said.strip()
     value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
-    return value if math.isfinite(value) else math.nan
+    return value if abs(value) <= LARGEST else math.nan
 
 
 def decimal(value: float) -> str:

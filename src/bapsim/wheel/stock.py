@@ -197,7 +197,8 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
 def in_one_form(table: pa.Table, task: Task) -> pa.Table:
     """Targets written, votes as lists of text: folders may have them in several types."""
     for at, name in enumerate(table.schema.names):
-        if name == task.target:
+        plain = task.answer == "class" and table.schema.field(at).type == pa.string()
+        if name == task.target and not plain:
             said = written(table.column(at).combine_chunks(), task.answer)
             table = table.set_column(at, name, pa.array(said, pa.string()))
         elif name == task.votes:
