@@ -311,8 +311,9 @@ def guess_answer(kind: str, counts: Mapping[str, int]) -> Answer:
     """What a target column of this type says, given its texts and how often each stands there.
 
     Numbers are a number from more than FEW different ones on, but for codes of classes: 0 or 1 to k without
-    a gap, each several times; else they are names of classes. Texts are sets where they are JSON lists, where one is [], or where some have a ; or | in them and the parts come again in
-    others: there are fewer labels than texts.
+    a gap, each several times; else they are names of classes. Texts are sets where they are JSON lists, where
+    one is [], or where some have a ; or | in them and the parts come again in others: there are fewer labels
+    than texts.
     """
     if kind.startswith("list<"):
         return "labels"
