@@ -58,15 +58,15 @@ def page(report: Mapping[str, Any], lang: str) -> str:
         lang=lang,
         r=report,
         w=words,
-        css=_safe((HERE / "page.css").read_text("utf-8")),
+        css=safe((HERE / "page.css").read_text("utf-8")),
         ended=(report["ended"] or "")[:10],
         verdict=verdict,
         word=word,
         headline=headline[:1].upper() + headline[1:],
-        sentences=[_safe(_commands(sentence)) for sentence in said.sentences],
-        next=[_safe(_commands(step)) for step in said.next],
-        interval=_safe(charts.interval(report["decision"], words | {"label": _evidence(said)})),
-        learning=_safe(charts.learning(report["curve"], words | {"label": words["curve_note"]})),
+        sentences=[safe(marked(sentence)) for sentence in said.sentences],
+        next=[safe(marked(step)) for step in said.next],
+        interval=safe(charts.interval(report["decision"], words | {"label": _evidence(said)})),
+        learning=safe(charts.learning(report["curve"], words | {"label": words["curve_note"]})),
         counted=_counted(counts, lang),
         accounts=list(_accounts(counts, lang)),
         reasons=list(_reasons(report, lang)),
@@ -74,7 +74,8 @@ def page(report: Mapping[str, Any], lang: str) -> str:
     )
 
 
-def _safe(html: str) -> Any:
+def safe(html: str) -> Any:
+    """Text that is HTML already, and ours: not escaped again."""
     from markupsafe import Markup
 
     return Markup(html)  # noqa: S704  our own text: CSS, SVG and escaped words
@@ -84,7 +85,7 @@ def _evidence(said: Story) -> str:
     return said.sentences[0] if said.sentences else said.headline
 
 
-def _commands(step: str) -> str:
+def marked(step: str) -> str:
     """A step with what is to be typed, which stands between backticks, set as code."""
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(step, quote=False))
 

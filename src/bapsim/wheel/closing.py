@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -16,8 +17,10 @@ from bapsim.store.ledger import now
 from bapsim.store.project import Project
 from bapsim.wheel.asking import ask_next, expire_and_answer
 from bapsim.wheel.candidates import NAME, Candidate
+from bapsim.wheel.doubting import new_rules
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
+from bapsim.wheel.noticing import notice
 from bapsim.wheel.refining import Opinions
 from bapsim.wheel.stock import REFUSED, Scene, accounts, standing
 
@@ -88,13 +91,17 @@ def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float
     late = counts["refused"] - sum(summary["reasons"].values())  # machine-made, by this turn's verdict
     if late:
         summary["reasons"] = summary["reasons"] | {"turn_refused": late}
-    summary |= {"accounts": counts, "questions": len(asked)}
+    newest = judged.serves or judged.screened[0].candidate
+    summary |= {"accounts": counts, "questions": len(asked), "asked": dict(Counter(q["why"] for q in asked))}
+    summary |= {"notice": notice(scene, newest)}
     with ledger.change("turn done"):
         for number, value in states.items():
             if value != before[number]:
                 ledger.amend("origin", {"n": number}, state=value)
         _release(scene, judged)
         expire_and_answer(scene, asked)
+        for label, rule in list(new_rules(ledger, scene.recipe)):
+            ledger.add("guideline", label=label, turn=n, rule=rule)
         body = json.dumps(summary, ensure_ascii=False, sort_keys=True)
         ledger.amend(
             "turn",
