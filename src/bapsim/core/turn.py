@@ -21,7 +21,7 @@ class Turn:
     models: by name (`champion`: last proven, `current`: what serves, generators); data: by table, without
     exam items and without the questions that became exam items; oof: last turn's out-of-fold answers with
     their `_id`; inbox: where sources find their files (not identity); origins: by number;
-    asked: every question ever asked, record id -> how it was drawn (random, chosen or repair). The answer to a
+    asked: every question ever asked, record id -> how it was drawn (random, chosen, repair). The answer to a
     question is derived from its record (`data[...].find(ids)`) with the method "asked:" and how it was drawn:
     random ones may refresh the exam, others may not; doubts: rows whose label is worth a second look, most
     doubtful first: `_id`, `why`, `wrong` (estimated chance that the label is wrong).

@@ -9,7 +9,7 @@ from typing import Any
 
 from bapsim.core.errors import text
 from bapsim.report.page import HERE, marked, safe
-from bapsim.report.words import number, points, reason_text
+from bapsim.report.words import number, percent, points, reason_text
 
 WORDS = "first found none"
 ACCURATE = 0.05  # above the most frequent label: below it a model has nothing to say of single labels
@@ -30,12 +30,6 @@ class Finding:
     table: tuple[tuple[str, str], ...] = ()
     bars: tuple[tuple[str, str, float], ...] = ()
     grave: bool = field(default=False)
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """A share in percent; whole where it is whole."""
-    said = f"{100 * share:.{digits}f}"
-    return said.removesuffix(".0")
 
 
 def findings(facts: Mapping[str, Any], lang: str) -> list[Finding]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -20,7 +19,7 @@ from bapsim.wheel.candidates import NAME, Candidate
 from bapsim.wheel.doubting import new_rules
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
-from bapsim.wheel.noticing import notice
+from bapsim.wheel.noticing import SHOWN, notice
 from bapsim.wheel.refining import Opinions
 from bapsim.wheel.stock import REFUSED, Scene, accounts, standing
 
@@ -92,7 +91,9 @@ def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float
     if late:
         summary["reasons"] = summary["reasons"] | {"turn_refused": late}
     newest = judged.serves or judged.screened[0].candidate
-    summary |= {"accounts": counts, "questions": len(asked), "asked": dict(Counter(q["why"] for q in asked))}
+    summary |= {"accounts": counts, "questions": len(asked), "asked": by_reason(asked)}
+    task = scene.recipe.task
+    summary |= {"task": {"inputs": list(task.inputs), "target": task.target, "kind": task.kind}}
     summary |= {"notice": notice(scene, newest)}
     with ledger.change("turn done"):
         for number, value in states.items():
@@ -115,6 +116,16 @@ def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float
     tidy(project)
     say("done", verdict=summary["verdict"])
     return summary
+
+
+def by_reason(asked: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many questions are asked for each reason, and the first few of them by id."""
+    found: dict[str, Any] = {}
+    for one in asked:
+        mine = found.setdefault(one["why"], {"count": 0, "ids": []})
+        mine["count"] += 1
+        mine["ids"] += [one["_id"].hex()] if len(mine["ids"]) < SHOWN else []
+    return found
 
 
 def _settle(scene: Scene, judged: Judged, states: dict[int, str]) -> None:

@@ -20,6 +20,7 @@ from bapsim.text.words import strings as spelled
 from bapsim.text.words import words
 from bapsim.wheel.candidates import Candidate
 from bapsim.wheel.held_out import held_out
+from bapsim.wheel.judging import random_rows
 from bapsim.wheel.settling import answers
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, standing
 
@@ -33,7 +34,7 @@ def notice(scene: Scene, model: Candidate) -> dict[str, Any]:
     stock = scene.stock
     stands = standing(stock, scene.exam, scene.refused, scene.superseded)
     trained = np.flatnonzero((stands == TRAINED) | (stands == PENDING))
-    own = np.flatnonzero(model.rows)
+    own = np.flatnonzero(random_rows(scene) & model.rows)  # who picks hard rows would be called weak
     said = held_out(model.model, model.oof, stock, own)
     wrong = np.array([a != b for a, b in zip(said.prediction, stock.labels[own], strict=True)], bool)
     return {
