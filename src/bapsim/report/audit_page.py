@@ -120,7 +120,7 @@ def _group(rows: Sequence[Mapping[str, Any]], lang: str) -> tuple[str, tuple[dic
 def _leaks(facts: Mapping[str, Any], lang: str) -> Iterator[Finding]:
     if not facts["splits"]:
         return
-    leaks = facts["leaks"]
+    leaks = facts["leaks"]["between"]
     say, do = [], []
     for one in leaks:
         numbers = {name: number(one[name]) for name in ("rows", "of", "exact")}

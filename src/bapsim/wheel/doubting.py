@@ -34,9 +34,13 @@ def new_rules(ledger: Ledger, recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 
 def ruled_since(ledger: Ledger, recipe: Recipe, n: int) -> dict[str, int]:
-    """By label: the turn since which its rule stands, this turn (n) for one that is new."""
+    """By label: the turn since which its rule stands, this turn (n) for one that is new.
+
+    A rule of the first turn is not among them: nothing was labelled before it, as far as anyone knows.
+    """
     known = {label: turn for label, (_, turn) in rules_in_force(ledger).items() if label in recipe.guideline}
-    return known | {label: n for label, _ in new_rules(ledger, recipe)}
+    known |= {label: n for label, _ in new_rules(ledger, recipe)}
+    return {label: turn for label, turn in known.items() if turn > 1}
 
 
 def doubts(scene: Scene, model: Candidate, askable: np.ndarray) -> Rows:
