@@ -11,8 +11,7 @@ import numpy as np
 from bapsim.compose.asking import worth_asking
 from bapsim.store.project import opened
 from bapsim.wheel.audit import check, stands
-from bapsim.wheel.doubting import AGAIN
-from bapsim.wheel.stock import TRAINED, adds_up, exam_ids, load_stock
+from bapsim.wheel.stock import AGAIN, TRAINED, adds_up, exam_ids, load_stock
 from bapsim.wheel.turn import run_turn
 from tests.wheel.world import ASKS, Books, Clerk, bank, founded, sentence, wrong
 

@@ -18,7 +18,7 @@ from bapsim.text.minhash import clusters
 
 REPAIR = "repair"  # how a question about a label that is there already was drawn
 WRONG = 0.25  # chance of being wrong from which on a label is worth a question
-FEW = 10  # labels below which a class is in need
+FEW, NEED = 10, 3  # a class is in need below FEW labels and below one NEED-th of the median class
 SOUGHT = 0.25  # of the chosen questions, at most, go to classes in need or sought
 
 
@@ -28,7 +28,7 @@ class WorthAsking:
 
     budget: questions a turn; exam_share: of them drawn at random; repair_share: of the others, at most, about
     labels that look wrong (Turn.doubts); retrieve: classes of which likely rows are sought, besides classes
-    with fewer than ten labels; near: Jaccard from which on two texts are one question.
+    that have far fewer labels than others; near: Jaccard from which on two texts are one question.
     """
 
     budget: int
@@ -105,7 +105,10 @@ def doubted(turn: Turn, budget: int, share: float, free: int) -> Rows:
 
 
 def in_need(turn: Turn, classes: tuple[str, ...], sought: tuple[str, ...]) -> list[str]:
-    """Classes that are sought, and those with fewer than FEW labels, among those that the model knows."""
+    """Classes that the model knows and that are sought, or have fewer labels than FEW and than others.
+
+    Where all classes are small none is in need: the likeliest rows of a class teach least of it.
+    """
     oof = turn.oof
     if oof is None or "label" not in oof.schema.names:
         return [c for c in sought if c in classes]
@@ -113,7 +116,8 @@ def in_need(turn: Turn, classes: tuple[str, ...], sought: tuple[str, ...]) -> li
     for label in strings(oof.column("label")):
         if label in counts:
             counts[label] += 1
-    return [c for c in classes if c in sought or counts[c] < FEW]
+    enough = min(FEW, float(np.median(list(counts.values()))) / NEED)
+    return [c for c in classes if c in sought or counts[c] < enough]
 
 
 def trouble_spots(turn: Turn, classes: tuple[str, ...]) -> np.ndarray:

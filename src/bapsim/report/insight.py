@@ -57,6 +57,25 @@ def weak(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Iter
         yield {"words": say, "rows": [shown[i] for i in one["ids"] if i in shown]}
 
 
+def doubted(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Iterator[dict[str, Any]]:
+    """How many labels look wrong, and the most doubtful of them."""
+    noise = report["notice"]["noise"]
+    if noise is not None:
+        rates = {name: percent(noise[name]) for name in ("rate", "low", "high")}
+        rows = [
+            {**shown[one["id"]], "note": text("insight.suspect", lang, suggested=one["suggested"])}
+            for one in noise["some"]
+            if one["id"] in shown
+        ]
+        yield {"words": text("insight.noise", lang, **rates), "rows": rows}
+
+
+def labels(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Iterator[dict[str, Any]]:
+    """What is said of labels: repaired ones, and those that look wrong."""
+    yield from repaired(report, shown, lang)
+    yield from doubted(report, shown, lang)
+
+
 def asked(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Iterator[dict[str, Any]]:
     """The next questions by reason; those at random are for the exam and are not shown."""
     for why, one in report["asked"].items():

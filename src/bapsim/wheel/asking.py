@@ -13,12 +13,12 @@ from bapsim.core.arrow import positions, take
 from bapsim.core.records import Answers, Rows
 from bapsim.store.lake import View, read_batch
 from bapsim.wheel.candidates import Candidate
-from bapsim.wheel.doubting import doubts
+from bapsim.wheel.doubting import Doubted, doubts
 from bapsim.wheel.judging import Judged
 from bapsim.wheel.stock import POOL, Scene, standing
 
 
-def ask_next(scene: Scene, judged: Judged, say: Callable[..., None]) -> list[dict[str, Any]]:
+def ask_next(scene: Scene, judged: Judged, found: Doubted, say: Callable[..., None]) -> list[dict[str, Any]]:
     """The recipe's questions about pool rows and doubted labels, by the judged model of what serves next.
 
     Not by the served one: it ate the exam, and nothing of the exam may choose questions. What a person could
@@ -30,7 +30,7 @@ def ask_next(scene: Scene, judged: Judged, say: Callable[..., None]) -> list[dic
     vain = in_vain(scene)
     pool = (standing(stock, scene.exam, scene.refused, scene.superseded) == POOL) & ~vain
     newest = judged.serves or judged.screened[0].candidate
-    doubted = doubts(scene, newest, ~vain)
+    doubted = doubts(scene, found, ~vain)
     if not pool.any() and not len(doubted):
         return []
     say("ask", pool=int(pool.sum()))

@@ -16,7 +16,7 @@ from bapsim.store.ledger import now
 from bapsim.store.project import Project
 from bapsim.wheel.asking import ask_next, expire_and_answer
 from bapsim.wheel.candidates import NAME, Candidate
-from bapsim.wheel.doubting import new_rules
+from bapsim.wheel.doubting import doubted, new_rules
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
 from bapsim.wheel.noticing import SHOWN, notice
@@ -85,16 +85,17 @@ def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float
     _settle(scene, judged, states)
     stock = replace(scene.stock, states=states)
     refused = scene.refused | stock.refused_deliveries
-    asked = ask_next(scene, judged, say)
+    newest = judged.serves or judged.screened[0].candidate
+    found = doubted(scene, newest)
+    asked = ask_next(scene, judged, found, say)
     counts = accounts(ledger, standing(stock, scene.exam, refused & ~scene.exam, scene.superseded))
     late = counts["refused"] - sum(summary["reasons"].values())  # machine-made, by this turn's verdict
     if late:
         summary["reasons"] = summary["reasons"] | {"turn_refused": late}
-    newest = judged.serves or judged.screened[0].candidate
     summary |= {"accounts": counts, "questions": len(asked), "asked": by_reason(asked)}
     task = scene.recipe.task
     summary |= {"task": {"inputs": list(task.inputs), "target": task.target, "kind": task.kind}}
-    summary |= {"notice": notice(scene, newest)}
+    summary |= {"notice": notice(scene, newest, found)}
     with ledger.change("turn done"):
         for number, value in states.items():
             if value != before[number]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Rows
+from bapsim.refine.labels import Suspicion, suspicion
 from bapsim.store.ledger import Ledger
 from bapsim.wheel.candidates import Candidate
-from bapsim.wheel.held_out import HeldOut, held_out
-from bapsim.wheel.stock import PENDING, TRAINED, Scene, standing
+from bapsim.wheel.held_out import held_out
+from bapsim.wheel.kin import alike
+from bapsim.wheel.settling import answers
+from bapsim.wheel.stock import AGAIN, PENDING, TRAINED, Scene, standing
 
-AGAIN = "asked:repair"  # the method of answers to such questions
 WRONG = 0.25  # estimated chance of being wrong from which on a label is worth a question
+BELIEF = 10  # answers that the estimate counts for
 CERTAIN = 0.9  # a label that the model, out of fold, gives this chance stands under a new rule, too
 
 
@@ -43,35 +47,78 @@ def ruled_since(ledger: Ledger, recipe: Recipe, n: int) -> dict[str, int]:
     return {label: turn for label, turn in known.items() if turn > 1}
 
 
-def doubts(scene: Scene, model: Candidate, askable: np.ndarray) -> Rows:
-    """Rows `_id`, `why` (guideline, contradiction, label_error), `wrong`, what is most worth asking first.
+@dataclass(frozen=True, kw_only=True)
+class Doubted:
+    """What is said against the labels of stock rows `at` (int64[m]), out of fold and by equal inputs.
 
-    askable: bool[N]. Never exam items; a label that was looked at again is only doubted for a new rule.
+    suggested: object[m], the label that is likelier, None = none is.
     """
+
+    at: np.ndarray
+    said: Suspicion
+    suggested: np.ndarray
+
+
+def doubted(scene: Scene, model: Candidate) -> Doubted:
+    """What a model and equal inputs say against each label that is trained on; never of exam items."""
     stock = scene.stock
     stands = standing(stock, scene.exam, scene.refused, scene.superseded)
-    at = np.flatnonzero(((stands == TRAINED) | (stands == PENDING)) & askable)
-    said = held_out(model.model, model.oof, stock, at)
-    wrong = chance_wrong(said, stock.labels[at])
+    rows = (stands == TRAINED) | (stands == PENDING)
+    at = np.flatnonzero(rows)
+    told = held_out(model.model, model.oof, stock, at)
+    classes = np.array([*told.classes, None], object)
+    place = {name: i for i, name in enumerate(told.classes)}
+    labels = np.array([place.get(str(label), -1) for label in stock.labels[at]], np.int64)
+    probs = np.full((len(at), len(place)), np.nan, np.float32) if told.probs is None else told.probs
+    said = suspicion(probs, labels, groups=alike(stock, rows, scene.recipe.exam.near)[at])
+    return Doubted(at=at, said=said, suggested=classes[said.suggested])
+
+
+def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
+    """Rows `_id`, `why` (guideline, contradiction, label_error), `wrong`, what is most worth asking first.
+
+    askable: bool[N]. A label that was looked at again is only doubted for a new rule.
+    """
+    stock, at = scene.stock, found.at
+    wrong = np.nan_to_num(found.said.wrong) * trusted(scene, found)
+    contradicted = found.said.contradicted > 0
     since = ruled_since(scene.project.ledger, scene.recipe, scene.turn.n)
     given = stock.turn_of_origin[stock.origin[at]]
     ruled = np.array([since.get(str(label), -1) for label in stock.labels[at]], np.int64) >= given
-    ruled &= wrong > 1 - CERTAIN
+    ruled &= ~(np.nan_to_num(found.said.wrong, nan=1.0) <= 1 - CERTAIN) | contradicted
     looked = stock.of_origins(lambda _, o: o.method == AGAIN)[at]
-    found = np.flatnonzero(ruled | (~looked & (wrong >= WRONG)))
-    found = found[np.lexsort((stock.ids[at[found]].view("V16"), -wrong[found], ~ruled[found]))]
-    why = np.where(ruled[found], "guideline", "label_error").tolist()
-    columns = [stock.part(at[found]).column("_id"), pa.array(why, pa.string()), pa.array(wrong[found])]
+    why = np.select([ruled, contradicted, wrong >= WRONG], ["guideline", "contradiction", "label_error"], "")
+    why[looked & ~ruled | ~askable[at]] = ""
+    rank = np.select([why == "guideline", why == "contradiction"], [0, 1], 2)
+    rows = np.flatnonzero(why != "")
+    rows = rows[np.lexsort((stock.ids[at[rows]], -wrong[rows], rank[rows]))]
+    columns = [
+        stock.part(at[rows]).column("_id"),
+        pa.array(why[rows].tolist(), pa.string()),
+        pa.array(wrong[rows]),
+    ]
     return Rows(pa.record_batch(columns, names=["_id", "why", "wrong"]))
 
 
-def chance_wrong(said: HeldOut, labels: np.ndarray) -> np.ndarray:
-    """float64[n]: interim."""
-    if said.probs is None or not len(labels):
-        return np.zeros(len(labels))
-    at = np.array([said.classes.index(g) if g in said.classes else -1 for g in labels.astype(str)])
-    given = np.where(at >= 0, said.probs[np.arange(len(at)), np.maximum(at, 0)], 0.0)
-    top = said.probs.max(axis=1)
-    return np.asarray(
-        np.where(said.probs.argmax(axis=1) == at, 0.0, (top - given) / (top + given)), np.float64
-    )
+def trusted(scene: Scene, found: Doubted) -> float:
+    """How much of the estimated chances of being wrong the last answers about labels bore out, in [0, 1].
+
+    Where people mostly confirmed what looked wrong, the model is at fault: fewer labels are asked about.
+    """
+    looks = second_looks(scene)
+    if not looks:
+        return 1.0
+    stock = scene.stock
+    turn = stock.turn_of_origin[stock.origin[[row for row, _ in looks]]]
+    newest = [pair for pair, n in zip(looks, turn, strict=True) if n == turn.max()]
+    changed = sum(bool(stock.labels[row] != stock.labels[old]) for row, old in newest)
+    chances = np.nan_to_num(found.said.wrong)
+    expected = float(chances[chances >= WRONG].mean()) if (chances >= WRONG).any() else WRONG
+    return min((changed + BELIEF * expected) / ((len(newest) + BELIEF) * expected), 1.0)
+
+
+def second_looks(scene: Scene) -> list[tuple[int, int]]:
+    """Each answer about a label that is settled, and the row that it was asked about."""
+    stock = scene.stock
+    pairs = [(row, mums[0]) for row, mums in answers(stock).items() if stock.labelled[mums[0]]]
+    return [(row, old) for row, old in pairs if scene.superseded[old] and not scene.refused[row]]

@@ -19,9 +19,9 @@ from bapsim.text.scripts import letters
 from bapsim.text.words import strings as spelled
 from bapsim.text.words import words
 from bapsim.wheel.candidates import Candidate
+from bapsim.wheel.doubting import Doubted, second_looks
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.judging import random_rows
-from bapsim.wheel.settling import answers
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, standing
 
 SHOWN = 5  # ids of each finding
@@ -29,7 +29,7 @@ SLICES = 8
 OFTEN = 0.5  # a word that more rows have than this says nothing of a slice
 
 
-def notice(scene: Scene, model: Candidate) -> dict[str, Any]:
+def notice(scene: Scene, model: Candidate, found: Doubted) -> dict[str, Any]:
     """The findings of a turn as plain values; ids in hexadecimal digits."""
     stock = scene.stock
     stands = standing(stock, scene.exam, scene.refused, scene.superseded)
@@ -38,11 +38,27 @@ def notice(scene: Scene, model: Candidate) -> dict[str, Any]:
     said = held_out(model.model, model.oof, stock, own)
     wrong = np.array([a != b for a, b in zip(said.prediction, stock.labels[own], strict=True)], bool)
     return {
+        "noise": doubtful(stock, found),
         "slices": weak_slices(scene, own, wrong),
         "repaired": repaired(scene),
         "made": provenance(stock, trained),
         "scripts": letters([stock.texts[i] for i in trained.tolist()]) if stock.task.kind == "text" else {},
     }
+
+
+def doubtful(stock: Stock, found: Doubted) -> dict[str, Any] | None:
+    """The estimated share of wrong labels with its interval, and the most doubtful of them."""
+    noise = found.said.noise
+    if np.isnan(noise.rate):
+        return None
+    some = []
+    for i in found.said.order()[: 2 * SHOWN].tolist():
+        wrong, suggested = float(found.said.wrong[i]), found.suggested[i]
+        if suggested is not None and wrong > 0.5:
+            some.append(
+                {"id": stock.ids[found.at[i]].tobytes().hex(), "suggested": suggested, "wrong": wrong}
+            )
+    return {"rate": noise.rate, "low": noise.low, "high": noise.high, "rows": noise.rows, "some": some}
 
 
 def hexed(stock: Stock, rows: np.ndarray) -> list[str]:
@@ -112,8 +128,7 @@ def by_word(texts: list[str]) -> Iterator[tuple[str, str, np.ndarray]]:
 def repaired(scene: Scene) -> dict[str, Any]:
     """Labels that were looked at again and are settled now: how many were changed, and some of these."""
     stock = scene.stock
-    second = [(row, mums[0]) for row, mums in answers(stock).items() if stock.labelled[mums[0]]]
-    second = [(row, old) for row, old in second if scene.superseded[old] and not scene.refused[row]]
+    second = second_looks(scene)
     changed = [(row, old) for row, old in second if stock.labels[row] != stock.labels[old]]
     now = [pair for pair in changed if stock.turns[int(stock.origin[pair[0]])] == scene.turn.n]
     some = [

@@ -20,6 +20,7 @@ from bapsim.store.project import Project
 from bapsim.text.minhash import unite
 
 ASKED = "asked:"  # how the method of an answer begins
+AGAIN = "asked:repair"  # the method of answers about labels that were there already
 STATES = ("exam", "superseded", "refused", "pool", "pending", "trained")
 EXAM, SUPERSEDED, REFUSED, POOL, PENDING, TRAINED = range(len(STATES))
 

@@ -22,8 +22,8 @@ from bapsim.wheel.candidates import data_fingerprint, mixture_of
 from bapsim.wheel.examining import frame
 from bapsim.wheel.held_out import HeldOut, as_scores, eaten, held_out, honest, of_crossfit
 from bapsim.wheel.judging import Opponent, random_rows
-from bapsim.wheel.settling import Settled, answers, settle
-from bapsim.wheel.stock import Scene, Stock
+from bapsim.wheel.settling import Settled, settle
+from bapsim.wheel.stock import AGAIN, Scene, Stock
 
 HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
 
@@ -52,8 +52,8 @@ def judge_deliveries(scene: Scene, settled: Settled, champion: Opponent | None) 
     a stage: a resumed turn reads it; the deliveries' states change when the turn is done. Rows that were
     picked for being difficult or that a machine labelled are judged as well: the champion's own confidence
     says what to expect of them. A correction is held against what the champion, out of fold, said of the
-    row that it replaces, or that was asked about again: the champion ate that row, and by heart it would
-    contradict every correction.
+    row that it replaces: the champion ate that row, and by heart it would contradict every correction. Answers
+    about labels are not counted: those labels were asked about because the champion contradicts them.
     """
     ledger = scene.project.ledger
     key = f"suspects:{scene.turn.n}:{fingerprint(scene.recipe)}"  # under another recipe it is judged anew
@@ -69,15 +69,12 @@ def judge_deliveries(scene: Scene, settled: Settled, champion: Opponent | None) 
 def _judge(scene: Scene, settled: Settled, champion: Opponent) -> list[dict[str, Any]]:
     stock, names = scene.stock, delivery_names(scene)
     rows = stock.labelled & ~scene.refused & ~scene.exam
-    at = np.flatnonzero(rows & ~settled.superseded)
+    again = stock.of_origins(lambda _, o: o.method == AGAIN)
+    at = np.flatnonzero(rows & ~settled.superseded & ~again)
     asked_of, heirs = np.arange(len(stock)), np.flatnonzero(settled.heir >= 0)
     asked_of[settled.heir[heirs]] = heirs
     heirs = heirs[eaten(champion.oof, stock, heirs)]
     asked_of[settled.heir[heirs]] = heirs  # rather one that the champion knows out of fold
-    again = [(row, mums[0]) for row, mums in answers(stock).items() if stock.labelled[mums[0]]]
-    second = np.array(again, np.int64).reshape(-1, 2)
-    second = second[eaten(champion.oof, stock, second[:, 1])]
-    asked_of[second[:, 0]] = second[:, 1]
     said = held_out(champion.respond, champion.oof, stock, asked_of[at])
     judged = residuals(
         np.array([names[int(o)] for o in stock.origin[at]]),
