@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bapsim.refine.noise import Floats, Ints, Mask, Noise, estimated, judged
 
 WORST = 0.05  # of the rows: those whose neighbours are looked up
-NEIGHBOURS = 10
+NEIGHBOURS = 20
 BLOCK = 256  # rows whose neighbours are sought at once: 50 MB at 50,000 rows
 PRUNE_ABOVE = 0.15
 
@@ -24,9 +24,10 @@ PRUNE_ABOVE = 0.15
 class Suspicion:
     """What is said against n labels.
 
-    wrong: float64[n] in [0, 1], how likely the label is wrong, nan = it cannot be judged; suggested: int64[n],
-    the class that is likelier, -1 where none is; contradicted: float64[n], the share of equal inputs that say
-    something else, 0 for the greater side; limit: as many rows reach it as the estimate finds wrong.
+    wrong: float64[n] in [0, 1], how likely the label is wrong, nan = it cannot be judged; suggested:
+    int64[n], the class that is likelier, -1 where none is; contradicted: float64[n], the share of equal
+    inputs that say something else, 0 for the greater side; limit: as many rows reach it as the estimate
+    finds wrong.
     """
 
     wrong: Floats
@@ -70,9 +71,8 @@ def suspicion(
 
     probs: float[n, k], calibrated, each row by a model that was not trained on it, nan = no answer; labels:
     int[n], class positions, -1 = none or a class that the model does not know; groups: int[n], equal for
-    equal or nearly equal inputs (text.minhash.clusters); features: float32[n, d], dense or CSR, rows of length
-    1 (text.features.vectors), of which the neighbours of the `worst` share of rows are sought. Costs
-    (docs/results/label_errors.md) 3 CPU-s for 50,000 rows of 77 classes, neighbours included.
+    equal or nearly equal inputs (text.minhash.clusters); features: float32[n, d], dense or CSR, rows of
+    length 1 (text.vectors.unit_vectors): neighbours of the `worst` share of rows are sought among them.
     """
     rows = judged(probs, labels)
     y = labels[rows].astype(np.int64)
@@ -94,36 +94,37 @@ def suspicion(
 
 
 def flag(said: Suspicion, labels: NDArray[Any], *, prune_above: float = PRUNE_ABOVE) -> Flagged:
-    """Whom to ask about: contradicted labels, and as many of the others as the estimate finds wrong.
+    """Which rows to ask about: contradicted labels, and as many as the estimate finds wrong altogether.
 
-    A label that the model agrees with is never flagged for its sake. Pruning is advised where the estimate's
-    lower bound is above `prune_above`; rows are prunable that are more likely wrong than right, at most half
-    of those of one label, or a class that the model cannot learn would vanish. The level is where leaving out
-    began to pay on every set but those with a weak model (docs/results/label_errors.md).
+    A label that the model agrees with is never flagged for the model's sake. Rows are prunable that are more
+    likely wrong than right, at most half of those of one label: a class that the model cannot learn must not
+    vanish. Pruning is advised where the estimate's lower bound is above `prune_above` and the model can tell:
+    most of what it flags is prunable. Both were chosen by what leaving out did to accuracy on several sets
+    (docs/results/label_errors.md).
     """
     order = said.order()
     contradiction = said.contradicted[order] > 0
-    doubted = (said.wrong[order] >= said.limit) & (said.suggested[order] >= 0)
-    count = int(doubted[~contradiction].sum()) - int(contradiction.sum())
-    spare = np.cumsum(doubted & ~contradiction) <= max(count, 0)
-    kept = contradiction | (doubted & spare)
+    doubted = (said.wrong[order] >= said.limit) & (said.suggested[order] >= 0) & ~contradiction
+    room = (said.wrong >= said.limit).sum() - contradiction.sum()
+    kept = contradiction | (doubted & (np.cumsum(doubted) <= room))
     rows = order[kept]
     wrong = said.wrong[rows]
+    prunable = (wrong >= max(said.limit, 0.5)) & _not_all(rows, wrong, labels)
     return Flagged(
         rows=rows,
         suggested=said.suggested[rows],
         wrong=wrong,
         contradiction=contradiction[kept],
-        prune=bool(said.noise.low > prune_above),
-        prunable=(wrong >= np.maximum(said.limit, 0.5)) & _spared(rows, wrong, labels),
+        prune=bool(said.noise.low > prune_above and 2 * prunable.sum() >= len(rows)),
+        prunable=prunable,
     )
 
 
-def _spared(rows: Ints, wrong: Floats, labels: NDArray[Any]) -> Mask:
-    """bool[m]: rows that are not among the better half of their label's rows, were all m left out."""
+def _not_all(rows: Ints, wrong: Floats, labels: NDArray[Any]) -> Mask:
+    """bool[m]: the worst of these rows of each label, as many as half of all rows that have it."""
     sizes = np.bincount(labels[labels >= 0], minlength=1)
     mine = labels[rows]
-    order = np.lexsort((rows, -wrong, mine))
+    order = np.lexsort((rows, -np.nan_to_num(wrong, nan=-1.0), mine))
     first = np.flatnonzero(np.diff(mine[order], prepend=-1) != 0)
     within = np.arange(len(rows)) - np.repeat(first, np.diff(first, append=len(rows)))
     found = np.zeros(len(rows), bool)

@@ -1,9 +1,9 @@
-"""How many labels are wrong, and which classes the wrong ones were given to: read off out-of-fold answers.
+"""How many labels are wrong, and which classes the wrong ones name: read off out-of-fold answers.
 
-A model that is often wrong itself must not take its own errors for wrong labels. So the share is read where the
-model is surest: there only wrong labels are left to contradict it. Class thresholds (confident learning,
-Northcutt et al. 2021) count the confusions of a weak model as well: 10 % on clean labels of a set on which it
-is right in 85 %, 40 % where it is right in 57 % (docs/results/label_errors.md).
+A model that is often wrong must not take its own errors for wrong labels. So their share is read where the
+model is surest: there, only wrong labels are left to contradict it. The class thresholds of confident
+learning (Northcutt et al. 2021) count the confusions of a weak model too: 10 % of a set as it was published,
+on which the model is right in 85 %, and 40 % of one where it is right in 57 % (docs/results/label_errors.md).
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def fit_curve(differs: Mask, surer: Floats) -> Curve:
     """The curve of least deviance over twenty bins of sureness; differs: the label is not the answer."""
     place = np.minimum((surer * BINS).astype(np.int64), BINS - 1)
     rows = np.bincount(place, minlength=BINS).astype(np.float64)
-    hits = np.bincount(place, differs, BINS)
+    hits = np.bincount(place, differs, BINS).astype(np.float64)
     x = (np.arange(BINS) + 0.5) / BINS
     fits = [_fit(rows, hits, x**power) for power in POWERS]
     best = int(np.argmax([fit[0] for fit in fits]))
@@ -135,8 +135,8 @@ def estimated(p: Floats, y: Ints) -> tuple[Noise, Floats]:
     """The estimate from rows that can all be judged, and each label's log odds of being wrong, float64[n], up
     to a constant.
 
-    The odds are the other classes' probabilities, each times the share of its wrong labels that name the given
-    class, against the given class's own. Where wrong labels are spread evenly that is self-confidence,
+    The odds are the other classes' probabilities, each times the share of its wrong labels that name the
+    given class, against the given class's own. Where wrong labels are spread evenly that is self-confidence,
     normalised by class; along pairs it is a margin between the two.
     """
     n, k = p.shape
@@ -179,21 +179,17 @@ def whither(p: Floats, y: Ints, answer: Ints, surer: Floats, curve: Curve) -> Wh
     odd label would be its own evidence; a pair that nobody saw gets what the model's probabilities say.
     """
     k = p.shape[1]
-    spread = np.tile(np.bincount(y, minlength=k) + 0.5, (k, 1))
-    confused = np.zeros((k, k)) + TINY
-    np.add.at(confused, answer, p)
-    for table in (spread, confused):
-        np.fill_diagonal(table, 0)
-        table /= np.maximum(table.sum(axis=1, keepdims=True), TINY)
+    spread = _shares(np.tile(np.bincount(y, minlength=k) + 0.5, (k, 1)))
+    confused = _shares(_sums(answer, p, k) + TINY)
     odd = np.flatnonzero((answer != y) & (surer <= SURE))
     a, b = answer[odd], y[odd]
     rate = max(curve.rate, 0.5 / len(y))
     wrong = rate / (rate + curve.rise * surer[odd] ** curve.power)
     by_model = p[odd, b] / np.maximum(1 - p[odd, a], TINY)
     weight, along = wrong, 0.5
-    pairs = np.zeros((k, k))
+    pairs: Floats = np.zeros((k, k))
     for _ in range(ROUNDS):
-        pairs = np.bincount(a * k + b, weight, k * k).reshape(k, k)
+        pairs = np.bincount(a * k + b, weight, k * k).astype(np.float64).reshape(k, k)
         left = pairs.sum(axis=1)[a] - weight
         others = np.where(left > 1e-9, (pairs[a, b] - weight) / np.maximum(left, TINY), 0).clip(0, 1)
         as_noise = along * others + (1 - along) * spread[a, b]
@@ -208,3 +204,18 @@ def whither(p: Floats, y: Ints, answer: Ints, surer: Floats, curve: Curve) -> Wh
     counted = np.where(seen > 1e-9, pairs / np.maximum(seen, TINY), confused)
     own[odd] = along * others + (1 - along) * confused[a, b]
     return Whither(along * counted + (1 - along) * confused, along, own)
+
+
+def _sums(answer: Ints, p: Floats, k: int) -> Floats:
+    """float64[k, k]: the sum of the probabilities of the rows of each answer."""
+    order = np.argsort(answer, kind="stable")
+    met, first = np.unique(answer[order], return_index=True)
+    found = np.zeros((k, k))
+    found[met] = np.add.reduceat(p[order], first, axis=0)
+    return found
+
+
+def _shares(table: Floats) -> Floats:
+    """The table with an empty diagonal, each row divided by its sum."""
+    np.fill_diagonal(table, 0)
+    return np.asarray(table / np.maximum(table.sum(axis=1, keepdims=True), TINY))

@@ -12,6 +12,7 @@ from bapsim.report.page import HERE, marked, safe
 from bapsim.report.words import number, percent, points, reason_text
 
 WORDS = "first found none"
+SHOWN = 15  # suspicious labels on the page; the sheet has more
 ACCURATE = 0.05  # above the most frequent label: below it a model has nothing to say of single labels
 
 
@@ -160,10 +161,10 @@ def _suspicious(facts: Mapping[str, Any], lang: str) -> Iterator[Finding]:
     found = facts.get("suspicious")
     if found is None:
         return
-    rates = {name: percent(found[name]) for name in ("rate", "low", "high")}
+    rates = {name: percent(found[name] or 0.0) for name in ("rate", "low", "high")}
     count = number(found["count"])
     rows = []
-    for row in found["top"]:
+    for row in found["top"][:SHOWN]:
         note = text("audit.suspect", lang, given=row["label"], suggested=row["suggested"])
         rows.append(shown({**row, "label": None}, lang, note))
     say = text("audit.suspicious.say", lang, **rates, count=count)
@@ -185,7 +186,8 @@ def _confused(facts: Mapping[str, Any], lang: str) -> Iterator[Finding]:
     for one in pairs:
         names = {"first": one["first"], "second": one["second"]}
         gains = {name: points(one[name]) for name in ("gain", "low", "high")}
-        say = text("audit.confused.say", lang, **names, **gains, rows=number(one["rows"]))
+        key = "audit.confused.say" if one["gain"] is not None else "audit.confused.border"
+        say = text(key, lang, **names, **gains, rows=number(one["rows"]))
         groups.append((say, tuple(shown(row, lang) for row in one["examples"])))
         do = do or text("audit.confused.do", lang, **names)
     yield Finding(name="confused", count=number(len(pairs)), sentences=(), do=do, groups=tuple(groups))

@@ -23,8 +23,11 @@ from bapsim.core.recipe import CrossFit, Mixture, Trainer
 from bapsim.core.records import Records, Task
 from bapsim.core.turn import named_seed
 from bapsim.gather.answers import escaped
+from bapsim.judge.exam import probs_of
 from bapsim.judge.power import detectable, items_needed
+from bapsim.refine.ambiguity import ambiguous_pairs
 from bapsim.refine.contradictions import contradictions, split_leaks
+from bapsim.refine.labels import flag, suspicion
 from bapsim.store import fault
 from bapsim.text import pii, scripts
 from bapsim.train.table import table_boosted
@@ -34,6 +37,8 @@ from bapsim.wheel.founding import Wanted, slips_of
 
 MODELLED = 50_000  # rows that a model is fitted to, at random, where there are more
 WORK = 1_000_000  # rows x classes from which on it reads words only, in three folds
+SUSPECTS = 50  # shown with their text, and written as a sheet
+PAIRS = 8
 FEWEST = 50  # labelled rows below which no model is fitted
 Say = Callable[..., None]
 
@@ -59,10 +64,11 @@ def audit(files: Sequence[Path], wanted: Wanted, split: str | None, say: Say) ->
             say("audit.model")
             rows, fitted = modelled(sheet)
             told |= {"model": modelled_how(sheet, rows, fitted)}
+            found["suspicious"], told["confused"] = doubted_labels(sheet, rows, fitted)
             told |= {"exam": affordable_exam(int(sheet.labelled.sum()), 1 - told["model"]["accuracy"])}
-    touched = {
-        i for name in ("contradictions", "leaks", "suspicious") for i in found.get(name, {}).get("at", ())
-    }
+    grave = [found[name]["at"] for name in ("contradictions", "leaks") if name in found]
+    grave += [one["at"][: one["count"]] for name, one in found.items() if name == "suspicious"]
+    touched = {row for rows in grave for row in rows}
     lines = {name: [sheet.places[i] for i in one.pop("at")] for name, one in found.items()}
     return {
         "files": [file.name for file in files],
@@ -219,6 +225,55 @@ def modelled_how(sheet: Sheet, rows: np.ndarray, fitted: CrossFit) -> dict[str, 
     return {"accuracy": accuracy, "rows": len(rows), "majority": most / len(rows)}
 
 
+def doubted_labels(sheet: Sheet, rows: np.ndarray, fitted: CrossFit) -> tuple[Finding, list[Finding]]:
+    """Labels that look wrong, the most suspicious first, and pairs of classes that people mix up."""
+    classes = np.array([*fitted.model.classes, None], object)
+    place = {name: i for i, name in enumerate(fitted.model.classes)}
+    labels = np.array([place[str(label)] for label in sheet.labels[rows]], np.int64)
+    probs = probs_of(fitted.answers)
+    if probs is None:
+        probs = np.full((len(rows), len(place)), np.nan, np.float32)
+    said = suspicion(probs, labels, groups=sheet.alike[rows])
+    wrong, flagged = said.wrong, flag(said, labels)
+    order = flagged.rows[~flagged.contradiction]  # contradictions have a section of their own
+    some = [
+        example(sheet, int(rows[i]), suggested=classes[said.suggested[i]], wrong=float(wrong[i]))
+        for i in order[:SUSPECTS].tolist()
+    ]
+    rest = said.order()
+    rest = rest[(said.suggested[rest] >= 0) & ~np.isin(rest, order)]
+    noise = said.noise
+    suspicious = {
+        "rate": none_for_nan(noise.rate),
+        "low": none_for_nan(noise.low),
+        "high": none_for_nan(noise.high),
+        "count": len(order),
+        "prune": flagged.prune,
+        "top": some,
+        "at": rows[np.concatenate([order, rest])].tolist(),
+    }
+    pairs = ambiguous_pairs(probs, labels, fitted.model.classes, groups=sheet.alike[rows])
+    confused = [
+        {
+            "first": pair.first,
+            "second": pair.second,
+            "evidence": list(pair.evidence),
+            "rows": len(pair.border),
+            "gain": none_for_nan(pair.merged[0]),
+            "low": none_for_nan(pair.merged[1]),
+            "high": none_for_nan(pair.merged[2]),
+            "relabelled": none_for_nan(pair.relabelled[0]),
+            "examples": [example(sheet, int(rows[i])) for i in pair.examples[:4]],
+        }
+        for pair in pairs[:PAIRS]
+    ]
+    return suspicious, confused
+
+
+def none_for_nan(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
 # --------------------------------------------------------------------------- the suspicious labels as a sheet
 
 
@@ -227,7 +282,7 @@ def write_suspects(path: Path, facts: dict[str, Any]) -> None:
     body = io.StringIO(newline="")
     sheet = csv.writer(body)
     sheet.writerow(["file", "line", "text", "label", "suggested", "chance wrong"])
-    for row in facts.get("suspicious", {}).get("all", []):
+    for row in facts.get("suspicious", {}).get("top", []):
         cells = [row["file"], str(row["line"]), row["text"], str(row["label"]), str(row["suggested"])]
         sheet.writerow([*map(escaped, cells), f"{row['wrong']:.2f}"])
     fault.write(path, ("\ufeff" + body.getvalue()).encode())

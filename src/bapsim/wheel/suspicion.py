@@ -52,8 +52,8 @@ def judge_deliveries(scene: Scene, settled: Settled, champion: Opponent | None) 
     a stage: a resumed turn reads it; the deliveries' states change when the turn is done. Rows that were
     picked for being difficult or that a machine labelled are judged as well: the champion's own confidence
     says what to expect of them. A correction is held against what the champion, out of fold, said of the
-    row that it replaces: the champion ate that row, and by heart it would contradict every correction. Answers
-    about labels are not counted: those labels were asked about because the champion contradicts them.
+    row that it replaces: the champion ate that row, and by heart it would contradict every correction.
+    Answers about labels are not counted: those labels were asked about because the champion contradicts them.
     """
     ledger = scene.project.ledger
     key = f"suspects:{scene.turn.n}:{fingerprint(scene.recipe)}"  # under another recipe it is judged anew
