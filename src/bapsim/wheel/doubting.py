@@ -51,12 +51,14 @@ def ruled_since(ledger: Ledger, recipe: Recipe, n: int) -> dict[str, int]:
 class Doubted:
     """What is said against the labels of stock rows `at` (int64[m]), out of fold and by equal inputs.
 
-    suggested: object[m], the label that is likelier, None = none is.
+    suggested: object[m], the label that is likelier, None = none is; borne: float64[m], the chance that the
+    model gives the label that is there.
     """
 
     at: np.ndarray
     said: Suspicion
     suggested: np.ndarray
+    borne: np.ndarray
 
 
 def doubted(scene: Scene, model: Candidate) -> Doubted:
@@ -71,7 +73,9 @@ def doubted(scene: Scene, model: Candidate) -> Doubted:
     labels = np.array([place.get(str(label), -1) for label in stock.labels[at]], np.int64)
     probs = np.full((len(at), len(place)), np.nan, np.float32) if told.probs is None else told.probs
     said = suspicion(probs, labels, groups=alike(stock, rows, scene.recipe.exam.near)[at])
-    return Doubted(at=at, said=said, suggested=classes[said.suggested])
+    mine = probs[np.arange(len(at)), np.maximum(labels, 0)] if place else np.zeros(len(at))
+    borne = np.where(labels >= 0, np.nan_to_num(mine), 0.0)
+    return Doubted(at=at, said=said, suggested=classes[said.suggested], borne=borne)
 
 
 def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
@@ -85,7 +89,7 @@ def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
     since = ruled_since(scene.project.ledger, scene.recipe, scene.turn.n)
     given = stock.turn_of_origin[stock.origin[at]]
     ruled = np.array([since.get(str(label), -1) for label in stock.labels[at]], np.int64) >= given
-    ruled &= ~(np.nan_to_num(found.said.wrong, nan=1.0) <= 1 - CERTAIN) | contradicted
+    ruled &= found.borne < CERTAIN
     looked = stock.of_origins(lambda _, o: o.method == AGAIN)[at]
     why = np.select([ruled, contradicted, wrong >= WRONG], ["guideline", "contradiction", "label_error"], "")
     why[looked & ~ruled | ~askable[at]] = ""
