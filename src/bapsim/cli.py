@@ -526,6 +526,8 @@ def _say_exported(room: Desk, label: Label, out: Path) -> None:
     exam = [split.rows for split in label.splits if split.state == "exam"]
     if exam:
         room.say("export.exam", rows=number(exam[0]))
+    if any(split.state in ("refused", "superseded") for split in label.splits):
+        room.say("export.aside")
     room.say("export.card", path=str(out / "README.md"))
 
 

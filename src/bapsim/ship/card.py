@@ -20,6 +20,7 @@ from bapsim.ship.label import ASIDE, DEFAULT, FOLDERS, Label
 from bapsim.ship.markup import code, table, title, visible, yaml
 
 SHOWN_CLASSES = 100
+CHAIN = 24  # letters of the head of the chain that name it: the number of its last event and some digits
 KOREAN = 0.1  # a share of Hangul from which the data is called Korean
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 TASKS = {"text": "text-classification", "table": "tabular-classification", "image": "image-classification"}
@@ -33,11 +34,11 @@ def card(label: Label, lang: str) -> str:
         *_opening(label, lang),
         *_section("load", _load(label, lang), lang),
         *_section("splits", _splits(label, lang), lang),
-        *_section("columns", _columns(label, lang), lang),
-        *_section("classes" if label.classes else "target", _classes(label, lang), lang),
-        *_section("label", _label(label, lang), lang),
         *_section("rights", _rights(label, lang), lang),
+        *_section("label", _label(label, lang), lang),
         *_section("annotation", _annotation(label, lang), lang),
+        *_section("classes" if label.classes else "target", _classes(label, lang), lang),
+        *_section("columns", _columns(label, lang), lang),
         *_section("provenance", _provenance(label, lang), lang),
         *_section("cite", _cite(label, lang), lang),
     ]
@@ -174,7 +175,7 @@ def _load(label: Label, lang: str) -> Iterator[str]:
     config = "" if first == DEFAULT else f', "{first}"'
     lines = ["from datasets import load_dataset", "", f'data = load_dataset("PATH/OF/THIS/FOLDER"{config})']
     yield "\n".join(["```python", *lines, f'data["{split}"][0]', "```"])
-    if first == DEFAULT and ASIDE in label.configs:
+    if ASIDE in label.configs:
         yield text("card.load.aside", lang, command=f'load_dataset("PATH/OF/THIS/FOLDER", "{ASIDE}")')
     yield text("card.load.croissant", lang)
 
@@ -275,7 +276,7 @@ def _languages(label: Label, lang: str) -> Iterator[str]:
 def shares_of_scripts(label: Label, lang: str) -> str:
     """Hangul 81 %, Latin 19 %; empty where there are no letters."""
     said = [(name, share) for name, share in label.scripts.items() if share]
-    return ", ".join(f"{text(f'card.script.{name}', lang)} {percent(share, 1)} %" for name, share in said)
+    return ", ".join(text(f"card.script.{name}", lang, share=percent(share, 1)) for name, share in said)
 
 
 def _rights(label: Label, lang: str) -> Iterator[str]:
@@ -293,7 +294,7 @@ def _rights(label: Label, lang: str) -> Iterator[str]:
             code(one.name),
             _named("card.method", one.method, lang),
             _named("card.maker", one.input_maker, lang),
-            _named("card.maker", one.target_maker, lang),
+            _named("card.maker", one.target_maker, lang) if one.target_maker else "–",
             ", ".join(map(code, one.rights)),
             number(one.rows),
         ]
@@ -353,7 +354,7 @@ def _provenance(label: Label, lang: str) -> Iterator[str]:
     lines = {"turn": turn, "exam": exam, "recipe": code(label.recipe)}
     lines |= {"chain": code(label.chain), "program": label.program}
     yield "\n".join(f"- {text(f'card.provenance.{key}', lang)}: {said}" for key, said in lines.items())
-    yield text("card.provenance.check", lang, chain=label.chain)
+    yield text("card.provenance.check", lang)
 
 
 def _cite(label: Label, lang: str) -> Iterator[str]:
@@ -366,4 +367,4 @@ def _cite(label: Label, lang: str) -> Iterator[str]:
 def citation(label: Label, lang: str) -> str:
     """One line that names this export and no other."""
     values = {"name": visible(label.name), "program": label.program, "turn": label.turn, "ended": label.ended}
-    return text("card.cite.text", lang, chain=label.chain, **values)
+    return text("card.cite.text", lang, chain=label.chain[:CHAIN], **values)

@@ -95,7 +95,7 @@ def _responsible(label: Label, lang: str) -> dict[str, Any]:
 
 def _collected(label: Label, lang: str) -> Iterator[str]:
     for one in label.sources:
-        made = f"{one.input_maker}/{one.target_maker}"
+        made = "/".join(filter(None, (one.input_maker, one.target_maker)))
         rights = " + ".join(map(visible, one.rights))
         yield f"{visible(one.name)}: {visible(one.method)}, {made}, {rights}, {card.number(one.rows)}"
 

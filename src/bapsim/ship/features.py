@@ -16,6 +16,8 @@ PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # how `dat
 _TEXT = (pa.types.is_null, pa.types.is_large_string, pa.types.is_string_view)
 _BYTES = (pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view)
+_NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}
+_NAMES |= {"date32[day]": "date32", "date64[ms]": "date64"}  # as Hugging Face calls them
 _CROISSANT = {
     "string": "sc:Text",
     "bool": "sc:Boolean",
@@ -97,16 +99,16 @@ def feature(kind: Kind) -> Any:
         return {"list": inner["struct"] if isinstance(inner, dict) and "struct" in inner else inner}
     if pa.types.is_struct(kind):
         return {"struct": [named(kind[i].name, kind[i].type) for i in range(kind.num_fields)]}
-    names = {"halffloat": "float16", "float": "float32", "double": "float64"}
-    names |= {"date32[day]": "date32", "date64[ms]": "date64"}
-    return names.get(str(kind), str(kind))
+    return _NAMES.get(str(kind), str(kind))
 
 
 def type_text(kind: Kind) -> str:
     """A plain type for people: list<string>, not list<item: string>."""
     if kind == PICTURE:
         return "image"
-    return f"list<{type_text(kind.value_type)}>" if pa.types.is_list(kind) else str(kind)
+    if pa.types.is_list(kind):
+        return f"list<{type_text(kind.value_type)}>"
+    return _NAMES.get(str(kind), str(kind))
 
 
 def named(name: str, kind: Kind) -> dict[str, Any]:

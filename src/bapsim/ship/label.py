@@ -53,7 +53,10 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Rows of one source and method under one set of rights; consented: how many of them name a consent."""
+    """Rows of one source and method under one set of rights.
+
+    target_maker: "" where they have no target; consented: how many of them rest on a consent.
+    """
 
     name: str
     method: str
@@ -77,13 +80,13 @@ class Tally:
     """What is counted while rows stream by.
 
     classes: labels by split; hands: rows by input depth, target depth (None = unknown) and whether they have
-    a target; sources: rows by origin and terms; range: least and greatest of a target with fractions.
+    a target; sources: rows by origin, terms and the same; range: least and greatest of a fractional target.
     """
 
     classes: dict[str, Counter[str]] = field(default_factory=dict)
     letters: Counter[str] = field(default_factory=Counter)
     hands: Counter[tuple[int | None, int | None, bool]] = field(default_factory=Counter)
-    sources: Counter[tuple[Origin, Terms]] = field(default_factory=Counter)
+    sources: Counter[tuple[Origin, Terms, bool]] = field(default_factory=Counter)
     range: tuple[float, float] | None = None
     too_many: bool = False
 
@@ -113,8 +116,9 @@ class Tally:
         """Sources as a card lists them: largest first; origins that differ by file or consent are one."""
         rows: Counter[tuple[Any, ...]] = Counter()
         consented: Counter[tuple[Any, ...]] = Counter()
-        for (one, terms), count in self.sources.items():
-            key = (one.source, one.method, one.input_maker, one.target_maker, terms.rights)
+        for (one, terms, labelled), count in self.sources.items():
+            by = one.target_maker if labelled else ""
+            key = (one.source, one.method, one.input_maker, by, terms.rights)
             rows[key] += count
             consented[key] += count if terms.consents else 0
         ordered = sorted(rows.items(), key=lambda pair: (-pair[1], pair[0]))

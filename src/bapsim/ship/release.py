@@ -126,8 +126,10 @@ class Release:
         given: list[Any] = records.column("_input_depth").to_pylist()
         self.tally.depths(given, records.column("_target_depth").to_pylist(), labelled)
         origins: list[Any] = records.column("_origin").to_pylist()
-        for (origin, code), count in Counter(zip(origins, codes.tolist(), strict=True)).items():
-            self.tally.sources[(self.book.origins[origin], self.terms[code])] += count
+        for (origin, code, there), count in Counter(
+            zip(origins, codes.tolist(), labelled.tolist(), strict=True)
+        ).items():
+            self.tally.sources[(self.book.origins[origin], self.terms[code], there)] += count
 
     def close(self) -> tuple[Split, ...]:
         """End all files; the splits that have rows, in the order of SPLITS."""
