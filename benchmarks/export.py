@@ -3,9 +3,10 @@
     python benchmarks/export.py --peer VENV/bin/python [VENV2/bin/python ...] [--keep FOLDER]
 
 Projects live through the verbs: two turns on banking77 and nsmc_ko (with other rights, machine-made rows, a
-crawl), one on the table ai4i2020; pictures of bccd are gathered. What should be in each split is read from
-the project's own shards, not through the code that exports. A peer is a python with `datasets` and without a
-network (load_export.py). Then the cost of projects of growing size. Writes docs/results/export.md.
+crawl), one on the table ai4i2020; pictures of bccd, and names that would be markup, are gathered. What should
+be in each split is read from the project's own shards, not through the code that exports. A peer is a python
+with `datasets` and without a network (load_export.py). Then the cost of projects of growing size. Writes
+docs/results/export.md.
 """
 
 from __future__ import annotations
@@ -229,6 +230,32 @@ def gathered(root: Path, task: Task, batches: Any, rights: str) -> Recipe:
     return recipe
 
 
+NAMES = ('a: "b"\n- c', "<b>|`", "..", "@id", " 한글 ")
+WORDS = [
+    "---\nx: y",
+    "\u202e|`<script>",
+    "\u2028\x00\x85",
+    "",
+    "'\"\\",
+    "{{x}} ${y} *z* [a](b)",
+    "가" * 9_000,
+]
+
+
+def hostile(root: Path) -> tuple[Path, Recipe]:
+    """Names of columns, labels and rights that would be markup anywhere else."""
+    task = Task(input=NAMES[:4], target=NAMES[4], kind="table")
+    root = root / '---\n"x": |'
+    gathered(root, task, strange, "own: |\n  - <b>")
+    return root, replace(only("text", "text"), task=task)
+
+
+def strange() -> Iterator[pa.RecordBatch]:
+    rng = np.random.default_rng(SEED)
+    picked = [[WORDS[i] for i in rng.integers(len(WORDS), size=500)] for _ in NAMES]
+    yield pa.record_batch([pa.array(column) for column in picked], names=list(NAMES))
+
+
 def only(column: str, kind: str) -> Recipe:
     """A recipe that names a task and nothing else."""
     task = Task(input=column, target="label", kind=kind)  # type: ignore[arg-type]
@@ -421,20 +448,23 @@ def cost(root: Path, task: Task, batches: Any, form: str) -> tuple[float, float]
     """CPU seconds and peak MB of an export in a process of its own."""
     gathered(root, task, batches, "own")
     out = root.parent / f"{root.name}-{form}"
-    code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import export as e;"
-        "e.exported(Path(sys.argv[2]), e.only(sys.argv[3], sys.argv[4]), Path(sys.argv[5]), sys.argv[6])"
+    words = [str(root), str(task.input), str(task.kind), str(out), form]
+    done = subprocess.run(
+        [sys.executable, __file__, "--one", *words], capture_output=True, text=True, check=True
     )
-    words = [str(HERE), str(root), str(task.input), str(task.kind), str(out), form]
-    with subprocess.Popen([sys.executable, "-c", code, *words]) as process:
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = status
-    assert status == 0
-    rows = pq.ParquetFile(next(out.glob("data/train-*"))).metadata if form == "parquet" else None
-    assert rows is None or rows.num_rows
     shutil.rmtree(root)
     shutil.rmtree(out)
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    seconds, peak = map(float, done.stdout.split())
+    return seconds, peak
+
+
+def one(words: list[str]) -> None:
+    """One export; prints its CPU seconds and the peak of its resident memory."""
+    root, column, kind, out, form = words
+    exported(Path(root), only(column, kind), Path(out), form)
+    status = Path("/proc/self/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    print(time.process_time(), peak / 1024)
 
 
 SIZES = (
@@ -512,12 +542,16 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep the exports, in both languages, in this folder")
     parser.add_argument("--only", nargs="*", help="names of projects")
     parser.add_argument("--no-cost", action="store_true")
+    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.one:
+        one(given.one)
+        return
     os.environ["BAPSIM_KEY"] = f"{SEED:064x}"
     root = Path(tempfile.mkdtemp(prefix="bapsim-export-"))
     found = []
     try:
-        for build in (banking77, nsmc_ko, ai4i2020, bccd):
+        for build in (banking77, nsmc_ko, ai4i2020, bccd, hostile):
             if not given.only or build.__name__ in given.only:
                 (root / build.__name__).mkdir()
                 wheel, recipe = build(root / build.__name__)

@@ -11,11 +11,13 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from bapsim.core.arrow import concat
+from bapsim.ship.features import PICTURE
 from bapsim.store import fault
 from bapsim.store.lake import file_sha256
 
 Form = Literal["parquet", "jsonl"]
 GROUP_ROWS, GROUP_BYTES = 65_536, 32 << 20  # of one row group, and of what waits in memory
+PAGE = 16  # pictures at a time: pages of a file are cut between them
 FILE_BYTES = 256 << 20  # of rows before packing: files that can be moved, and read one by one
 
 
@@ -84,7 +86,9 @@ class SplitWriter:
         import pyarrow.parquet as pq
 
         if self._sink is None:
-            self._sink = pq.ParquetWriter(place, self.schema, compression="zstd")
+            heavy = [one.name for one in self.schema if one.type == PICTURE or pa.types.is_binary(one.type)]
+            options: Any = {} if not heavy else {"use_dictionary": False, "write_batch_size": PAGE}
+            self._sink = pq.ParquetWriter(place, self.schema, compression="zstd", **options)
         return self._sink
 
     def _end(self) -> None:

@@ -34,15 +34,15 @@ from bapsim.wheel.audit import chain_at, stands
 from bapsim.wheel.refining import stored_verdicts
 from bapsim.wheel.stock import ASKED, STATES, Stock, load_stock
 
-ROWS = 4_096  # read at a time: pictures are large
+ROWS, BYTES = 8_192, 8 << 20  # read at a time, whichever is less: pictures are large
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """The project as an export sees it.
 
-    state: int8[N], where each row stands; chosen: bool[N], asked for and free to go; codes: int32[N] into
-    `terms`; last: the newest turn.
+    state: int8[N], where each row stands; asked, chosen: bool[N], asked for, and free to go as well; codes:
+    int32[N] into `terms`; last: the newest turn.
     """
 
     stock: Stock
@@ -173,10 +173,12 @@ def _pieces(project: Project, seen: Seen, i: int, shard: Shard, columns: list[st
     if not states:
         return
     named = stored_verdicts(project, shard.path) if any(SPLITS[s][1] == ASIDE for s in states) else {}
-    file = pq.ParquetFile(project.wheel / shard.path)
+    file = pq.ParquetFile(project.wheel / shard.path, buffer_size=1 << 20, pre_buffer=False)
     there = [name for name in columns if name in file.schema_arrow.names]
+    size = sum(file.metadata.row_group(g).total_byte_size for g in range(file.num_row_groups))
+    few = max(1, min(ROWS, BYTES * shard.rows // max(size, 1)))
     done = 0
-    for batch in file.iter_batches(ROWS, columns=[*there, *CERTIFICATE.names], use_threads=False):
+    for batch in file.iter_batches(few, columns=[*there, *CERTIFICATE.names], use_threads=False):
         at = slice(done, done + len(batch))
         for name in states:
             mine = (state[at] == STATES.index(name)) & chosen[at]
