@@ -56,7 +56,7 @@ def verb(*parameters: Callable[..., Any]) -> Callable[[Callable[..., dict[str, A
     return made
 
 
-# --------------------------------------------------------------------------- new, add
+# --------------------------------------------------------------------------- audit, new, add
 
 
 def _want(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -67,6 +67,41 @@ def _want(context: click.Context, parameter: click.Parameter, value: Any) -> Non
 def _listed(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     names = tuple(name.strip() for name in (value or "").split(",") if name.strip())
     _want(context, parameter, names)
+
+
+@verb(
+    click.argument("files", metavar="FILE...", type=Path, nargs=-1, required=True),
+    click.option("--target", metavar="COLUMN", expose_value=False, callback=_want),
+    click.option("--text", metavar="COLUMN", expose_value=False, callback=_want),
+    click.option("--input", "inputs", metavar="A,B,C", expose_value=False, callback=_listed),
+    click.option("--split", metavar="COLUMN"),
+    click.option("-o", "out", metavar="PAGE.html", type=Path),
+    click.option("--suspects", metavar="SHEET.csv", type=Path),
+)
+def _audit(
+    files: tuple[Path, ...], split: str | None, out: Path | None, suspects: Path | None
+) -> dict[str, Any]:
+    from bapsim.report.audit_page import findings, headline, introduction, write_page
+    from bapsim.wheel.auditing import audit, write_suspects
+    from bapsim.wheel.founding import Wanted
+
+    room = desk()
+    facts = audit(files, Wanted(**click.get_current_context().meta["wanted"]), split, room.progress)
+    page = out if out is not None else Path(f"{files[0].name}.audit.html")
+    write_page(page, facts, room.lang)
+    room.line(headline(facts, room.lang))
+    for said in introduction(facts, room.lang):
+        room.line(said, first="  ", rest="  ")
+    found = findings(facts, room.lang)
+    room.table([[text(f"audit.{one.name}", room.lang), one.count] for one in found if one.count], right=[1])
+    todo = [one.do for one in found if one.do]
+    for number, said in enumerate(todo, 1):
+        room.line(said, first=f"  {number}. ", rest="     ")
+    room.say("audit.page", path=str(page))
+    if suspects is not None:
+        write_suspects(suspects, facts)
+        room.say("audit.sheet", path=str(suspects))
+    return facts | {"page": str(page)}
 
 
 @verb(

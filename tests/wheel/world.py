@@ -97,7 +97,7 @@ class Clerk:
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         names = list(ASKS)
         for view in turn.data.values():
-            for draw in ("random", "chosen"):
+            for draw in ("random", "chosen", "repair"):
                 ids = sorted(i for i, d in turn.asked.items() if d == draw)
                 asked = view.find(pa.array(ids, pa.binary(16)))
                 if not len(asked):

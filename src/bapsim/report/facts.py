@@ -16,7 +16,7 @@ WEIGHED = (
 )
 SUMMED = (
     *("candidate", "opponent", "looked", "provisional", "screen", "suspects", "questions"),
-    *("fits", "train_rows", "classes"),
+    *("fits", "train_rows", "classes", "asked", "notice", "task"),
 )
 
 DRAWN = ("verdict", "reason", "gain", "low", "high", "oof_accuracy", "oof_rows", "train_rows")

@@ -123,6 +123,7 @@ def _service(report: Mapping[str, Any], lang: str) -> Iterator[str]:
 
 
 def _next(report: Mapping[str, Any], lang: str, bapsim: str) -> Iterator[str]:
+    yield from steps(report, lang)
     if report["serves"] is not None:
         yield text("next.predict", lang, bapsim=bapsim)
     if report["questions"]:
@@ -130,3 +131,29 @@ def _next(report: Mapping[str, Any], lang: str, bapsim: str) -> Iterator[str]:
     else:
         yield text("next.pool", lang, bapsim=bapsim)
     yield text("next.turn", lang, bapsim=bapsim)
+
+
+def percent(share: float) -> str:
+    """A share in percent; whole where it is whole."""
+    return f"{100 * share:.1f}".removesuffix(".0")
+
+
+def slice_name(one: Mapping[str, Any], lang: str) -> str:
+    """What a slice is, in words."""
+    kind, _, column = one["kind"].partition(" ")
+    return text(f"insight.slice.{kind}", lang, name=one["name"], column=column)
+
+
+def steps(report: Mapping[str, Any], lang: str) -> Iterator[str]:
+    """What to do next beyond the verbs: what this turn's data asks for."""
+    slices = report["notice"]["slices"]
+    for one in slices[:1]:
+        shares = {name: percent(one[name]) for name in ("wrong", "elsewhere")}
+        yield text("next.weak", lang, name=slice_name(one, lang), **shares)
+    for one in report["notice"].get("confused", [])[:1]:
+        names = {"first": one["first"], "second": one["second"]}
+        yield text("next.pair", lang, **names, gain=points(one["gain"], signed=False))
+    noise = report["notice"].get("noise")
+    doubted = report["asked"].get("label_error", {"count": 0})["count"]
+    if noise is not None and doubted:
+        yield text("next.labels", lang, rate=percent(noise["rate"]), count=number(doubted))

@@ -12,15 +12,15 @@ from bapsim.judge.gate import refund, wear_after
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.wheel.refining import Opinions
-from bapsim.wheel.stock import Stock, exam_ids
+from bapsim.wheel.stock import ASKED, Stock, exam_ids
 
 FRESH = "asked:random"  # the method of answers to questions that were drawn at random
 
 
 def eligible(stock: Stock, out: np.ndarray) -> np.ndarray:
     """bool[N]: a person made input and target, and the row is not out (refused or superseded: bool[N])."""
-    chosen = stock.of_origins(lambda _, origin: origin.method == "asked:chosen")
-    return np.asarray(stock.by_people & stock.labelled & ~out & ~chosen)
+    picked = stock.of_origins(lambda _, o: o.method.startswith(ASKED) and o.method != FRESH)
+    return np.asarray(stock.by_people & stock.labelled & ~out & ~picked)
 
 
 def compose_exam(

@@ -76,14 +76,7 @@ class Found:
 
     @property
     def slips(self) -> dict[str, int]:
-        """Labels that differ from a more frequent one by blanks or case only, or say that there is none."""
-        frequent: dict[str, str] = {}
-        found = {}
-        for label, count in self.classes.items():  # the most frequent first
-            plain = " ".join(label.casefold().split())
-            if frequent.setdefault(plain, label) != label or plain in NO_LABEL:
-                found[label] = count
-        return found
+        return slips_of(self.classes)
 
     @property
     def odd(self) -> dict[str, dict[str, int]]:
@@ -100,27 +93,50 @@ class Found:
         return named | {self.target: "string"}
 
 
-def look_into(file: Path, wanted: Wanted) -> Found:
-    """Read a whole file and say what it holds.
+def slips_of(classes: Mapping[str, int]) -> dict[str, int]:
+    """Labels that differ from a more frequent one by blanks or case only, or say that there is none.
 
-    Raises InputError where it cannot be read, a named column is not there, or nothing can be told apart.
+    classes: labels with their counts, the most frequent first.
     """
-    schema = infer(read(file))
+    frequent: dict[str, str] = {}
+    found = {}
+    for label, count in classes.items():
+        plain = " ".join(label.casefold().split())
+        if frequent.setdefault(plain, label) != label or plain in NO_LABEL:
+            found[label] = count
+    return found
+
+
+def look_at(files: Sequence[Path], wanted: Wanted) -> tuple[Schema, str | None]:
+    """The columns of files that are read together, and the one that holds labels, if one is named or found.
+
+    Raises InputError where a file cannot be read or a named column is not there.
+    """
+    schema = infer(chunk for file in files for chunk in read(file))
     if not schema.rows:
         unread = sum(schema.unread.values())
-        raise InputError("nothing_to_read", file=shown(file.name), unread=unread)
+        raise InputError("nothing_to_read", file=shown(files[0].name), unread=unread)
     names = list(schema.types)
     absent = [name for name in wanted.named if name not in names]
     if absent:
         raise InputError("no_such_column", columns=_listed(absent), known=_listed(names))
     target = wanted.target or schema.target
-    if target is None:
-        raise InputError("no_target_found", known=_listed(names))
-    if target in (wanted.text, *wanted.inputs):
+    if target is not None and target in (wanted.text, *wanted.inputs):
         raise InputError("target_is_input", target=shown(target))
+    return schema, target
+
+
+def look_into(file: Path, wanted: Wanted) -> Found:
+    """Read a whole file and say what it holds.
+
+    Raises InputError where it cannot be read, a named column is not there, or nothing can be told apart.
+    """
+    schema, target = look_at([file], wanted)
+    if target is None:
+        raise InputError("no_target_found", known=_listed(list(schema.types)))
     classes = _count_labels(file, target)
     _classes_make_sense(target, classes, schema)
-    kind, inputs, left_out = _inputs(schema, wanted, target)
+    kind, inputs, left_out = inputs_of(schema, wanted, target)
     form, encoding = _format(file)
     return Found(
         file=file.name,
@@ -160,8 +176,8 @@ def _classes_make_sense(target: str, classes: Mapping[str, int], schema: Schema)
         )
 
 
-def _inputs(
-    schema: Schema, wanted: Wanted, target: str
+def inputs_of(
+    schema: Schema, wanted: Wanted, target: str | None
 ) -> tuple[Literal["text", "table"], tuple[str, ...], tuple[str, ...]]:
     """Text or table, which columns are read, and which could not be."""
     if wanted.text is not None:

@@ -82,7 +82,7 @@ def refine(
     for name, said in _checked(project, recipe, turn, stock, stock.split(~hidden)).items():
         opinions.add(name, said)
     settled = opinions.settled = settle(stock, opinions.refused())
-    hidden = hidden | settled.replaced | settled.conflicting
+    hidden = hidden | settled.conflicting | (settled.superseded & stock.labelled)
     hidden[settled.heir[exam & (settled.heir >= 0)]] = True
     shown = stock.split(~hidden)
     for name, survey in recipe.surveys.items():

@@ -48,7 +48,7 @@ def subjects(stock: Stock) -> np.ndarray:
     """int64[N]: labelled rows of one number speak about one thing; -1 = no other row does."""
     found = np.full(len(stock), -1, np.int64)
     names: dict[Any, int] = {}
-    for row, mums in _answers(stock).items():
+    for row, mums in answers(stock).items():
         found[row] = names.setdefault(mums, len(names))
     counts = Counter(stock.origins[n].source for n in stock.keyed)
     keyed = stock.of_origins(lambda n, origin: n in stock.keyed and counts[origin.source] > 1)
@@ -63,7 +63,7 @@ def subjects(stock: Stock) -> np.ndarray:
     return found
 
 
-def _answers(stock: Stock) -> dict[int, tuple[int, ...]]:
+def answers(stock: Stock) -> dict[int, tuple[int, ...]]:
     """Answers that have a label, with the questions that they answer."""
     asked = stock.of_origins(lambda _, origin: origin.method.startswith(ASKED))
     return {row: mums for row, mums in stock.parents if asked[row] and mums and stock.labelled[row]}
@@ -85,12 +85,13 @@ def settle(stock: Stock, unfit: np.ndarray) -> Settled:
     edges = np.flatnonzero(np.diff(subject[rows])) + 1
     for said in np.split(rows, edges) if len(rows) else ():
         _settle_one(stock, said, replaced, conflicting, heir)
-    answers, answered = _answers(stock), np.zeros(len(stock), bool)
-    for row, mums in answers.items():
+    answered = np.zeros(len(stock), bool)
+    given = answers(stock)
+    for row, mums in given.items():
         if not out[row] and not conflicting[row]:
             answered[list(mums)] = True
     for row, mums in stock.parents:  # what was made of a replaced row has the label that was corrected
-        if row not in answers and replaced[list(mums)].any():  # parents come before their children
+        if row not in given and replaced[list(mums)].any():  # parents come before their children
             replaced[row] = True
     return Settled(answered=answered, replaced=replaced, conflicting=conflicting, heir=heir, unfit=unfit)
 

@@ -22,7 +22,7 @@ from bapsim.wheel.candidates import data_fingerprint, mixture_of
 from bapsim.wheel.examining import frame
 from bapsim.wheel.held_out import HeldOut, as_scores, eaten, held_out, honest, of_crossfit
 from bapsim.wheel.judging import Opponent, random_rows
-from bapsim.wheel.settling import Settled, settle
+from bapsim.wheel.settling import Settled, answers, settle
 from bapsim.wheel.stock import Scene, Stock
 
 HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
@@ -52,7 +52,8 @@ def judge_deliveries(scene: Scene, settled: Settled, champion: Opponent | None) 
     a stage: a resumed turn reads it; the deliveries' states change when the turn is done. Rows that were
     picked for being difficult or that a machine labelled are judged as well: the champion's own confidence
     says what to expect of them. A correction is held against what the champion, out of fold, said of the
-    row that it replaces: the champion ate that row, and by heart it would contradict every correction.
+    row that it replaces, or that was asked about again: the champion ate that row, and by heart it would
+    contradict every correction.
     """
     ledger = scene.project.ledger
     key = f"suspects:{scene.turn.n}:{fingerprint(scene.recipe)}"  # under another recipe it is judged anew
@@ -68,11 +69,15 @@ def judge_deliveries(scene: Scene, settled: Settled, champion: Opponent | None) 
 def _judge(scene: Scene, settled: Settled, champion: Opponent) -> list[dict[str, Any]]:
     stock, names = scene.stock, delivery_names(scene)
     rows = stock.labelled & ~scene.refused & ~scene.exam
-    at = np.flatnonzero(rows & ~settled.replaced)
+    at = np.flatnonzero(rows & ~settled.superseded)
     asked_of, heirs = np.arange(len(stock)), np.flatnonzero(settled.heir >= 0)
     asked_of[settled.heir[heirs]] = heirs
     heirs = heirs[eaten(champion.oof, stock, heirs)]
     asked_of[settled.heir[heirs]] = heirs  # rather one that the champion knows out of fold
+    again = [(row, mums[0]) for row, mums in answers(stock).items() if stock.labelled[mums[0]]]
+    second = np.array(again, np.int64).reshape(-1, 2)
+    second = second[eaten(champion.oof, stock, second[:, 1])]
+    asked_of[second[:, 0]] = second[:, 1]
     said = held_out(champion.respond, champion.oof, stock, asked_of[at])
     judged = residuals(
         np.array([names[int(o)] for o in stock.origin[at]]),
@@ -104,7 +109,7 @@ def with_and_without(scene: Scene, settled: Settled, rows: np.ndarray, suspect: 
     bad = dict.fromkeys(stock.origin[suspect].tolist(), "refused")
     left = settle(replace(stock, states=stock.states | bad), settled.unfit)
     trained = rows & ~stock.by_machine
-    parts = (trained & ~suspect & ~left.replaced, trained & ~scene.superseded)
+    parts = (trained & ~suspect & ~left.superseded, trained & ~scene.superseded)
     at = np.flatnonzero(random_rows(scene) & parts[0] & parts[1])
     if not len(at):
         return -np.inf
