@@ -22,8 +22,9 @@ from bapsim.ship.shards import Written
 from bapsim.store.project import opened
 from bapsim.wheel.audit import recount
 from bapsim.wheel.gathering import gather
-from bapsim.wheel.state import begin
-from bapsim.wheel.stock import load_stock
+from bapsim.wheel.refining import refine, write_opinions
+from bapsim.wheel.state import begin, unseen
+from bapsim.wheel.stock import POOL, REFUSED, TRAINED, exam_ids, load_stock, standing
 from tests.wheel.world import bank, founded
 
 PEOPLE = Origin(source="desk", input_maker="person", target_maker="person", method="files", rights="own")
@@ -106,19 +107,35 @@ def brings(rows: pa.RecordBatch, **origin: Any) -> Brings:
 
 
 def gathered(root: Path, task: Task, sources: dict[str, Any], *, exam: int = 0) -> Recipe:
-    """A project whose one turn ended right after gathering: the first `exam` labelled rows are the exam."""
-    recipe = bank(task=task, sources={})
-    with opened(founded(root)) as project:
-        turn = begin(project, recipe)
-        gather(project, sources, turn)
-        stock = load_stock(project, task)
-        with project.ledger.change("examined") as ledger:
-            ledger.add("exam", version=1, turn=turn.n, items=exam, fresh=exam, refund=0.0)
-            for row in np.flatnonzero(stock.labelled)[:exam].tolist():
-                one = stock.ids[row].tobytes()
-                ledger.add("exam_item", id=one, version=1, origin=int(stock.origin[row]))
-        said = {"verdict": "undecided", "reason": "decision.no_exam", "reasons": {}, "wear": {"version": 1}}
-        words = {"decision": json.dumps(said), "accounts": json.dumps(recount(project, recipe))}
-        with project.ledger.change("turn done") as ledger:
-            ledger.amend("turn", {"n": turn.n}, state="done", ended="2026-11-22T10:00:00", **words)
+    """A project after one turn without training; the first `exam` labelled rows are the exam."""
+    recipe = bank(task=task, sources=sources, checks={})
+    untrained(founded(root), recipe, exam=exam)
     return recipe
+
+
+def untrained(root: Path, recipe: Recipe, *, exam: int = 0, ask: int = 0) -> None:
+    """A turn that gathers, judges rows and ends: no model. exam: labelled rows that become exam items;
+    ask: rows of the pool that people are asked about.
+    """
+    with opened(root) as project:
+        turn = begin(project, recipe)
+        gather(project, dict(recipe.sources), turn)
+        stock = load_stock(project, recipe.task)
+        items = stock.rows_with(exam_ids(project.ledger))
+        opinions = refine(project, recipe, turn, stock, unseen(stock, items), items)
+        write_opinions(project, opinions, turn.n)
+        stood = standing(stock, items, opinions.refused() & ~items, opinions.settled.superseded)
+        with project.ledger.change("examined and asked") as ledger:
+            ledger.add("exam", version=turn.n, turn=turn.n, items=exam, fresh=exam, refund=0.0)
+            for row in np.flatnonzero(stood == TRAINED)[:exam].tolist():
+                origin = int(stock.origin[row])
+                ledger.add("exam_item", id=stock.ids[row].tobytes(), version=turn.n, origin=origin)
+            for row in np.flatnonzero(stood == POOL)[:ask].tolist():
+                said = {"draw": "chosen", "state": "open", "suggested": None}
+                ledger.add("question", id=stock.ids[row].tobytes(), turn=turn.n, **said)
+        counts = recount(project, recipe)
+        said = {"verdict": "undecided", "reason": "decision.no_exam", "wear": {"version": turn.n}}
+        said["reasons"] = opinions.reasons(stood == REFUSED)
+        words = {"decision": json.dumps(said), "accounts": json.dumps(counts), "ended": "2026-11-22T10:00"}
+        with project.ledger.change("turn done") as ledger:
+            ledger.amend("turn", {"n": turn.n}, state="done", **words)

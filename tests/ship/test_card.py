@@ -60,6 +60,7 @@ def test_the_card_of_a_rich_project(lang: str) -> None:
     tally = Tally()
     tally.classes = {"train": Counter(card=30, loan=30), "test": Counter(card=40)}
     tally.letters.update(hangul=9, latin=90, other=1)
+    tally.votes = Agreement(questions=8, agreed=5)
     tally.hands.update({(0, 0, True): 70, (1, 0, True): 25, (None, None, True): 5, (0, None, False): 50})
     for name, rights, rows in (("wiki", "CC BY-SA 4.0", 60), ("crawl", "unknown", 40), ("desk", "own", 50)):
         tally.sources[(replace(PEOPLE, source=name), Terms((rights,), ("form 7",)), True)] = rows
@@ -78,7 +79,15 @@ def test_the_card_of_a_rich_project(lang: str) -> None:
         lost=3,
     )
     front, body = parts(label, lang)
-    for word in ("CC BY-SA 4.0", "customer", "`my own \\| reason`", "97.5", "7318675412df088c", "189 7a7a"):
+    for word in (
+        "CC BY-SA 4.0",
+        "customer",
+        "`my own \\| reason`",
+        "97.5",
+        "62.5",
+        "7318675412df088c",
+        "189 7a7a",
+    ):
         assert word in body, word
     lines = re.search(r"(?s)\n\| (?:where|상태).*?\n\n", body)
     assert lines

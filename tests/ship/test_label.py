@@ -25,6 +25,14 @@ def test_labels_of_every_kind() -> None:
     assert sum(tally.classes["train"].values()) == 5, "bytes are no labels"
 
 
+def test_votes() -> None:
+    tally = Tally()
+    tally.raters(pa.array([["a", "a"], ["a", "b"], ["a"], None, []]))
+    tally.raters(pa.array([["c", "c", "c"]]))
+    tally.raters(pa.array(["a; b"]))
+    assert (tally.votes.questions, tally.votes.agreed) == (3, 2)
+
+
 def test_a_thousand_names_are_classes_ten_thousand_are_not(monkeypatch) -> None:
     monkeypatch.setattr(labels, "MOST_CLASSES", 10)
     tally = Tally()

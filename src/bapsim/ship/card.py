@@ -321,7 +321,7 @@ def rights_notes(label: Label, lang: str) -> Iterator[str]:
 
 def _annotation(label: Label, lang: str) -> Iterator[str]:
     yield makers_of_labels(label, lang)
-    yield agreement(label, lang)
+    yield from agreement(label, lang)
     conflicts = label.refused.get("conflict", 0)
     if conflicts:
         yield text("card.conflicts", lang, rows=number(conflicts))
@@ -337,14 +337,15 @@ def makers_of_labels(label: Label, lang: str) -> str:
     return text("card.labels", lang, labelled=number(by.total()), by=", ".join(said) or "–")
 
 
-def agreement(label: Label, lang: str) -> str:
-    """How often people who answered one question said the same."""
-    said = label.agreement
-    if not said.questions:
-        return text("card.no_agreement", lang)
-    share = percent(said.agreed, said.questions)
-    counts = {"questions": number(said.questions), "agreed": number(said.agreed)}
-    return text("card.agreement", lang, share=share, **counts)
+def agreement(label: Label, lang: str) -> Iterator[str]:
+    """How often people who were asked about one thing said the same."""
+    asked = {"card.votes": label.tally.votes, "card.agreement": label.agreement}
+    for key, said in asked.items():
+        if said.questions:
+            counts = {"questions": number(said.questions), "agreed": number(said.agreed)}
+            yield text(key, lang, share=percent(said.agreed, said.questions), **counts)
+    if not any(said.questions for said in asked.values()):
+        yield text("card.no_agreement", lang)
 
 
 def _provenance(label: Label, lang: str) -> Iterator[str]:

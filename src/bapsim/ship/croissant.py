@@ -85,7 +85,7 @@ def _responsible(label: Label, lang: str) -> dict[str, Any]:
         if counts["refused"]
         else text("croissant.none_refused", lang),
         "rai:dataAnnotationProtocol": card.makers_of_labels(label, lang),
-        "rai:dataAnnotationAnalysis": card.agreement(label, lang),
+        "rai:dataAnnotationAnalysis": list(card.agreement(label, lang)),
         **({"rai:machineAnnotationTools": [visible(name) for name in tools]} if tools else {}),
         "rai:dataManipulationProtocol": text("card.makers", lang, **machine),
         "rai:dataLimitations": limits or [text("card.no_letters", lang)],

@@ -17,7 +17,7 @@ from bapsim.ship.shards import Form, Written
 from bapsim.text.scripts import SCRIPTS, letters
 
 MOST_CLASSES = 10_000  # more different values than this are no classes, and are not counted one by one
-Part = Literal["input", "target", "slice", "group", "time", "other", "certificate"]
+Part = Literal["input", "target", "votes", "slice", "group", "time", "other", "certificate"]
 DEFAULT, ASIDE = "default", "set_aside"  # the two configurations: what one loads, and what one must ask for
 SPLITS = {  # where a row stands -> its split and configuration
     "trained": ("train", DEFAULT),
@@ -69,7 +69,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Questions that people answered more than once, and at how many of them all said the same."""
+    """What people were asked more than once, and at how much of it all said the same."""
 
     questions: int
     agreed: int
@@ -80,7 +80,8 @@ class Tally:
     """What is counted while rows stream by.
 
     classes: labels by split; hands: rows by input depth, target depth (None = unknown) and whether they have
-    a target; sources: rows by origin, terms and the same; range: least and greatest of a fractional target.
+    a target; sources: rows by origin, terms and the same; range: least and greatest of a fractional target;
+    votes: rows on which several people voted.
     """
 
     classes: dict[str, Counter[str]] = field(default_factory=dict)
@@ -88,6 +89,7 @@ class Tally:
     hands: Counter[tuple[int | None, int | None, bool]] = field(default_factory=Counter)
     sources: Counter[tuple[Origin, Terms, bool]] = field(default_factory=Counter)
     range: tuple[float, float] | None = None
+    votes: Agreement = Agreement(questions=0, agreed=0)
     too_many: bool = False
 
     def texts(self, column: Any) -> None:
@@ -106,6 +108,13 @@ class Tally:
             counts = self.classes.setdefault(split, Counter())
             counts.update(label for label in strings(flat) if label is not None)
             self.too_many = sum(map(len, self.classes.values())) > MOST_CLASSES
+
+    def raters(self, column: Any) -> None:
+        """Count rows on which several people voted, each a list of what they said."""
+        if pa.types.is_list(column.type) and not pa.types.is_nested(column.type.value_type):
+            said = [set(one) for one in column.to_pylist() if one is not None and len(one) > 1]
+            before, agreed = self.votes, sum(len(one) == 1 for one in said)
+            self.votes = Agreement(questions=before.questions + len(said), agreed=before.agreed + agreed)
 
     def depths(self, given: Sequence[int | None], target: Sequence[int | None], labelled: np.ndarray) -> None:
         """Count machine hands on inputs and targets; rows without a target have none on it."""

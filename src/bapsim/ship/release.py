@@ -55,6 +55,8 @@ def part_of(task: Task, name: str) -> Part:
         return "input"
     if name in task.slices:
         return "slice"
+    if name == getattr(task, "votes", None):  # of tasks that have such a column
+        return "votes"
     if name in (task.group, task.time):
         return "group" if name == task.group else "time"
     return "other"
@@ -123,6 +125,8 @@ class Release:
                 self.tally.texts(values)
             if column.part == "target":
                 self.tally.targets(split, values)
+            if column.part == "votes":
+                self.tally.raters(values)
         given: list[Any] = records.column("_input_depth").to_pylist()
         self.tally.depths(given, records.column("_target_depth").to_pylist(), labelled)
         origins: list[Any] = records.column("_origin").to_pylist()

@@ -32,6 +32,7 @@ from bapsim.store.lake import Shard
 from bapsim.store.project import Project
 from bapsim.wheel.audit import chain_at, stands
 from bapsim.wheel.refining import stored_verdicts
+from bapsim.wheel.settling import SUPERSEDED
 from bapsim.wheel.stock import ASKED, STATES, Stock, load_stock
 
 ROWS, BYTES = 8_192, 8 << 20  # read at a time, whichever is less: pictures are large
@@ -184,7 +185,8 @@ def _pieces(project: Project, seen: Seen, i: int, shard: Shard, columns: list[st
             mine = (state[at] == STATES.index(name)) & chosen[at]
             if mine.any():
                 mask = pa.array(mine)
-                said = {check: one.slice(done, len(batch)).filter(mask) for check, one in named.items()}
+                about = {k: v for k, v in named.items() if (k == SUPERSEDED) == (name == "superseded")}
+                said = {check: one.slice(done, len(batch)).filter(mask) for check, one in about.items()}
                 yield name, batch.filter(mask), codes[at][mine], said
         done += len(batch)
 
