@@ -16,7 +16,7 @@ from typing import Any
 
 from bapsim.core.errors import messages, text
 from bapsim.ship.features import named, type_text
-from bapsim.ship.label import ASIDE, DEFAULT, FOLDERS, Label
+from bapsim.ship.label import ASIDE, DEFAULT, FOLDERS, MOST_CLASSES, Label
 from bapsim.ship.markup import code, table, title, visible, yaml
 
 SHOWN_CLASSES = 100
@@ -204,7 +204,7 @@ def _classes(label: Label, lang: str) -> Iterator[str]:
         low, high = label.tally.range
         yield text("card.range", lang, low=number(low), high=number(high))
     if label.tally.too_many:
-        yield text("card.too_many", lang, most=number(10_000))
+        yield text("card.too_many", lang, most=number(MOST_CLASSES))
     classes = label.classes
     if not classes:
         return

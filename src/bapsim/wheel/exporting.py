@@ -194,6 +194,7 @@ def _pieces(project: Project, seen: Seen, i: int, shard: Shard, columns: list[st
 def _label(project: Project, task: Task, seen: Seen, release: Release, left: tuple[str, ...]) -> Label:
     ledger, n, splits = project.ledger, int(seen.last["n"]), release.close()
     said = json.loads(seen.last["decision"])
+    exam = int(said["wear"]["version"])
     unread = ledger.rows("select reason, count(*) lines from unread group by reason order by reason")
     outside = Counter(STATES[code] for code in seen.state[~seen.asked].tolist())
     return Label(
@@ -217,8 +218,8 @@ def _label(project: Project, task: Task, seen: Seen, release: Release, left: tup
         other_rights=int((seen.asked & ~seen.chosen).sum()),
         columns_left_out=left,
         lost=release.lost,
-        exam_version=int(said["wear"]["version"]),
-        looks=int(ledger.value("select count(*) from look")),
+        exam_version=exam,
+        looks=int(ledger.value("select count(*) from look where exam=?", exam)),
         recipe=seen.last["recipe"],
         chain=chain_at(ledger, n),
         program=f"bapsim {version('bapsim')}",
