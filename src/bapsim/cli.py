@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -20,6 +20,7 @@ from bapsim.report.desk import SHARED, Desk, Verbs, columns, desk
 if TYPE_CHECKING:
     from bapsim.core.records import Task
     from bapsim.report.words import Story
+    from bapsim.ship.label import Label
     from bapsim.wheel.founding import Found
     from bapsim.wheel.inbox import Added
 
@@ -484,6 +485,85 @@ def _predict(file: Path, out: Path) -> dict[str, Any]:
     if done.unread:
         room.say("predict.unread", unread=number(done.unread))
     return {**asdict(done), "out": str(out)}
+
+
+# --------------------------------------------------------------------------- export, demo
+
+
+@verb(
+    click.argument("out", metavar="OUT_DIR", type=Path),
+    click.option("--format", "form", type=click.Choice(("parquet", "jsonl")), default="parquet"),
+    click.option(
+        "--what",
+        multiple=True,
+        type=click.Choice(("trained", "exam", "pool", "pending", "refused", "superseded", "all")),
+    ),
+    click.option("--rights", multiple=True, metavar="NAME"),
+    click.option("--columns", type=click.Choice(("task", "all")), default="task"),
+    click.option("--certificates/--no-certificates", default=True),
+)
+def _export(
+    out: Path,
+    form: Literal["parquet", "jsonl"],
+    what: tuple[str, ...],
+    rights: tuple[str, ...],
+    columns: str,
+    certificates: bool,
+) -> dict[str, Any]:
+    from bapsim.ship.label import SPLITS
+    from bapsim.ship.release import Wanted
+    from bapsim.wheel.exporting import export
+
+    room = desk()
+    recipe = room.recipe()
+    states = {} if not what else {"states": tuple(SPLITS) if "all" in what else what}
+    wanted = Wanted(
+        form=form, rights=rights, all_columns=columns == "all", certificates=certificates, **states
+    )
+    with room.project(writing=False) as project:
+        label = export(project, recipe, wanted, out, room.lang)
+    _say_exported(room, label, out)
+    return {
+        "out": str(out),
+        "turn": label.turn,
+        "splits": {split.name: split.rows for split in label.splits},
+        "files": [file.path for split in label.splits for file in split.files],
+        "left_out": dict(label.left_out),
+        "other_rights": label.other_rights,
+        "unknown_rights": label.unknown_rights,
+        "columns_left_out": list(label.columns_left_out),
+        "lost": label.lost,
+    }
+
+
+def _say_exported(room: Desk, label: Label, out: Path) -> None:
+    """What was written and what stayed behind; what is dangerous about it stands out."""
+    from bapsim.report.words import number
+    from bapsim.ship.card import unknown_command
+
+    splits = ", ".join(f"{split.name} {number(split.rows)}" for split in label.splits)
+    files = number(sum(len(split.files) for split in label.splits))
+    room.say("export.done", rows=number(label.rows), files=files, splits=splits)
+    if label.other_rights:
+        room.say("export.other_rights", rows=number(label.other_rights))
+    if label.columns_left_out:
+        room.say("export.columns_left_out", columns=_some(label.columns_left_out, 8))
+    moved = [c.name for one in label.columns.values() for c in one if c.about and c.name != c.about]
+    if moved:
+        room.say("export.renamed", columns=_some(list(dict.fromkeys(moved)), 8))
+    if label.lost:
+        room.say("export.lost", values=number(label.lost))
+    if label.unknown_rights:
+        options = unknown_command(label)
+        key = "export.unknown_rights" if options else "export.all_unknown_rights"
+        said = text(key, room.lang, rows=number(label.unknown_rights), options=options)
+        room.line(click.style(said, fg="red", bold=True))
+    exam = [split.rows for split in label.splits if split.state == "exam"]
+    if exam:
+        room.say("export.exam", rows=number(exam[0]))
+    if any(split.state in ("refused", "superseded") for split in label.splits):
+        room.say("export.aside")
+    room.say("export.card", path=str(out / "README.md"))
 
 
 @verb(click.argument("place", metavar="[DIR]", type=Path, default=Path("demo")))

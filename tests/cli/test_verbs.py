@@ -382,3 +382,13 @@ def test_show_says_that_a_turn_was_interrupted(project: Path, tmp_path: Path) ->
     assert "interrupted" in run("-C", root, "show").stdout
     run("-C", root, "turn")
     assert said("-C", root, "show")["interrupted"] is None
+
+
+def test_a_project_is_exported_as_its_turn_left_it(project: Path, tmp_path: Path) -> None:
+    told = said("-C", project, "export", tmp_path / "out", "--what", "all")
+    counts = json.loads((project / "reports/turn-001/report.json").read_text("utf-8"))["accounts"]
+    names = {"train": "trained", "test": "exam", "unlabelled": "pool", "refused": "refused"}
+    assert {names[split]: rows for split, rows in told["splits"].items()} == {
+        name: counts[name] for name in names.values() if counts[name]
+    }
+    assert (tmp_path / "out" / "README.md").is_file()

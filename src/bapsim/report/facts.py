@@ -8,6 +8,7 @@ from typing import Any
 from bapsim.core.errors import InputError
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
+from bapsim.wheel.audit import chain_at
 
 WEIGHED = (
     *("verdict", "reason", "values", "gain", "low", "high", "p_better", "p_worse", "test"),
@@ -94,13 +95,6 @@ def curve(ledger: Ledger, n: int) -> list[dict[str, Any]]:
         said = json.loads(row["decision"])
         found.append({"turn": row["n"], **{name: said[name] for name in DRAWN}})
     return found
-
-
-def chain_at(ledger: Ledger, n: int) -> str:
-    """The head of the audit chain when turn n ended, "SEQ MAC": its decision was the last event."""
-    query = "select seq, mac from event where kind='turn' and subject=? order by seq desc limit 1"
-    row = ledger.row(query, json.dumps([n]))
-    return "" if row is None else f"{row['seq']} {row['mac']}"
 
 
 def serving(ledger: Ledger) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from bapsim.core.errors import Damaged, InputError
 from bapsim.core.recipe import Recipe
 from bapsim.store import artifacts
 from bapsim.store.lake import View, file_sha256
-from bapsim.store.ledger import Finding
+from bapsim.store.ledger import Finding, Ledger
 from bapsim.store.project import Project
 from bapsim.store.tape import in_doubt
 from bapsim.wheel.candidates import NAME
@@ -62,6 +62,13 @@ def check(project: Project, recipe: Recipe, head: str | None = None) -> dict[str
         "in_doubt": doubt,
         "head": f"{number} {mac}",
     }
+
+
+def chain_at(ledger: Ledger, n: int) -> str:
+    """The head of the audit chain when turn n ended, "SEQ MAC": its decision was the last event."""
+    query = "select seq, mac from event where kind='turn' and subject=? order by seq desc limit 1"
+    row = ledger.row(query, json.dumps([n]))
+    return "" if row is None else f"{row['seq']} {row['mac']}"
 
 
 def _reported(project: Project) -> list[Finding]:
