@@ -14,6 +14,8 @@ from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Dataset
 from bapsim.core.records import Rows, rows_of
 from bapsim.core.turn import Turn
+from bapsim.image import alike
+from bapsim.image.alike import Sketches, joined, sketches
 from bapsim.text.minhash import clusters
 
 
@@ -31,11 +33,14 @@ class WorthAsking:
 
     def __call__(self, pool: Dataset, turn: Turn) -> Rows:
         """Rows `_id`, `draw` ("random" or "chosen") and `prediction` in the order of asking."""
-        batches = list(pool.batches(turn.task.inputs))
-        whole = concat([b for b in batches if len(b)] or batches)
-        inputs = rows_of(whole, turn.task.inputs)
-        answers = turn.models["current"](inputs)
-        rows, draw = self.drawn(_probs(answers), self._groups(inputs), whole, turn)
+        ids, said, marks = [], [], []
+        for batch in pool.batches(turn.task.inputs):  # a pool of pictures need not fit into memory
+            inputs = rows_of(batch, turn.task.inputs)
+            ids.append(batch.select(["_id"]))
+            said.append(turn.models["current"](inputs))
+            marks.append(_marks(inputs))
+        whole, answers = concat(ids), concat(said)
+        rows, draw = self.drawn(_probs(answers), _groups(marks, self.near), whole, turn)
         at = pa.array(rows)
         columns = {
             "_id": whole.column("_id").take(at),
@@ -63,13 +68,31 @@ class WorthAsking:
         draw = np.array([RANDOM] * len(random) + [CHOSEN] * len(chosen), dtype="U6")
         return np.concatenate([random, chosen])[mixed], draw[mixed]
 
-    def _groups(self, inputs: Rows) -> np.ndarray:
-        if inputs.num_columns == 1 and pa.types.is_string(inputs.schema.field(0).type):
-            return clusters(strings(inputs.column(0)), self.near)
-        offsets, body = cells(inputs)
-        said = [bytes(body[offsets[i] : offsets[i + 1]]) for i in range(len(inputs))]
-        first: dict[bytes, int] = {}
-        return np.array([first.setdefault(v, i) for i, v in enumerate(said)], np.int64)
+
+Marks = Sketches | list[str | None] | list[bytes]
+
+
+def _marks(inputs: Rows) -> Marks:
+    """What tells near duplicates: sketches of pictures, texts, or the canonical bytes of a table's rows."""
+    if inputs.num_columns == 1:
+        kind = inputs.schema.field(0).type
+        if pa.types.is_string(kind):
+            return strings(inputs.column(0))
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            return sketches(inputs.column(0).to_pylist())
+    offsets, body = cells(inputs)
+    return [bytes(body[offsets[i] : offsets[i + 1]]) for i in range(len(inputs))]
+
+
+def _groups(marks: list[Any], near: float) -> np.ndarray:
+    """int64[n]: equal for near duplicates, over all batches."""
+    if isinstance(marks[0], Sketches):
+        return alike.groups(joined(marks), near).of
+    whole = [mark for part in marks for mark in part]
+    if not whole or not isinstance(whole[0], bytes):
+        return clusters(whole, near)
+    first: dict[bytes, int] = {}
+    return np.array([first.setdefault(v, i) for i, v in enumerate(whole)], np.int64)
 
 
 def reserved(pool: pa.RecordBatch, share: float) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 
 from bapsim.compose.exam import Frame, groups
 from bapsim.core.arrow import strings
+from bapsim.image import alike
 from bapsim.text.minhash import clusters
 from bapsim.wheel.stock import Stock
 
@@ -19,14 +20,13 @@ def numbered(values: list[str]) -> np.ndarray:
 def kin(stock: Stock, rows: np.ndarray, threshold: float) -> np.ndarray:
     """int64[N]: rows of one number go to one side of any split; only `rows` (bool[N]) are compared.
 
-    Text: clusters of near-duplicates; tables: equal inputs; both: shared ancestors and the task's group
-    (compose.exam.groups, which keeps texts that everybody writes from tying all groups into one).
+    Text and pictures: clusters of near-duplicates; tables: equal inputs; all: shared ancestors and the task's
+    group (compose.exam.groups, which keeps texts that everybody writes from tying all groups into one).
     """
     chosen = np.flatnonzero(rows)
-    texts = [stock.texts[i] for i in chosen]
-    alike = clusters(texts, threshold) if stock.task.kind == "text" else numbered(texts)
+    same = _alike(stock, chosen, threshold)
     cluster = np.arange(len(stock), dtype=np.int64)
-    cluster[chosen] = chosen[alike]
+    cluster[chosen] = chosen[same]
     group = None
     if stock.task.group is not None:
         names = strings(stock.records.column(stock.task.group))
@@ -34,3 +34,11 @@ def kin(stock: Stock, rows: np.ndarray, threshold: float) -> np.ndarray:
         group = np.where([n is None for n in names] | ~rows, -1, codes)
     labels = np.full(len(stock), -1, np.int64)
     return groups(Frame(labels=labels, clusters=cluster, roots=stock.roots, group=group))
+
+
+def _alike(stock: Stock, rows: np.ndarray, threshold: float) -> np.ndarray:
+    """int64[n]: rows whose inputs are equal, or nearly so, have one number."""
+    if stock.task.kind == "image":
+        return alike.groups(stock.sketches.part(rows), threshold).of
+    texts = [stock.texts[i] for i in rows]
+    return clusters(texts, threshold) if stock.task.kind == "text" else numbered(texts)
