@@ -55,6 +55,9 @@ def look(body: bytes, *, whole: bool = True) -> Look:
         turn = _orientation(picture)
         width, height = picture.size
         if whole:
+            if kind == "PNG":  # the only one with checksums, which decoding does not look at
+                with _opened(body) as again:
+                    again.verify()
             picture.draft(None, (32, 32))  # a JPEG is read to its end all the same, at an eighth of the work
             picture.load()
     return Look(kind, *((height, width) if turn > 4 else (width, height)), turn != 1)
