@@ -93,7 +93,9 @@ def test_names_of_macos_and_of_nobody(tmp_path: Path) -> None:
     for name in ("NFC", "NFD"):
         place = tmp_path / "data" / unicodedata.normalize(name, f"균열{name[:0]}")
         place.mkdir(parents=True)
-        (place / unicodedata.normalize(name, f"사진-{name}.png")).write_bytes(encoded(part(len(name), "crack")))
+        (place / unicodedata.normalize(name, f"사진-{name}.png")).write_bytes(
+            encoded(part(len(name), "crack"))
+        )
     strange = tmp_path / "data" / "free"
     strange.mkdir()
     (Path(str(strange)) / "\udcb1\udcd5.png").write_bytes(encoded(part(3, "free")))

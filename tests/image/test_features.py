@@ -42,11 +42,17 @@ def test_colour_and_contrast_have_their_own_numbers() -> None:
     a, b = (blocks(row) for row in features([encoded(grey), encoded(red)])[0])
     assert np.abs(a["colour"][:32]).max() < 1e-6 < np.abs(b["colour"][:32]).max()
     dark, light = (blocks(row) for row in features([encoded(grey // 2), encoded(grey)])[0])
-    assert np.abs(dark["edges8"] - light["edges8"]).mean() < 0.02 < np.abs(dark["contrast"] - light["contrast"]).mean()
+    assert (
+        np.abs(dark["edges8"] - light["edges8"]).mean()
+        < 0.02
+        < np.abs(dark["contrast"] - light["contrast"]).mean()
+    )
 
 
 def test_a_crack_is_seen_at_any_size() -> None:
     plain, cracked = part(12, "free"), part(12, "crack")
-    rows, _ = features([encoded(plain), encoded(cracked), encoded(np.kron(cracked, np.ones((3, 3), np.uint8)))])
+    rows, _ = features(
+        [encoded(plain), encoded(cracked), encoded(np.kron(cracked, np.ones((3, 3), np.uint8)))]
+    )
     assert np.linalg.norm(rows[1] - rows[0]) > 3 * np.linalg.norm(rows[2] - rows[1])
     assert square(encoded(plain), 64).dtype == np.float32

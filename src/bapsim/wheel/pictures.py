@@ -125,17 +125,24 @@ def add_pictures(root: Path, place: Path, task: Task) -> Added:
     labels: Counter[str] = Counter()
     rows = fresh = pooled = 0
     name = composed(place.resolve().name) if place.is_dir() else ""
-    for one in pictures_in(place):
-        if isinstance(one, Unread):
-            unread[one.reason] += 1
-            places.setdefault(one.reason, []).append(one.file)
-            continue
-        rows += 1
-        pooled += one.place.label is None
-        labels.update([one.place.label] if one.place.label is not None else [])
-        if not _is_there(one, sizes, data, pool):
-            _put(one, _goal(one, data, pool, name))
-            fresh += 1
+    stage = root / "inbox" / f".pictures.{os.getpid()}.tmp"
+    try:
+        for one in pictures_in(place):
+            if isinstance(one, Unread):
+                unread[one.reason] += 1
+                places.setdefault(one.reason, []).append(one.file)
+                continue
+            rows += 1
+            pooled += one.place.label is None
+            labels.update([one.place.label] if one.place.label is not None else [])
+            if not _is_there(one, sizes, data, pool):
+                goal = stage / _goal(one, name)
+                goal.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(one.place.path, goal)
+                fresh += 1
+        _settle(stage, root / "inbox")
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
     if not rows:
         raise InputError("no_pictures", folder=shown(place.name), unread=sum(unread.values()))
     goals = ["inbox/data/"] * (rows > pooled) + ["inbox/pool/"] * (pooled > 0)
@@ -153,9 +160,27 @@ def add_pictures(root: Path, place: Path, task: Task) -> Added:
     )
 
 
-def _goal(one: Picture, data: Path, pool: Path, name: str) -> Path:
+def _goal(one: Picture, name: str) -> Path:
+    """Where a picture belongs in the inbox; name: the folder that it was delivered in, "" = none."""
     label, _, rest = one.place.file.partition("/")
-    return pool / name / one.place.file if one.place.label is None else data / label / name / rest
+    if one.place.label is None:
+        return Path("pool", name, one.place.file)
+    return Path("data", label, name, rest)
+
+
+def _settle(stage: Path, inbox: Path) -> None:
+    """Whole folders where there is none of their name, else file by file under names that are free."""
+    if not stage.is_dir():
+        return
+    for here in sorted(stage.iterdir()):
+        there = inbox / here.name
+        if not there.exists():
+            fault.rename(here, there)
+        elif here.is_dir() and there.is_dir():
+            _settle(here, there)
+        else:
+            names = (there.with_stem(f"{there.stem}-{n}") for n in range(2, 1 << 30))
+            fault.rename(here, next(path for path in names if not path.exists()))
 
 
 def _sizes(data: Path, pool: Path) -> dict[int, list[Path]]:
@@ -176,16 +201,6 @@ def _is_there(one: Picture, sizes: dict[int, list[Path]], data: Path, pool: Path
         same = [p for p in same if composed(p.relative_to(data).parts[0]) == one.place.label]
     wanted = sha256(one.body) if same else ""
     return any(file_sha256(path) == wanted for path in same)
-
-
-def _put(one: Picture, goal: Path) -> None:
-    """A copy under a name that is free; whole or not at all."""
-    goal.parent.mkdir(parents=True, exist_ok=True)
-    names = (goal.with_stem(f"{goal.stem}-{n}") if n > 1 else goal for n in range(1, 1 << 30))
-    free = next(path for path in names if not path.exists())
-    temporary = free.with_name(f".{free.name}.{os.getpid()}.tmp")
-    shutil.copyfile(one.place.path, temporary)
-    temporary.replace(free)
 
 
 # --------------------------------------------------------------------------- ask
