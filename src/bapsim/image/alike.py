@@ -22,7 +22,7 @@ from bapsim.text.minhash import Ints, unite
 SIDE, HALF = 32, 16
 ROWS, COLUMNS = 512, 8192  # of one block of comparisons: 16 MB
 STEPS = 4  # how often the threshold may come half-way nearer to 1
-FEW, SHARE = 50, 0.1  # pictures, and share of all of them, that one cluster may tie together
+FEW, SHARE = 50, 0.05  # pictures, and share of all of them, that one cluster may tie together
 UNREADABLE = -1
 MEMORY = 200_000  # sketches that a process keeps: 70 MB
 
@@ -154,8 +154,8 @@ def groups(found: Sketches, threshold: float = 0.8) -> Groups:
     """Clusters of pictures that are linked by pairs at least `threshold` alike; order decides nothing.
 
     Where one camera looks at one kind of part, all pictures are alike: while a cluster ties together more
-    than a tenth of all different pictures (and more than 50), the threshold comes half-way nearer to 1, up to
-    four times. Cost: n * n * 256 multiplications (4 s for 20,000 pictures).
+    than a twentieth of all different pictures (and more than 50), the threshold comes half-way nearer to 1,
+    up to four times. Cost: n * n * 128 multiplications (7 s for 20,000 pictures).
     """
     first, which = _distinct(found)
     edges = np.ascontiguousarray(found.edges[first])

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "BMP": ".bmp", "GIF": ".gif", "WEBP": ".webp", "TIFF": ".tif"}
+ENDINGS = (*FORMATS.values(), ".jpeg", ".tiff")  # of names; what a file is, its bytes say
 BYTES = 64 << 20  # a larger file is no small picture
 PIXELS = 64_000_000  # 192 MB once it is unpacked
 ORIENTATION = 0x0112  # the EXIF tag that says how a camera was held

@@ -20,14 +20,13 @@ from bapsim.gather.columnar import is_dataset
 from bapsim.gather.folder import Picture, composed, pictures_in
 from bapsim.gather.infer import Schema
 from bapsim.gather.unpack import shown
-from bapsim.image.pixels import FORMATS, look, thumbnail
+from bapsim.image.pixels import ENDINGS, FORMATS, look, thumbnail
 from bapsim.store import fault
 from bapsim.store.lake import file_sha256, sha256
 from bapsim.wheel.founding import Found, Wanted
 from bapsim.wheel.inbox import SHOWN, Added
 from bapsim.wheel.stock import FILE
 
-ENDINGS = (*FORMATS.values(), ".jpeg", ".tiff")
 TARGET = "label"
 THUMBNAIL = 160  # pixels
 
