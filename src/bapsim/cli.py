@@ -116,13 +116,15 @@ def _audit(
     click.option("--key", metavar="COLUMN", expose_value=False, callback=_want),
 )
 def _new(project: Path, source: Path) -> dict[str, Any]:
-    from bapsim.wheel.founding import Wanted, found_project
+    from bapsim.wheel.founding import Wanted, found_project, look_into
+    from bapsim.wheel.pictures import are_pictures, look_into_folder
 
     wanted = Wanted(**click.get_current_context().meta["wanted"])
     if wanted.text is not None and wanted.inputs:
         raise InputError("text_and_input")
     room, root = desk(), desk().folder / project
-    found = found_project(root, source, wanted, room.lang)
+    look = look_into_folder if source.is_dir() and are_pictures(source) else look_into
+    found = found_project(root, source, wanted, room.lang, look)
     _say_found(room, found, root)
     return {
         "project": str(root),
@@ -149,12 +151,14 @@ def _say_found(room: Desk, found: Found, root: Path) -> None:
 
     rows = number(found.schema.rows)
     encoding = text("new.mixed", room.lang) if found.encoding == "mixed" else found.encoding
-    room.say("new.file", file=found.file, format=found.format, encoding=encoding, rows=rows)
+    head = "new.folder" if found.kind == "image" else "new.file"
+    room.say(head, file=found.file, format=found.format, encoding=encoding, rows=rows)
     if found.schema.unread:
         reasons = ", ".join(
             f"{reason_text('unread', r, room.lang)} ({n:,})" for r, n in found.schema.unread.items()
         )
-        room.say("new.unread", lines=number(sum(found.schema.unread.values())), reasons=reasons)
+        key = "new.unread_pictures" if found.kind == "image" else "new.unread"
+        room.say(key, lines=number(sum(found.schema.unread.values())), reasons=reasons)
     pool = found.schema.rows - found.labelled
     room.say(f"new.{found.kind}", inputs=_some(found.inputs, 8), count=len(found.inputs), target=found.target)
     room.say(
@@ -188,20 +192,24 @@ def _some(names: Sequence[str], most: int) -> str:
 def _add(files: tuple[Path, ...]) -> dict[str, Any]:
     from bapsim.report.words import number, reason_text
     from bapsim.wheel.inbox import SHOWN, add_file
+    from bapsim.wheel.pictures import add_pictures, are_pictures
 
     room = desk()
     task = room.recipe().task
     done = []
     for file in files:
-        one = add_file(room.folder, file, task)
+        pictures = task.kind == "image" and are_pictures(file)
+        one = add_pictures(room.folder, file, task) if pictures else add_file(room.folder, file, task)
         strange = _strange(room, task, one)
         done.append(asdict(one) | {"missing": list(one.missing), "new_labels": strange})
         key = f"add.{one.kind}" if one.new else "add.again"
         room.say(key, file=one.file, path=one.path, rows=number(one.rows), blanks=number(one.blanks))
         for reason, lines in one.unread.items():
-            places = _some([number(line) for line in one.places[reason]], SHOWN) + " …" * (lines > SHOWN)
+            known = [one if isinstance(one, str) else number(one) for one in one.places[reason]]
+            places = _some(known, SHOWN) + " …" * (lines > SHOWN)
             said = reason_text("unread", reason, room.lang)
-            room.say("add.unread", lines=number(lines), reason=said, places=places)
+            key = "add.unread_pictures" if pictures else "add.unread"
+            room.say(key, lines=number(lines), reason=said, places=places)
         if strange:
             labels = _some([f"{label} ({count:,})" for label, count in strange.items()], 8)
             room.say("add.labels", labels=labels, path=str(room.folder / one.path))
@@ -214,8 +222,8 @@ def _add(files: tuple[Path, ...]) -> dict[str, Any]:
 
 def _strange(room: Desk, task: Task, one: Added) -> dict[str, int]:
     """Labels in a sheet of answers that no record has: slips of the hand, or new ones."""
-    if not one.labels:
-        return {}
+    if not one.labels or one.kind == "pictures":
+        return one.labels
     from bapsim.wheel.sheet import known_labels
 
     with room.project(writing=False) as project:
@@ -324,8 +332,9 @@ def _list(which: str) -> dict[str, Any]:
     for one in found[:LISTED]:
         reason = reason_text(kind, one["reason"], room.lang)
         if which == "unread":
+            place = f"{one['file']}:{one['line']}" if one["line"] else one["file"]  # line 0 is the whole file
             room.line(
-                f"{one['file']}:{one['line']}  {reason}" + (f" ({one['detail']})" if one["detail"] else ""),
+                f"{place}  {reason}" + (f" ({one['detail']})" if one["detail"] else ""),
                 rest="    ",
             )
         else:
@@ -391,6 +400,13 @@ def _ask(out: Path | None) -> dict[str, Any]:
 
     if out.exists():
         raise InputError("file_exists", path=str(out))
+    if recipe.task.kind == "image":
+        from bapsim.report.contact import write_contact
+        from bapsim.wheel.pictures import write_pictures
+
+        sheet, shown = write_pictures(out, sheet)
+        contact = write_contact(out, sheet, shown, room.lang)
+        room.say("ask.pictures", folder=str(out.with_suffix("")), path=str(contact))
     write_questions(out, sheet)
     labels = str(out.with_suffix(".classes.txt"))
     room.say("ask.written", questions=number(count), path=str(out), target=recipe.task.target, labels=labels)

@@ -307,7 +307,7 @@ def test_pictures_are_written_as_others_read_them(tmp_path: Path) -> None:
     rows = pa.record_batch(
         {"image": [b"\x89PNG one", None, b"\xff\xd8 two"], "kind": ["crack", "fray", None]}
     )
-    task = Task(input="image", target="kind", kind="image")  # type: ignore[arg-type]
+    task = Task(input="image", target="kind", kind="image")
     recipe = gathered(tmp_path / "wheel", task, {"tiles": brings(rows)})
     label = exported(tmp_path / "wheel", tmp_path / "out", Wanted(certificates=False), recipe=recipe)
     assert rows_in(tmp_path / "out")["train"] == [

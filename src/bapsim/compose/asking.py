@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bapsim.compose.questions import CHOSEN, RANDOM, choose, sought_in_turn, trouble
+from bapsim.compose.likely import likely
+from bapsim.compose.questions import CHOSEN, RANDOM, choose, trouble
 from bapsim.core.arrow import ID, cells, concat, id_bytes, numbers, positions, strings, take
 from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Dataset
 from bapsim.core.records import Answers, Rows, rows_of
 from bapsim.core.turn import Turn
+from bapsim.image import alike
+from bapsim.image.alike import Sketches, joined, sketches
 from bapsim.text.minhash import clusters
 
 REPAIR = "repair"  # how a question about a label that is there already was drawn
@@ -44,13 +47,17 @@ class WorthAsking:
         if hard rows were taken out of what random draws are made from, every later exam would be easier than
         the service.
         """
-        batches = list(pool.batches(turn.task.inputs))
-        whole = concat([b for b in batches if len(b)] or batches)
-        if not len(whole):
+        ids, said, marks = [], [], []
+        for batch in pool.batches(turn.task.inputs):  # a pool of pictures need not fit into memory
+            if len(batch):
+                inputs = rows_of(batch, turn.task.inputs)
+                ids.append(batch.select(["_id"]))
+                said.append(turn.models["current"](inputs))
+                marks.append(_marks(inputs))
+        if not ids:
             return doubted(turn, self.budget, self.repair_share, 0)
-        inputs = rows_of(whole, turn.task.inputs)
-        answers, groups, rng = turn.models["current"](inputs), self._groups(inputs), turn.rng("questions")
-        probs, kept = _probs(answers), reserved(whole, self.exam_share)
+        whole, answers, groups = concat(ids), Answers(concat(said)), _groups(marks, self.near)
+        probs, kept, rng = _probs(answers), reserved(whole, self.exam_share), turn.rng("questions")
         at = np.flatnonzero(kept)
         random = at[choose(probs[at], groups[at], round(self.budget * self.exam_share), 1.0, rng).rows]
         free = np.flatnonzero(~kept & ~np.isin(groups, groups[random]))
@@ -58,7 +65,7 @@ class WorthAsking:
         left = self.budget - len(random) - len(again)
         classes = tuple(getattr(turn.models["current"], "classes", ()))
         sought = [classes.index(c) for c in in_need(turn, classes, self.retrieve)]
-        rare = free[sought_in_turn(probs[free], groups[free], sought, int(SOUGHT * left))]
+        rare = free[_rare(probs[free], groups[free], sought, int(SOUGHT * left))]
         free = free[~np.isin(groups[free], groups[rare])]
         weight = trouble_spots(turn, classes)[probs.argmax(1)] if classes else np.ones(len(probs))
         unsure = free[choose(probs[free], groups[free], left - len(rare), 0.0, rng, weight[free]).rows]
@@ -66,13 +73,41 @@ class WorthAsking:
         asked = [_asked(whole, answers, *part) for part in parts]
         return _mixed([*asked, again], rng)
 
-    def _groups(self, inputs: Rows) -> np.ndarray:
-        if inputs.num_columns == 1 and pa.types.is_string(inputs.schema.field(0).type):
-            return clusters(strings(inputs.column(0)), self.near)
-        offsets, body = cells(inputs)
-        said = [bytes(body[offsets[i] : offsets[i + 1]]) for i in range(len(inputs))]
-        first: dict[bytes, int] = {}
-        return np.array([first.setdefault(v, i) for i, v in enumerate(said)], np.int64)
+
+Marks = Sketches | list[str | None] | list[bytes]
+
+
+def _marks(inputs: Rows) -> Marks:
+    """What tells near duplicates: sketches of pictures, texts, or the canonical bytes of a table's rows."""
+    if inputs.num_columns == 1:
+        kind = inputs.schema.field(0).type
+        if pa.types.is_string(kind):
+            return strings(inputs.column(0))
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            return sketches(inputs.column(0).to_pylist())
+    offsets, body = cells(inputs)
+    return [bytes(body[offsets[i] : offsets[i + 1]]) for i in range(len(inputs))]
+
+
+def _groups(marks: list[Any], near: float) -> np.ndarray:
+    """int64[n]: equal for near duplicates, over all batches."""
+    if isinstance(marks[0], Sketches):
+        return alike.groups(joined(marks), near).of
+    whole = [mark for part in marks for mark in part]
+    if not whole or not isinstance(whole[0], bytes):
+        return clusters(whole, near)
+    first: dict[bytes, int] = {}
+    return np.array([first.setdefault(v, i) for i, v in enumerate(whole)], np.int64)
+
+
+def _rare(probs: np.ndarray, groups: np.ndarray, sought: list[int], count: int) -> np.ndarray:
+    """int64[<= count]: the likeliest rows of each sought class, as many of each, every group once."""
+    taken = np.empty(0, np.int64)
+    for k, position in enumerate(sought):
+        free = np.flatnonzero(~np.isin(groups, groups[taken]))
+        share = (count - len(taken)) // (len(sought) - k)
+        taken = np.append(taken, free[likely(probs[free], position, share, groups[free]).rows])
+    return taken
 
 
 def _asked(pool: pa.RecordBatch, answers: Answers, rows: np.ndarray, draw: str, why: str) -> Rows:

@@ -83,24 +83,6 @@ def trouble(predicted: np.ndarray, right: np.ndarray, confidence: np.ndarray, k:
     return np.maximum(made / expected, 1.0)
 
 
-def sought_in_turn(probs: np.ndarray, groups: np.ndarray, sought: list[int], count: int) -> np.ndarray:
-    """int64[<= count]: the likeliest rows of each sought class (a column of probs float[n, k]), by turns,
-    each row and near-duplicate group once.
-    """
-    lists = [iter(np.argsort(-probs[:, c], kind="stable").tolist()) for c in sought]
-    taken: list[int] = []
-    seen: set[int] = set()
-    while lists and len(taken) < count:
-        for one in list(lists):
-            row = next((i for i in one if int(groups[i]) not in seen), None)
-            if row is None:
-                lists.remove(one)
-            elif len(taken) < count:
-                seen.add(int(groups[row]))
-                taken.append(row)
-    return np.array(taken, np.int64)
-
-
 def choose(
     probs: np.ndarray,
     groups: np.ndarray,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from bapsim.core.arrow import ID, id_bytes, strings
+from bapsim.core.arrow import ID, Column, id_bytes, strings
 from bapsim.core.errors import messages, text
+from bapsim.image.pixels import thumbnail
 from bapsim.report.words import number, percent, slice_name
 from bapsim.store.lake import View, by_folder
 from bapsim.store.project import Project
 
 LONGEST = 220  # characters of an example
+SIDE = 96  # pixels of a small picture
 
 
 def named_ids(said: Any) -> Iterator[str]:
@@ -39,14 +42,38 @@ def examples(project: Project, task: Mapping[str, Any], ids: Sequence[str]) -> d
     for folder, mine in by_folder(shards).items() if len(wanted) else ():
         records = View(name=folder, root=project.wheel, shards=tuple(shards[i] for i in mine)).find(wanted)
         names = records.schema.names
-        columns = [strings(records.column(n)) for n in task["inputs"] if n in names]
+        columns = [records.column(n) for n in task["inputs"] if n in names]
         labels = strings(records.column(task["target"])) if task["target"] in names else [None] * len(records)
         keys = [one.tobytes().hex() for one in id_bytes(records.column("_id"))]
-        for key, label, *cells in zip(keys, labels, *columns, strict=True):
-            said = " ".join(" | ".join(cell or "" for cell in cells).split())
-            said = said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
-            found[key] = {"text": said, "label": label or ""}
+        said = [_seen(column) if task["kind"] == "image" else _said(column) for column in columns]
+        for key, label, *cells in zip(keys, labels, *said, strict=True):
+            found[key] = {"label": label or "", **joined(cells)}
     return found
+
+
+def _said(column: Column) -> list[dict[str, str]]:
+    return [{"text": one or ""} for one in strings(column)]
+
+
+def _seen(column: Column) -> list[dict[str, str]]:
+    """Small copies of pictures, as a page holds them."""
+    found: list[dict[str, str]] = []
+    bodies: list[bytes | None] = column.to_pylist()
+    for body in bodies:
+        if body is None:
+            found.append({})
+            continue
+        media, small = thumbnail(body, SIDE)
+        found.append({"picture": f"data:{media};base64,{base64.b64encode(small).decode()}"})
+    return found
+
+
+def joined(cells: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The input columns of one row: a text on one line, not endless, and its picture if it has one."""
+    said = " ".join(" | ".join(cell.get("text", "") for cell in cells).split())
+    said = said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
+    pictures = [cell["picture"] for cell in cells if "picture" in cell]
+    return {"text": said, **({"picture": pictures[0]} if pictures else {})}
 
 
 def weak(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Iterator[dict[str, Any]]:
@@ -83,7 +110,7 @@ def asked(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Ite
         count = number(one["count"])
         words = text(key, lang, count=count) if key in messages() else f"{why}: {count}"
         rows = [] if why == "random" else [shown[i] for i in one["ids"] if i in shown]
-        yield {"words": words, "rows": [{"text": row["text"], "label": row["label"]} for row in rows]}
+        yield {"words": words, "rows": rows}
 
 
 def repaired(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Iterator[dict[str, Any]]:
@@ -92,7 +119,7 @@ def repaired(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> 
     if said["asked"]:
         counts = {name: number(said[name]) for name in ("asked", "changed", "now")}
         rows = [
-            {"text": shown[one["id"]]["text"], "label": text("insight.changed", lang, **pair(one))}
+            {**shown[one["id"]], "label": text("insight.changed", lang, **pair(one))}
             for one in said["some"]
             if one["id"] in shown
         ]

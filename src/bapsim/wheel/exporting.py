@@ -95,7 +95,9 @@ def _free_place(project: Project, out: Path) -> Path:
 def _seen(project: Project, task: Task, wanted: Wanted) -> Seen:
     """Where each row stands and under which terms; only targets and certificates are in memory."""
     last = _last_turn(project)
-    stock = load_stock(project, replace(task, input=task.target, slices=(), group=None, time=None))
+    stock = load_stock(
+        project, replace(task, input=task.target, kind="table", slices=(), group=None, time=None)
+    )
     state = stands(project, stock)
     asked = np.isin(state, [STATES.index(name) for name in wanted.states])
     if not asked.any():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,6 +27,11 @@ FEWEST = 20  # rows, of which each has another text in one column: a code, which
 TRAINABLE = ("string", "int64", "float64", "bool", "date", "time", "timestamp")  # what a table model reads
 NO_LABEL = CANNOT_TELL | {"n/a", "na", "null", "none", "nan", "-", "unknown", "없음", "미정", "미분류"}
 WIDTH = 106
+STEPS = {  # trainer, the survey of copies, its threshold
+    "text": ("text_linear", "near_duplicates", ""),
+    "table": ("table_boosted", "exact_duplicates", ""),
+    "image": ("image_linear", "near_duplicates", "0.95"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +63,7 @@ class Found:
     format: str
     encoding: str
     schema: Schema
-    kind: Literal["text", "table"]
+    kind: Literal["text", "table", "image"]
     inputs: tuple[str, ...]
     target: str
     wanted: Wanted
@@ -86,6 +91,8 @@ class Found:
     def types(self) -> dict[str, str]:
         """The types of the columns that play a part; labels are text."""
         wanted = self.wanted
+        if self.kind == "image":
+            return {}
         parts = [*self.inputs, *wanted.slices, wanted.group, wanted.time, wanted.key]
         named = {name: self.schema.types[name] for name in parts if name is not None}
         if self.kind == "text":
@@ -218,23 +225,28 @@ def _format(file: Path) -> tuple[str, str]:
 # --------------------------------------------------------------------------- the folder
 
 
-def found_project(root: Path, file: Path, wanted: Wanted, lang: str) -> Found:
+def found_project(
+    root: Path, file: Path, wanted: Wanted, lang: str, look: Callable[[Path, Wanted], Found] = look_into
+) -> Found:
     """Make a project in a new folder: the file in its inbox, and a recipe to read; all of it or nothing.
 
     Raises InputError where something is there already.
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise InputError("folder_not_empty", path=shown(root))
-    if not is_dataset(file) and file.is_dir():
-        raise InputError("not_a_file", path=shown(file))
-    found = look_into(file, wanted)
+    found = look(file, wanted)
     root.parent.mkdir(parents=True, exist_ok=True)
     temporary = root.with_name(f".{root.name}.{os.getpid()}.tmp")
     try:
         (temporary / "inbox" / "data").mkdir(parents=True)
         (temporary / "inbox" / "answers").mkdir()
-        copy = shutil.copytree if file.is_dir() else shutil.copyfile
-        copy(file, temporary / "inbox" / "data" / file.name)
+        data = temporary / "inbox" / "data"
+        if found.kind == "image":  # its sub-folders are the classes
+            (temporary / "inbox" / "pool").mkdir()
+            shutil.copytree(file, data, symlinks=True, dirs_exist_ok=True)
+        else:
+            copy = shutil.copytree if file.is_dir() else shutil.copyfile
+            copy(file, data / file.name)
         (temporary / "recipe.py").write_text(recipe_text(found, root.resolve().name, lang), "utf-8")
         fault.sync(temporary / "recipe.py")
         fault.rename(temporary, root)
@@ -274,9 +286,7 @@ def _line(error: BaseException, path: Path) -> int:
 
 def recipe_text(found: Found, name: str, lang: str) -> str:
     """The recipe as Python with comments that say what to change and why."""
-    prose = found.kind == "text"
-    train = "text_linear" if prose else "table_boosted"
-    copies = "near_duplicates" if prose else "exact_duplicates"
+    train, copies, limit = STEPS[found.kind]
     values = {
         "name": _comment(name),
         "file": _comment(found.file),
@@ -286,7 +296,7 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
     }
     said = {
         key: text(f"recipe.{key}", lang, **values)
-        for key in ("title", "task", "data", "checks", "ask", "gate")
+        for key in ("title", "task", "data", "pictures", "pool", "checks", "ask", "gate")
     }
     lines = [
         f'"""{said["title"]}"""',
@@ -296,7 +306,7 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         "from bapsim.core.recipe import Recipe",
         "from bapsim.core.records import Task",
         "from bapsim.gather.answers import answers",
-        "from bapsim.gather.files import files",
+        f"from bapsim.gather.{'folder import folder' if found.kind == 'image' else 'files import files'}",
         "from bapsim.judge.exam import accuracy, per_item",
         "from bapsim.judge.gate import paired",
         f"from bapsim.refine.duplicates import {copies}",
@@ -308,13 +318,12 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         f"    # {said['task']}",
         *_task(found),
         "    sources={",
-        f"        # {said['data']}",
-        *_files(found, lang),
+        *(_folders(said) if found.kind == "image" else [f"        # {said['data']}", *_files(found, lang)]),
         '        "experts": answers("answers/", rights="own"),',
         "    },",
         f"    # {said['checks']}",
         '    checks={"schema": schema()},',
-        f'    surveys={{"copies": {copies}()}},',
+        f'    surveys={{"copies": {copies}({limit})}},',
         f"    # {said['ask']}",
         "    questions=worth_asking(budget=200, exam_share=0.2),",
         f"    train={train}(),",
@@ -379,15 +388,22 @@ def _packed(items: Sequence[str], indent: int) -> Iterator[str]:
 def _task(found: Found) -> Iterator[str]:
     wanted = found.wanted
     parts = [f"input={'INPUTS' if _many(found) else _input(found)}", f"target={_quoted(found.target)}"]
-    if found.kind == "table":
-        parts.append('kind="table"')
+    if found.kind != "text":
+        parts.append(f'kind="{found.kind}"')
     parts += [f"{k}={_quoted(v)}" for k, v in (("group", wanted.group), ("time", wanted.time)) if v]
     parts += [f"slices={_tuple(wanted.slices)}"] if wanted.slices else []
     yield f"    task=Task({', '.join(parts)}),"
 
 
 def _input(found: Found) -> str:
-    return _quoted(found.inputs[0]) if found.kind == "text" else _tuple(found.inputs)
+    return _tuple(found.inputs) if found.kind == "table" else _quoted(found.inputs[0])
+
+
+def _folders(said: Mapping[str, str]) -> Iterator[str]:
+    yield f"        # {said['pictures']}"
+    yield '        "pictures": folder("data/", maker="person", rights="own"),'
+    yield f"        # {said['pool']}"
+    yield '        "pool": folder("pool/", labelled=False, maker="person", rights="own"),'
 
 
 def _files(found: Found, lang: str) -> Iterator[str]:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import strings, take
+from bapsim.core.arrow import strings, take, tokens
 from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Source
 from bapsim.core.records import Draft, Numbering, Origin, Records, Task, Unread, certify
 from bapsim.core.turn import Turn
-from bapsim.store.lake import SHARD_ROWS, Shard, file_sha256, read_batch, regroup, write_shard
+from bapsim.store.lake import SHARD_BYTES, SHARD_ROWS, Shard, file_sha256, read_batch, regroup, write_shard
 from bapsim.store.project import Project
 from bapsim.wheel.answering import whole
 from bapsim.wheel.stock import origin_of
@@ -101,11 +101,11 @@ class Delivery:
 
     def _write(self, columns: str, *, full_only: bool) -> None:
         waiting = self.waiting[columns]
-        if full_only and sum(len(b) for b in waiting) < SHARD_ROWS:
+        if full_only and not _full(waiting):
             return
         self.waiting[columns] = []
         for batch in regroup(waiting):
-            if full_only and len(batch) < SHARD_ROWS:
+            if full_only and not _full([batch]):
                 self.waiting[columns] = [batch]
                 return
             folder = self._folder(columns)
@@ -127,6 +127,11 @@ class Delivery:
         return "rows" if count == 0 else f"rows-{count + 1}"
 
 
+def _full(waiting: Sequence[Records]) -> bool:
+    """Whether these are a whole shard."""
+    return sum(len(b) for b in waiting) >= SHARD_ROWS or sum(b.nbytes for b in waiting) >= SHARD_BYTES
+
+
 def returns(draft: Draft, task: Task, told: dict[tuple[str, ...], list[str | None]]) -> Sequence[int] | None:
     """How often each keyed row's target was said before and then changed, in the order of reading.
 
@@ -138,7 +143,7 @@ def returns(draft: Draft, task: Task, told: dict[tuple[str, ...], list[str | Non
     there = [name for name in task.inputs if name in draft.rows.schema.names]
     if not there:
         return None
-    inputs = zip(*(strings(draft.rows.column(name)) for name in there), strict=True)
+    inputs = zip(*(tokens(draft.rows.column(name)) for name in there), strict=True)
     counts = []
     for key, row, target in zip(draft.keys, inputs, strings(draft.rows.column(task.target)), strict=False):
         said = told.setdefault((str(key), *map(str, row)), [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,11 +25,12 @@ OURS = {ASK: "bapsim ask", SUGGESTED: "bapsim suggested", NOTE: "bapsim note"}  
 
 @dataclass(frozen=True, kw_only=True)
 class Added:
-    """One file in the inbox: kind `data` or `answers`; new: it was not there before; what it holds.
+    """One file in the inbox: kind `data`, `answers` or `pictures`; new: it was not there before; what it
+    holds.
 
-    rows: data rows or filled answers; blanks: questions without an answer; unread: lines by reason;
-    places: where the first of these are; missing: input columns of the task that the file does not have;
-    labels: what a sheet of answers says, with counts.
+    rows: data rows or filled answers; blanks: questions without an answer; unread: lines by reason; places:
+    where the first of these are (lines, or files of pictures); missing: input columns of the task that the
+    file does not have; labels: what a sheet of answers says, with counts.
     """
 
     file: str
@@ -39,7 +40,7 @@ class Added:
     rows: int
     blanks: int
     unread: dict[str, int]
-    places: dict[str, list[int]]
+    places: dict[str, Sequence[int | str]]
     missing: tuple[str, ...]
     labels: dict[str, int]
 
@@ -87,7 +88,7 @@ def add_file(root: Path, file: Path, task: Task) -> Added:
         rows=holds.rows,
         blanks=holds.blanks,
         unread=dict(holds.unread),
-        places=holds.places,
+        places=dict(holds.places),
         missing=missing,
         labels=dict(holds.labels),
     )

@@ -6,6 +6,7 @@ import numpy as np
 
 from bapsim.compose.exam import Frame, groups
 from bapsim.core.arrow import strings
+from bapsim.image.alike import groups as near_pictures
 from bapsim.text.minhash import clusters
 from bapsim.wheel.stock import Stock
 
@@ -19,8 +20,11 @@ def numbered(values: list[str]) -> np.ndarray:
 def alike(stock: Stock, rows: np.ndarray, threshold: float) -> np.ndarray:
     """int64[N]: rows of one number (nearly) say the same; only `rows` (bool[N]) are compared."""
     chosen = np.flatnonzero(rows)
-    texts = [stock.texts[i] for i in chosen]
     found = np.arange(len(stock), dtype=np.int64)
+    if stock.task.kind == "image":
+        found[chosen] = chosen[near_pictures(stock.sketches.part(chosen), threshold).of]
+        return found
+    texts = [stock.texts[i] for i in chosen]
     found[chosen] = chosen[clusters(texts, threshold) if stock.task.kind == "text" else numbered(texts)]
     return found
 
@@ -28,8 +32,8 @@ def alike(stock: Stock, rows: np.ndarray, threshold: float) -> np.ndarray:
 def kin(stock: Stock, rows: np.ndarray, threshold: float) -> np.ndarray:
     """int64[N]: rows of one number go to one side of any split; only `rows` (bool[N]) are compared.
 
-    Text: clusters of near-duplicates; tables: equal inputs; both: shared ancestors and the task's group
-    (compose.exam.groups, which keeps texts that everybody writes from tying all groups into one).
+    Text and pictures: clusters of near-duplicates; tables: equal inputs; all: shared ancestors and the task's
+    group (compose.exam.groups, which keeps texts that everybody writes from tying all groups into one).
     """
     cluster = alike(stock, rows, threshold)
     group = None

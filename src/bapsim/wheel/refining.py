@@ -13,6 +13,7 @@ from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Records, Verdicts, abstained, verdicts
 from bapsim.core.turn import Turn
+from bapsim.image import alike
 from bapsim.store.lake import (
     View,
     read_batch,
@@ -127,19 +128,27 @@ def leaks(
 ) -> Verdicts:
     """Rows of `among` that equal or nearly equal an exam item, or are its kin, are left out of training.
 
-    Text: Jaccard of shingles at least `threshold`; tables: equal input columns; groups: int64[N] of kin.
+    Text: Jaccard of shingles at least `threshold`; pictures: likeness of sketches; tables: equal input
+    columns; groups: int64[N] of kin.
     """
     leak = among & np.isin(groups, groups[exam])
     items, rows = np.flatnonzero(exam), np.flatnonzero(among & ~leak)
     if len(items) and len(rows):
-        texts = stock.texts
-        if stock.task.kind == "text":
-            hit = near([texts[i] for i in items], [texts[i] for i in rows], threshold) >= 0
-        else:
-            known = {texts[i] for i in items}
-            hit = np.array([texts[i] in known for i in rows], bool)
-        leak[rows[hit]] = True
+        leak[rows[_equal(stock, items, rows, threshold)]] = True
     return verdicts(~leak, "exam_leak", limit=threshold)
+
+
+def _equal(stock: Stock, items: np.ndarray, rows: np.ndarray, threshold: float) -> np.ndarray:
+    """bool[len(rows)]: rows whose input equals, or nearly equals, that of one of the items."""
+    if stock.task.kind == "image":
+        exam = stock.sketches.part(items)
+        limit = alike.groups(exam, threshold).threshold  # where all pictures are alike, it takes more
+        return alike.near(exam, stock.sketches.part(rows), limit)
+    texts = stock.texts
+    if stock.task.kind == "text":
+        return near([texts[i] for i in items], [texts[i] for i in rows], threshold) >= 0
+    known = {texts[i] for i in items}
+    return np.array([texts[i] in known for i in rows], bool)
 
 
 def write_opinions(project: Project, opinions: Opinions, turn: int) -> None:

@@ -9,6 +9,7 @@ from bapsim.core.records import Task, rows_of
 from bapsim.gather.answers import Sheet
 from bapsim.store.lake import View
 from bapsim.store.project import Project
+from bapsim.wheel.stock import FILE
 
 
 def open_questions(project: Project, task: Task) -> Sheet:
@@ -20,7 +21,9 @@ def open_questions(project: Project, task: Task) -> Sheet:
     suggested = {one["id"]: one["suggested"] for one in asked}
     there = [one.tobytes() for one in id_bytes(found.column("_id"))]
     return Sheet(
-        rows=rows_of(found, task.inputs),
+        rows=rows_of(
+            found, [*task.inputs, *({FILE} & set(found.schema.names) if task.kind == "image" else ())]
+        ),
         ids=there,
         target=task.target,
         suggested=[suggested[one] for one in there],
