@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from bapsim.core.arrow import strings
 from bapsim.core.errors import RecipeError
 
 Ints = NDArray[np.int64]
@@ -103,6 +105,32 @@ def scrub(texts: Sequence[str | None], kinds: Sequence[str] = KINDS) -> tuple[li
     for i in left.tolist():
         out[i] = re.sub(r"\d|[@＠﹫]", "#", out[i] or "")
     return out, hits
+
+
+def scrub_columns(
+    rows: pa.RecordBatch, columns: Sequence[str], kinds: Sequence[str] = KINDS
+) -> tuple[pa.RecordBatch, Ints]:
+    """The rows with these columns masked, and int64[n]: how much was masked in each row.
+
+    Columns that are not text, or not there, are as they were.
+    """
+    hits = np.zeros(len(rows), np.int64)
+    for name in columns:
+        at = rows.schema.get_field_index(name)
+        if at < 0 or not _is_text(rows.schema.field(at).type):
+            continue
+        clean, found = scrub(strings(rows.column(at)), kinds)
+        if found.any():
+            column = pa.array(clean, pa.string()).cast(rows.schema.field(at).type)
+            rows = rows.set_column(at, rows.schema.field(at), column)
+        hits += found
+    return rows, hits
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def counts(spans: Spans) -> dict[str, int]:
