@@ -155,17 +155,18 @@ _WIDE = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)} | {0xFE6B: 
 _PLAIN |= {code: sign for code, sign in _WIDE.items() if sign.isalnum() or sign in "@.+"}
 _NOTHING = re.compile(f"[{_UNSEEN}]")
 _STRANGE = re.compile(f"[{_UNSEEN}{''.join(map(chr, _PLAIN))}]")
+_BESIDE = re.compile("[ -~]|..[0-9A-Za-z@]", re.DOTALL)
 _PLAIN |= _WIDE  # commas and question marks, of which there are many, do not make a text strange
 
 
 def _make_plain(texts: list[str], whole: str, begins: Ints) -> dict[int, Ints]:
     """Writes texts with strange signs anew in plain ones; where each of their signs stood, by text.
 
-    An unseen sign is strange behind one of ASCII only: emoji are full of them.
+    An unseen sign is strange beside one of ASCII only: emoji are full of them.
     """
     places: dict[int, Ints] = {}
     met = [] if whole.isascii() else [m.start() for m in _STRANGE.finditer(whole)]
-    strange = [at for at in met if ord(whole[at]) in _PLAIN or "!" <= whole[at - 1] <= "~"]
+    strange = [at for at in met if ord(whole[at]) in _PLAIN or _BESIDE.match(whole, max(at - 1, 0))]
     for i in np.unique(np.searchsorted(begins, strange, side="right") - 1).tolist():
         gone = [m.start() for m in _NOTHING.finditer(texts[i])]
         places[i] = np.delete(np.arange(len(texts[i])), gone)
@@ -193,9 +194,13 @@ def _digits(said: str) -> str:
 
 def _alone(whole: str, start: int, end: int) -> bool:
     """A number without gaps is no part of a word, a name, a decimal or a sum with commas."""
-    edges = whole[max(start - 1, 0) : start] + whole[end : end + 1]
-    part_of_word = any(c.isascii() and (c.isalnum() or c == "_") for c in edges)
-    return not part_of_word and not _WHOLE_PART.search(whole, max(start - 5, 0), start)
+    if _in_word(whole[start - 1 : start]) or _in_word(whole[end : end + 1]):
+        return False
+    return not _WHOLE_PART.search(whole, max(start - 5, 0), start)
+
+
+def _in_word(sign: str) -> bool:
+    return sign.isascii() and (sign.isalnum() or sign == "_")
 
 
 _WHOLE_PART = re.compile(r"(?<![0-9.,])[0-9]{1,3}[.,]\Z")
@@ -223,6 +228,7 @@ _RESIDENT = re.compile(
     rf"(?<![0-9])[0-9]{{2}}(?P<split>{_LINE})[0-9]{{2}}{_LINE}[0-9]{{2}}(?P<gap>{_GAP})[1-8][0-9]{{6}}(?![0-9])"
 )
 _RESIDENT_CUE = _cue("주민|외국인|등록번호|거소|식별번호|resident|registration|rrn")
+_ORDER_CUE = _cue("(?:주문|접수|예약|송장) ?번호|(?:order|invoice|ticket|booking)(?: no| number| id|[ :#])")
 _LAST_YEAR = 2039  # of birth: no clock is read, so that a text means the same tomorrow
 _RANDOM_SINCE = (2020, 10)  # numbers given out from then on have no check digit
 
@@ -242,9 +248,10 @@ def _resident(whole: str, m: re.Match[str]) -> bool:
     total = sum(w * d for w, d in zip((2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5), digits[:12], strict=True))
     if ((11 if sex < 5 else 13) - total % 11) % 10 == digits[12]:
         return bool(m["gap"]) or _alone(whole, *m.span())
-    parted = bool(m["gap"].strip()) and not m["split"]
-    new = (year, month) >= _RANDOM_SINCE or sex >= 5
-    return (parted and new) or _cued(whole, m.start(), _RESIDENT_CUE)
+    if _cued(whole, m.start(), _RESIDENT_CUE):
+        return True
+    parted = bool(m["gap"].strip()) and not m["split"] and not _cued(whole, m.start(), _ORDER_CUE)
+    return parted and ((year, month) >= _RANDOM_SINCE or sex >= 5)
 
 
 _FOUR = f"[0-9]{{4}}{_LINE}"
@@ -295,6 +302,7 @@ def _ipv4(whole: str, m: re.Match[str]) -> bool:
     return len(m[0]) > 7 or addressed or _cued(whole, m.start(), _IP_CUE)
 
 
+_LABEL = re.compile(":(?!:)|:(?=::)|[.]")
 _COLONS = re.compile(":[0-9A-Fa-f]{0,4}:")
 _HEX = "0123456789abcdefABCDEF:."
 
@@ -306,10 +314,11 @@ def _ipv6(whole: str) -> Iterator[tuple[int, int]]:
         before, after = whole[max(m.start() - 45, 0) : m.start()], whole[m.end() : m.end() + 45]
         start = m.start() - len(before) + len(before.rstrip(_HEX))
         end = m.end() + len(after) - len(after.lstrip(_HEX))
+        while start < end and (_LABEL.match(whole, start) or _in_word(whole[start - 1 : start])):
+            start += 1 if _LABEL.match(whole, start) else 1 + max(whole[start:end].find(":"), 0)
         said = whole[start:end].rstrip(".")
         said = said if said.endswith("::") else said.rstrip(":")
-        edges = whole[max(start - 1, 0) : start] + whole[start + len(said) : start + len(said) + 1]
-        if _is_ipv6(said) and not any(c.isascii() and (c.isalnum() or c == "_") for c in edges):
+        if _is_ipv6(said) and not _in_word(whole[start + len(said) : start + len(said) + 1]):
             yield start, start + len(said)
         m = _COLONS.search(whole, max(end, m.end()))
 
@@ -417,7 +426,7 @@ def _service(whole: str, m: re.Match[str]) -> bool:
     before, after = whole[max(m.start() - 1, 0) : m.start()], whole[m.end() : m.end() + 2].lstrip()[:1]
     bracketed = before == "(" and after == ")"
     years = first <= last <= first + 120 and (len(gap) > 1 or gap == "–" or bracketed or after == "년")
-    return not years and before not in {"$", "<", "="} and after != "="
+    return not years and before != "$" and after != "="
 
 
 def _cued_number(whole: str, m: re.Match[str]) -> bool:
