@@ -1,17 +1,21 @@
 """What a check refuses and can mend: gathered once, a machine's, never of the exam (kills: test_kills.py)."""
 
 import json
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from bapsim.compose.asking import worth_asking
 from bapsim.compose.plan import exam
 from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Recipe, only
+from bapsim.core.records import Draft, Origin, Records, Rows, Verdicts, derive, rows_of, verdicts
+from bapsim.core.turn import Turn
 from bapsim.refine.pii import personal_data
 from bapsim.store.project import opened
 from bapsim.wheel.audit import check, why_record
@@ -29,6 +33,7 @@ from tests.wheel.world import (
     bank,
     founded,
     letter,
+    origin,
     sentence,
     turns,
 )
@@ -72,16 +77,18 @@ def gathered(root: Path, wheel: Recipe) -> dict[str, int]:
 
 def test_masked_rows_are_gathered_once_and_pending_until_proven(tmp_path: Path) -> None:
     root, wheel = founded(tmp_path / "p"), recipe(LETTERS)
+    pool = Letters((tuple(range(3100, 3112)),), labels="none")
+    wheel = replace(wheel, sources={**wheel.sources, "pool": pool})
     told = turns(root, wheel, 2)
-    assert [one["fresh"]["pii"] for one in told] == [10, 4]
-    assert told[0]["reasons"] == {"personal_data": 10}
+    assert [one["fresh"]["pii"] for one in told] == [14, 4]
+    assert told[0]["reasons"] == {"personal_data": 14}
     stock = stock_of(root, wheel.task)
     rows = made(stock)
-    assert len(rows) == 14
+    assert len(rows) == 18
     parents = dict(stock.parents)
     for row in rows.tolist():
         (mum,) = parents[row]
-        assert stock.origins[stock.origin[mum]].source == "letters"
+        assert stock.origins[stock.origin[mum]].source in {"letters", "pool"}
         assert stock.labels[row] == stock.labels[mum]
         assert stock.texts[row] != stock.texts[mum]
         assert stock.texts[row].endswith(sentence(int(stock.texts[mum].split()[-1]))[0])
@@ -91,11 +98,11 @@ def test_masked_rows_are_gathered_once_and_pending_until_proven(tmp_path: Path) 
     assert {(o.method, o.input_maker, o.target_maker, o.rights) for o in origins} == {
         ("masked", "machine", "person", "own")
     }
-    accounts = told[0]["accounts"]
-    assert accounts["pending"] + accounts["trained"] + accounts["exam"] >= 10
+    assert [one["accounts"]["refused"] for one in told] == [14, 18]
+    assert [one["accounts"]["pool"] for one in told] == [30 + 12] * 2, "masked rows of the pool are in it"
+    assert [one["accounts"]["pending"] for one in told] == [10, 14], "no model that ate them was proven"
     with opened(root) as project:
         assert check(project, wheel)["findings"] == []
-        assert project.ledger.value("select state from origin where source='pii' and turn=1") != "kept"
         said = why_record(project, wheel, stock.ids[rows[0]].tobytes().hex())
         assert not {i.tobytes() for i in stock.ids[rows]} & exam_ids(project.ledger)
     assert said["certificate"]["method"] == "masked"
@@ -135,6 +142,70 @@ def test_a_new_check_mends_what_came_before_but_nothing_of_the_exam(tmp_path: Pa
     assert turns(root, wheel, 4)[0]["fresh"]["pii"] == 0
 
 
+SEEN: list[str] = []
+
+
+@dataclass(frozen=True)
+class Spy:
+    """Refuses every text with a digit two, mends none of them, and writes down what it saw."""
+
+    lineage: bool = True
+
+    def __call__(self, records: Records, turn: Turn) -> Verdicts:
+        SEEN.extend(records.column("text").to_pylist())
+        return verdicts(np.array(["2" not in t for t in records.column("text").to_pylist()], bool), "two")
+
+    def mend(self, records: Records, origin: Origin, turn: Turn) -> Draft:
+        assert all("2" in text for text in records.column("text").to_pylist()), "only what it refuses"
+        assert {turn.origins[n] for n in records.column("_origin").to_pylist()} == {origin}
+        draft = derive(records, [], Rows(rows_of(records).slice(0, 0)), changed=frozenset(), origin=origin)
+        return draft if self.lineage else replace(draft, parents=None)
+
+
+def test_a_check_that_mends_sees_nothing_of_the_exam_nor_copies_of_it(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    numbers = tuple(range(3000, 3045))
+    wheel = recipe(Letters((numbers,)), checks={})
+    turns(root, wheel, 1)
+    with opened(root) as project:
+        items = exam_ids(project.ledger)
+    stock = stock_of(root, wheel.task)
+    examined = [stock.texts[row] for row in np.flatnonzero(stock.rows_with(items))]
+    SEEN.clear()
+    gathered(root, replace(wheel, checks={"spy": Spy()}))
+    assert len(SEEN) > 100
+    assert not set(SEEN) & set(examined)
+    held = [text for text in examined if any(text.startswith(h.split("{")[0]) for h in HOLDS)]
+    assert held
+    copies = Copies(tuple(f"{text}." for text in held))
+    sources = {**wheel.sources, "copies": copies}
+    fresh = gathered(root, recipe(Letters((numbers,)), sources=sources))
+    assert fresh["copies"] == len(held)
+    stock = stock_of(root, wheel.task)
+    parents = dict(stock.parents)
+    mothers = {stock.texts[mum] for row in made(stock).tolist() for mum in parents[row]}
+    assert mothers
+    assert not mothers & set(copies.texts), "a copy of an exam item comes back in no disguise"
+
+
+@dataclass(frozen=True)
+class Copies:
+    """These texts, with a label."""
+
+    texts: tuple[str, ...]
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        rows = pa.record_batch({"text": list(self.texts), "intent": ["card"] * len(self.texts)})
+        yield Draft(rows=Rows(rows), origin=origin("file"))
+
+
+def test_mended_rows_say_of_which_they_were_made(tmp_path: Path) -> None:
+    wheel = recipe(LETTERS, checks={"spy": Spy(lineage=False)})
+    with opened(founded(tmp_path / "p")) as project, pytest.raises(RecipeError) as caught:
+        run_turn(project, wheel)
+    assert caught.value.key == "mended_not_derived"
+
+
 def test_another_version_makes_anew_only_what_it_does_not_keep(tmp_path: Path) -> None:
     root, wheel = founded(tmp_path / "p"), recipe(LETTERS)
     mail = {"short": Shorter(90), "pii": personal_data(kinds=("email", "phone"))}
@@ -149,6 +220,15 @@ def test_another_version_makes_anew_only_what_it_does_not_keep(tmp_path: Path) -
     assert gathered(root, wheel)["pii"] == 0
     stock = stock_of(root, wheel.task)
     assert len(made(stock)) == len({stock.texts[row] for row in made(stock).tolist()}) == 14
+
+
+def test_a_narrower_version_is_content_with_what_a_wider_one_made(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    wide = recipe(LETTERS, sources={"copies": Copies(("minsu@naver.com, 10.0.0.77", "seo@daum.net"))})
+    narrow = replace(wide, checks={"pii": personal_data(kinds=("email",))})
+    assert [gathered(root, one)["pii"] for one in (wide, narrow, wide)] == [2, 0, 0]
+    root = founded(tmp_path / "q")
+    assert [gathered(root, one)["pii"] for one in (narrow, wide, narrow)] == [2, 1, 0]
 
 
 def test_a_corrected_row_corrects_what_was_made_of_it(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -24,6 +25,7 @@ from bapsim.core.turn import Turn
 from bapsim.store.lake import read_batch, with_columns
 from bapsim.store.project import Project
 from bapsim.wheel.gathering import gather_one
+from bapsim.wheel.refining import leaks, spread
 from bapsim.wheel.settling import settle
 from bapsim.wheel.state import unseen
 from bapsim.wheel.stock import ASKED, Stock, examined, load_stock
@@ -36,7 +38,7 @@ class Mending(Protocol):
     def __call__(self, records: Records, turn: Turn, /) -> Verdicts: ...
 
     def mend(self, records: Records, origin: Origin, turn: Turn, /) -> Draft:
-        """Rows derived, one each, from those of `records` (all of this origin) that it refuses; or none."""
+        """Rows derived, one each, from `records`, which are all of this origin and all refused; or fewer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,50 +75,65 @@ def _mend_one(project: Project, recipe: Recipe, turn: Turn, one: Mender, not_of:
     version = fingerprint(one.check, one.only, recipe.task)
     done = [json.loads(r["output"]) for r in ledger.rows("select output from stage where name=?", stage)]
     seen = {path for said in done if said["check"] == version for path in said["shards"]}
-    among = "select path from shard where source in (select value from json_each(?)) order by rowid"
-    sources = {r["source"] for r in ledger.rows("select distinct source from shard")} - not_of
-    if one.only is not None:
-        sources &= {one.only}
-    paths = [r["path"] for r in ledger.rows(among, json.dumps(sorted(sources))) if r["path"] not in seen]
+    sources = {r["path"]: r["source"] for r in ledger.rows("select path, source from shard order by rowid")}
+    paths = [
+        path
+        for path, source in sources.items()
+        if path not in seen and source not in not_of and one.only in {None, source}
+    ]
     if paths:
         output = {"check": version, "shards": paths}
-        made = partial(_made, project, one, set(paths), any(said["check"] != version for said in done))
+        again = any(said["check"] != version for said in done)
+        made = partial(_made, project, recipe, one, frozenset(paths), again)
         gather_one(project, one.name, made, turn, f"{stage}:{fingerprint(output)}", stage, output)
     rows = ledger.rows("select output from stage where name=? and turn=?", stage, turn.n)
     return sum(int(json.loads(r["output"])["fresh"]) for r in rows)
 
 
-def _made(project: Project, one: Mender, paths: set[str], again: bool, turn: Turn) -> Iterator[Draft]:
-    """What a check makes of the rows of these shards, but for those that stand no more or were examined.
+def _made(
+    project: Project, recipe: Recipe, one: Mender, paths: frozenset[str], again: bool, turn: Turn
+) -> Iterator[Draft]:
+    """What a check makes of the rows of these shards that it refuses: rows that stand, were not examined, and
+    are neither kin nor copies of what was.
 
     again: another version of the check has looked before; where this one keeps what that one made, nothing
     is made anew.
     """
-    stock = load_stock(project, turn.task)
+    stock = load_stock(project, recipe.task)
     turn = replace(turn, origins=stock.origins)
-    out = settle(stock, np.zeros(len(stock), bool)).superseded | stock.refused_deliveries
-    out |= unseen(stock, stock.rows_with(examined(project.ledger, before=turn.n + 1)))
+    exam = stock.rows_with(examined(project.ledger, before=turn.n + 1))
+    shown = ~(unseen(stock, exam) | stock.refused_deliveries | _stands_no_more(stock))
+    wanted = np.zeros(len(stock), bool)
+    parts = [slice(int(a), int(b)) for a, b in pairwise(stock.starts)]
+    for shard, part in zip(stock.shards, parts, strict=True):
+        if shard.path in paths:
+            body = with_columns(read_batch(project.wheel / shard.path), recipe.task.columns)
+            said = one.check(Records(take(body, shown[part])), turn)
+            wanted[part] = ~booleans(spread(said, shown[part], one.name).column("keep"), True)
+    copies = leaks(stock, exam, wanted, stock.roots, recipe.exam.near)
+    wanted &= booleans(copies.column("keep"), True)
     if again:
-        out |= stock.rows_with(_sound(project, stock, one, turn))
+        wanted &= ~stock.rows_with(_sound(project, stock, one, turn))
     answered = dict(stock.parents)
-    for shard, first, barred in zip(stock.shards, stock.starts, stock.split(out), strict=False):
-        if shard.path not in paths:
+    for shard, part in zip(stock.shards, parts, strict=True):
+        whole = read_batch(project.wheel / shard.path) if wanted[part].any() else None
+        if whole is None:
             continue
-        at = int(first) + np.flatnonzero(~barred)
-        whole = read_batch(project.wheel / shard.path)
-        own = whole.schema.names
-        records = take(with_columns(whole, turn.task.columns), ~barred)
-        for number in np.unique(stock.origin[at]).tolist():
-            mine = Records(take(records, stock.origin[at] == number))
-            draft = one.check.mend(mine, stock.origins[number], turn)
+        own, records = whole.schema.names, Records(with_columns(whole, recipe.task.columns))
+        for number in np.unique(stock.origin[part][wanted[part]]).tolist():
+            mine = np.flatnonzero(wanted[part] & (stock.origin[part] == number))
+            draft = one.check.mend(Records(take(records, mine)), stock.origins[number], turn)
             if draft.parents is None:
                 raise RecipeError("mended_not_derived", name=one.name)
-            if len(draft.rows):
-                mums: list[Any] = draft.parents.ids.to_pylist()
-                rows_of = [stock.place[ids[0]] for ids in mums]
-                keys = [_subject(project.secret, stock, row, answered) for row in rows_of]
-                rows = draft.rows.select([name for name in draft.rows.schema.names if name in own])
-                yield replace(draft, rows=Rows(rows), keys=keys)
+            mums: list[Any] = draft.parents.ids.to_pylist()
+            keys = [_subject(project.secret, stock, stock.place[ids[0]], answered) for ids in mums]
+            rows = draft.rows.select([name for name in draft.rows.schema.names if name in own])
+            yield replace(draft, rows=Rows(rows), keys=keys)
+
+
+def _stands_no_more(stock: Stock) -> np.ndarray:
+    """bool[N]: rows that were answered or replaced, whatever checks say of the rows that did so."""
+    return settle(stock, np.zeros(len(stock), bool)).superseded
 
 
 def _subject(secret: bytes, stock: Stock, row: int, answered: Mapping[int, Sequence[int]]) -> str:
