@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -188,13 +189,22 @@ def gather(project: Project, sources: dict[str, Source], turn: Turn) -> dict[str
         staged = project.ledger.value("select output from stage where key=?", key)
         fresh[name] = 0
         if staged is None:
-            fresh[name] = _gather_one(project, name, source, turn, key)
+            fresh[name] = gather_one(project, name, source, turn, key)
         elif project.ledger.value("select turn from stage where key=?", key) == turn.n:
             fresh[name] = int(json.loads(staged)["fresh"])
     return fresh
 
 
-def _gather_one(project: Project, name: str, source: Source, turn: Turn, key: str) -> int:
+def gather_one(
+    project: Project,
+    name: str,
+    source: Source,
+    turn: Turn,
+    key: str,
+    stage: str = "gather",
+    output: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
+    """Run one source and enter what it brought, with a stage of this name and output; its new records."""
     ledger = project.ledger
     known: set[Any] = set()
     for shard in project.shards():
@@ -208,12 +218,14 @@ def _gather_one(project: Project, name: str, source: Source, turn: Turn, key: st
         for part in whole(project, draft, turn):
             delivery.take_in(part)
     delivery.finish()
-    return _enter(project, delivery, turn, key)
+    fresh = sum(s.rows for _, s in delivery.shards)
+    _enter(project, delivery, turn, {"key": key, "name": stage, "output": {**output, "fresh": fresh}})
+    return fresh
 
 
-def _enter(project: Project, delivery: Delivery, turn: Turn, key: str) -> int:
+def _enter(project: Project, delivery: Delivery, turn: Turn, stage: dict[str, Any]) -> None:
     """One transaction: origins, folders, shards, counts, unread lines, and that the stage is done."""
-    name, fresh = delivery.name, sum(s.rows for _, s in delivery.shards)
+    name = delivery.name
     with project.ledger.change("gathered") as ledger:
         for origin, number in delivery.origins.items():
             machine = "machine" in (origin.input_maker, origin.target_maker)
@@ -238,9 +250,9 @@ def _enter(project: Project, delivery: Delivery, turn: Turn, key: str) -> int:
         for u in unread:
             row = {"file": u.file, "line": u.line, "reason": u.reason, "detail": u.detail}
             ledger.add("unread", source=name, turn=turn.n, **row)
-        _count(project, turn.n, name, {"again": delivery.again, "fresh": fresh, "unread": len(unread)})
-        ledger.add("stage", key=key, name="gather", turn=turn.n, output=json.dumps({"fresh": fresh}))
-    return fresh
+        counts = {"again": delivery.again, "fresh": stage["output"]["fresh"], "unread": len(unread)}
+        _count(project, turn.n, name, counts)
+        ledger.add("stage", turn=turn.n, **stage | {"output": json.dumps(stage["output"])})
 
 
 def _count(project: Project, turn: int, source: str, counts: dict[str, int]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -80,6 +80,7 @@ def refine(
     Surveys do not see settled rows either, nor corrections of exam items: nothing is a copy of them.
     """
     opinions = Opinions(stock=stock)
+    turn = replace(turn, origins=stock.origins)  # `only` must know this turn's deliveries, too
     for name, said in _checked(project, recipe, turn, stock, stock.split(~hidden)).items():
         opinions.add(name, said)
     settled = opinions.settled = settle(stock, opinions.refused())

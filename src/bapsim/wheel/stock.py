@@ -121,10 +121,26 @@ class Stock:
 
     @cached_property
     def refused_deliveries(self) -> np.ndarray:
+        """bool[N]: rows of refused deliveries, and what machines made of them."""
+        return self.with_offspring(self.of_refused_deliveries)
+
+    @cached_property
+    def of_refused_deliveries(self) -> np.ndarray:
         """bool[N]: rows of refused deliveries; of what machines made in part, the rows that they touched."""
         refused = self.of_origins(lambda n, _: self.states[n] == "refused")
-        part = self.of_origins(lambda _, o: "machine" in (o.input_maker, o.target_maker))
-        return np.asarray(refused & (self.by_machine | ~part))
+        return np.asarray(refused & (self.by_machine | ~self._machines))
+
+    def with_offspring(self, rows: np.ndarray) -> np.ndarray:
+        """bool[N]: these rows, and what machines made of them without asking anybody."""
+        found = rows.copy()
+        for row, mums in self.parents if rows.any() else ():  # parents come before their children
+            found[row] |= self._machines[row] and found[list(mums)].any()
+        return found
+
+    @cached_property
+    def _machines(self) -> np.ndarray:
+        """bool[N]: a machine took part in the delivery."""
+        return self.of_origins(lambda _, o: "machine" in (o.input_maker, o.target_maker))
 
     def of_origins(self, wanted: Any) -> np.ndarray:
         """bool[N]: rows of the origins for which `wanted(number, origin)` holds."""

@@ -27,6 +27,7 @@ from bapsim.wheel.gathering import gather
 from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, screen
 from bapsim.wheel.kin import kin
+from bapsim.wheel.mending import mend, menders
 from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
 from bapsim.wheel.state import begin, the_champion, unseen
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, examined, load_stock, standing
@@ -55,10 +56,11 @@ def run_turn(
     Raises NotEnough when there is too little people-made data for a model, Waiting when people are asked.
     """
     started = time.perf_counter()
+    menders(recipe)  # a recipe that cannot run is told before anybody is asked
     tidy(project)  # what a kill after the last commit left behind
     turn = begin(project, recipe)
     say("gather")
-    fresh = gather(project, dict(recipe.sources), turn)
+    fresh = gather(project, dict(recipe.sources), turn) | mend(project, recipe, turn)
     say("refine", fresh=sum(fresh.values()))
     scene, opinions, suspects = refined(project, recipe, turn)
     champion = the_champion(project)
@@ -128,10 +130,9 @@ def _grouped(opinions: Opinions, recipe: Recipe, exam: np.ndarray) -> np.ndarray
 
 def _by_origin(opinions: Opinions, stock: Stock) -> None:
     """The wheel's own verdicts on whole deliveries."""
-    refused = stock.refused_deliveries
-    machine = stock.by_machine
-    opinions.add("harmful_delivery", verdicts(~(refused & ~machine), "harmful_delivery"))
-    opinions.add("turn_refused", verdicts(~(refused & machine), "turn_refused"))
+    harmful = stock.with_offspring(stock.of_refused_deliveries & ~stock.by_machine)
+    opinions.add("harmful_delivery", verdicts(~harmful, "harmful_delivery"))
+    opinions.add("turn_refused", verdicts(~(stock.refused_deliveries & ~harmful), "turn_refused"))
 
 
 def trainable(scene: Scene, code: int) -> np.ndarray:
