@@ -18,8 +18,11 @@ FRESH = "asked:random"  # the method of answers to questions that were drawn at 
 
 
 def eligible(stock: Stock, out: np.ndarray) -> np.ndarray:
-    """bool[N]: a person made input and target, and the row is not out (refused or superseded: bool[N])."""
-    chosen = stock.of_origins(lambda _, origin: origin.method == "asked:chosen")
+    """bool[N]: a person made input and target, and the row is not out (refused or superseded: bool[N]).
+
+    Nor was it picked for being difficult, as chosen questions and corrections of a service's answers are.
+    """
+    chosen = stock.of_origins(lambda _, origin: origin.method.endswith(":chosen"))
     return np.asarray(stock.by_people & stock.labelled & ~out & ~chosen)
 
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
+import numpy as np
 
-from bapsim.core.arrow import ID, id_bytes, strings
+from bapsim.core.arrow import strings
 from bapsim.core.records import Task, rows_of
 from bapsim.gather.answers import Sheet
 from bapsim.store.lake import View
 from bapsim.store.project import Project
+from bapsim.wheel.stock import load_stock
 
 
 def open_questions(project: Project, task: Task) -> Sheet:
     """What is worth asking, in the order of asking: inputs, ids, what the model says, known labels."""
-    asked = project.ledger.rows("select id, suggested from question where state='open' order by rowid")
-    ids = pa.array([one["id"] for one in asked], ID)
-    view = View(name="questions", root=project.wheel, shards=tuple(project.shards()))
-    found = view.find(ids)
-    suggested = {one["id"]: one["suggested"] for one in asked}
-    there = [one.tobytes() for one in id_bytes(found.column("_id"))]
+    query = "select id, suggested from question where state='open' order by rowid"
+    stock = load_stock(project, task)  # questions may come from sources with other columns beside the task's
+    asked = [one for one in project.ledger.rows(query) if one["id"] in stock.place]
+    found = stock.part(np.array([stock.place[one["id"]] for one in asked], np.int64))
     return Sheet(
         rows=rows_of(found, task.inputs),
-        ids=there,
+        ids=[one["id"] for one in asked],
         target=task.target,
-        suggested=[suggested[one] for one in there],
+        suggested=[one["suggested"] for one in asked],
         classes=known_labels(project, task),
     )
 
