@@ -10,6 +10,7 @@ import openpyxl
 from bapsim.gather.answers import answers, write_questions
 from bapsim.gather.service import service
 from bapsim.store.project import opened
+from bapsim.train.text import text_linear
 from bapsim.wheel.audit import check, stands, why_record
 from bapsim.wheel.settling import SUPERSEDED
 from bapsim.wheel.sheet import open_questions
@@ -39,7 +40,7 @@ def test_a_log_in_a_wheel(tmp_path: Path) -> None:
         "log": service("log/", rights="terms-3", fields=FIELDS),
         "experts": answers("answers/"),
     }
-    recipe = replace(bank(), sources=sources, checks={})
+    recipe = replace(bank(), sources=sources, checks={}, train=text_linear(cost=1.0))
     written(log / "a.jsonl", requests(range(5000, 5060), corrected=10))
     with opened(root) as project:
         told = run_turn(project, recipe)
