@@ -37,7 +37,7 @@ CROWDS = {
 }
 LESSON = """One coin gains where raters differ and err independently (`ms`, `sp`), and loses where errors go
 one way: in `bluebirds` most people take one species for the other, which depends on the class (a matrix for
-each rater finds it, one coin does not), and where most raters share a belief, the estimated skill says nothing
+each rater finds it, one coin does not), and where most raters share a belief, estimated skill says nothing
 about who is right. Votes alone cannot tell these cases apart, so majority is the default, and a tie is asked
 about. Take `settle="one_coin"` where items with a known label say that it is better."""
 PEER = """

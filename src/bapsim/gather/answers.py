@@ -62,15 +62,16 @@ class Sheet:
     classes: Sequence[str] = ()
 
 
-def write_questions(path: Path, sheet: Sheet) -> None:
-    """Writes .csv (UTF-8 with a mark: Excel shows Korean), .xlsx or .jsonl, and the known labels beside it
-    (.txt).
+def write_questions(path: Path, sheet: Sheet) -> Path:
+    """Writes .csv (UTF-8 with a mark: Excel shows Korean), .xlsx or .jsonl; returns where the labels lie.
 
-    Columns: `_ask`, the inputs, `_suggested`, the target (empty: it is asked for), `_note`.
+    Columns: `_ask`, the inputs, `_suggested`, the target (empty: it is asked for), `_note`. The known labels
+    are a second sheet of the .xlsx, else a .classes.txt beside the file.
     """
+    labels = path if path.suffix == ".xlsx" else path.with_suffix(".classes.txt")
     if path.suffix == ".xlsx":
-        labels = list(dict.fromkeys([*sheet.classes, "?"])) if sheet.classes else []
-        body = question_book(_columns(sheet), _texts(sheet), sheet.target, labels)
+        offered = list(dict.fromkeys([*sheet.classes, "?"])) if sheet.classes else []
+        body = question_book(_columns(sheet), _texts(sheet), sheet.target, offered)
     elif path.suffix == ".jsonl":
         said = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in _asked(sheet))
         body = "".join(said).encode()
@@ -78,9 +79,10 @@ def write_questions(path: Path, sheet: Sheet) -> None:
         body = _csv(sheet).encode("utf-8-sig")
     else:
         raise InputError("unknown_format", file=shown(path.name), known=".csv .xlsx .jsonl")
-    if sheet.classes:
-        fault.write(path.with_suffix(".classes.txt"), ("\n".join(sheet.classes) + "\n").encode())
+    if sheet.classes and labels != path:
+        fault.write(labels, ("\n".join(sheet.classes) + "\n").encode())
     fault.write(path, body)  # whole or not at all: people would fill in half a sheet
+    return labels
 
 
 def _csv(sheet: Sheet) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
@@ -186,8 +187,9 @@ class Service:
         """Whether a file is of this log: among its first lines is an input with a request id or an answer."""
         try:
             for item, _ in zip(self._lines(file, "", task), range(LOOKED_AT), strict=False):
-                if isinstance(item, Item) and item.cells["input"] is not None:
-                    return item.cells["request"] is not None or item.cells["prediction"] is not None
+                if isinstance(item, Item):
+                    about = ("request", "prediction") if item.cells["input"] is not None else FEEDBACK
+                    return any(item.cells[name] is not None for name in about)
         except BapsimError:
             return False
         return False
@@ -313,6 +315,18 @@ class Service:
 
 
 service = Service
+
+
+def workloads(file: Path) -> dict[str, int] | None:
+    """How many requests of each workload a log in NVIDIA's schema has, most first; None: it is none."""
+    task = Task(input="text", target="label")
+    if is_dataset(file) or not service("", rights="").takes(file, task):
+        return None
+    counts = Counter[str]()
+    for item in uncut(json_lines(lines(file), ""), ""):
+        if isinstance(item, Item):
+            counts.update([text_of(item.cells.get("workload_id")) or ""])
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def settled(held: Iterable[Sequence[tuple[str, Item]]]) -> Iterator[tuple[str, Item | Unread]]:

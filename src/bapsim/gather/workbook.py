@@ -29,7 +29,7 @@ from bapsim.gather.unpack import BLOCK, EXPANSION, FLOOR, OLE, RECORD, ZIP, Cut,
 
 ROWS, COLUMNS = 1_048_576, 16_384  # of a sheet
 STRINGS = 256 << 20  # the table of texts is held in memory
-MERGED = 200_000
+MARKS, DEEPEST = 200_000, 1000  # of styles, links or merged cells; inside one another
 FAULTS = (BadZipFile, zlib.error, expat.ExpatError, EOFError, RuntimeError, OSError, ValueError, KeyError)
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 _CELL = re.compile("([A-Z]{1,3})([1-9][0-9]{0,6})")
@@ -191,7 +191,7 @@ def _wanted(book: Book, sheet: str | None, file: str) -> list[Place]:
 
 def _parsed(archive: ZipFile, part: str, found: Any) -> Iterator[Any]:
     """What a handler finds in a part, block by block; raises Cut where the part breaks off."""
-    parser = expat.ParserCreate(namespace_separator=" ")
+    parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = found.start, found.end
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = found.data, _doctype
     passed, more, why = 0, True, None
@@ -203,6 +203,8 @@ def _parsed(archive: ZipFile, part: str, found: Any) -> Iterator[Any]:
                 parser.Parse(block, not block)
                 if passed - parser.CurrentByteIndex > RECORD:
                     raise Cut("damaged", "one mark is longer than a record may be")
+                if found.depth > DEEPEST:
+                    raise Cut("damaged", "marks inside marks without end")
             except Cut as cut:
                 why = cut
             except FAULTS as fault:
@@ -224,35 +226,42 @@ def _doctype(*_: object) -> None:
 
 
 def _local(name: str) -> str:
-    return name.rpartition(" ")[2]
+    return name.rpartition(":")[2] if ":" in name else name
 
 
 class _Marks:
     """Elements of some names with their attributes, without namespaces."""
 
     def __init__(self, wanted: tuple[str, ...]) -> None:
-        self.wanted, self.made = wanted, list[tuple[str, dict[str, str]]]()
+        self.wanted, self.made, self.depth = wanted, list[tuple[str, dict[str, str]]](), 0
 
     def start(self, name: str, about: dict[str, str]) -> None:
+        self.depth += 1
         if (tag := _local(name)) in self.wanted:
             self.made.append((tag, {_local(key): said for key, said in about.items()}))
 
-    def end(self, name: str) -> None: ...
+    def end(self, name: str) -> None:
+        self.depth -= 1
 
     def data(self, said: str) -> None: ...
 
 
 def _elements(archive: ZipFile, part: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    return _parsed(archive, part, _Marks(wanted))
+    for count, found in enumerate(_parsed(archive, part, _Marks(wanted))):
+        if count > MARKS:
+            why = f"more than {MARKS:,} marks of one kind"
+            raise InputError("not_workbook", file=shown(posixpath.basename(archive.filename or "")), why=why)
+        yield found
 
 
 class _Texts:
     """The table of texts; how a word is pronounced is not part of it."""
 
     def __init__(self) -> None:
-        self.made, self._parts, self._open = list[str](), list[str](), ""
+        self.made, self._parts, self._open, self.depth = list[str](), list[str](), "", 0
 
     def start(self, name: str, about: dict[str, str]) -> None:
+        self.depth += 1
         tag = _local(name)
         if tag == "si":
             self._parts = []
@@ -260,6 +269,7 @@ class _Texts:
             self._open = tag
 
     def end(self, name: str) -> None:
+        self.depth -= 1
         tag = _local(name)
         if tag == self._open:
             self._open = ""
@@ -362,15 +372,19 @@ class _Rows:
         self._size = self._column = 0
         self._about: dict[str, str] = {}
         self._open, self._raw, self._formula = "", list[str](), False
+        self.depth = 0
 
     def start(self, name: str, about: dict[str, str]) -> None:
+        self.depth += 1
         tag = _local(name)
         if not self._inside:
             self._inside = tag == "sheetData"
-        elif tag == "c":
-            self._about, self._raw, self._formula, self._open = about, [], False, ""
         elif tag == "row":
             self._begin(about.get("r"))
+        elif self._bad is not None:
+            return
+        elif tag == "c":
+            self._about, self._raw, self._formula, self._open = about, [], False, ""
         elif tag == "f":
             self._formula = True
         elif tag in ("v", "t", "rPh") and self._open != "rPh":
@@ -378,15 +392,18 @@ class _Rows:
             self._raw.append("")  # there, if empty
 
     def end(self, name: str) -> None:
+        self.depth -= 1
         tag = _local(name)
         if tag == self._open:
             self._open = ""
-        elif tag == "c" and self._inside:
-            self._finish()
-        elif tag == "row" and self._inside:
+        elif not self._inside:
+            return
+        elif tag == "row":
             self.made.append((self._row, self._bad or self._cells))
         elif tag == "sheetData":
             self._inside = False
+        elif tag == "c" and self._bad is None:
+            self._finish()
 
     def data(self, said: str) -> None:
         if self._open in ("v", "t") and self._size <= RECORD:
@@ -399,6 +416,7 @@ class _Rows:
             raise Cut("damaged", f"row {shown(said)[:20]} stands behind row {self._row}")
         self._row, self._cells, self._bad = number, {}, None
         self._size = self._column = 0
+        self._open = ""
 
     def _finish(self) -> None:
         about, raw = self._about, "".join(self._raw) if self._raw else None
@@ -407,15 +425,15 @@ class _Rows:
             text = cell_text(self._book, about.get("t", "n"), about.get("s", "0"), raw, self._formula)
         except NotRead as why:
             where = about.get("r") or f"column {self._column}"
-            self._bad = self._bad or NotRead(why.reason, f"{shown(where)[:20]}: {why.detail}")
+            self._bad = NotRead(why.reason, f"{shown(where)[:20]}: {why.detail}")
             return
         except (ValueError, IndexError, KeyError) as why:
-            self._bad = self._bad or NotRead("cell", f"{shown(about.get('r', ''))[:20]}: {_said(why)[:60]}")
+            self._bad = NotRead("cell", f"{shown(about.get('r', ''))[:20]}: {_said(why)[:60]}")
             return
         self._size += len(text)
         if self._size > RECORD:
-            self._bad, self._cells = self._bad or too_long(), {}
-        elif text and self._bad is None:
+            self._bad, self._cells = too_long(), {}
+        elif text:
             self._cells[self._column] = text
 
     def _place(self, said: str | None) -> int:
@@ -439,16 +457,14 @@ class Merge(NamedTuple):
     last: int
 
 
-def _merges(archive: ZipFile, part: str, file: str) -> dict[int, list[Merge]]:
+def _merges(archive: ZipFile, part: str) -> dict[int, list[Merge]]:
     """Cells merged over several rows, by their first row; one merged over columns fills its first alone."""
     if not _holds(archive, part, b"mergeCell"):
         return {}
     found: dict[int, list[Merge]] = {}
     try:
-        for count, (_, about) in enumerate(_elements(archive, part, ("mergeCell",))):
+        for _, about in _elements(archive, part, ("mergeCell",)):
             area = _AREA.fullmatch(about.get("ref", ""))
-            if count > MERGED:
-                raise InputError("not_workbook", file=file, why=f"more than {MERGED:,} merged cells")
             if area and int(area[2]) < int(area[4]):
                 found.setdefault(int(area[2]), []).append(Merge(column_number(area[1]), int(area[4])))
     except Cut:
@@ -497,7 +513,7 @@ def _table(archive: ZipFile, book: Book, place: Place, file: str, limit: int) ->
         return by_position(names)([row + [""] * (len(names) - len(row)) for row in rows])
 
     empty = True
-    filling = _Filling(_merges(archive, place.part, file))
+    filling = _Filling(_merges(archive, place.part))
     rows = _parsed(archive, place.part, _Rows(book))
     for chunk in chunks(uncut(_records(rows, names, filling, file, limit), file), build, file):
         empty = False
