@@ -142,6 +142,8 @@ def _new(project: Path, source: Path) -> dict[str, Any]:
         "left_out": list(found.left_out),
         "slips": found.slips,
         "strays": found.odd,
+        "sheets": list(found.sheets),
+        "workloads": found.workloads,
     }
 
 
@@ -164,6 +166,11 @@ def _say_found(room: Desk, found: Found, root: Path) -> None:
     room.say(
         "new.labelled" if pool else "new.all_labelled", labelled=number(found.labelled), pool=number(pool)
     )
+    if found.sheets[1:]:
+        room.say("new.sheets", sheet=found.sheets[0], others=_some(found.sheets[1:], 8))
+    if found.workloads is not None:
+        _say_log(room, found, root)
+        return
     room.say("new.classes", classes=number(len(found.classes)))
     room.table([[label, number(count)] for label, count in list(found.classes.items())[:6]], right=[1])
     if len(found.classes) > 6:
@@ -184,6 +191,17 @@ def _say_found(room: Desk, found: Found, root: Path) -> None:
     room.say("new.next", bapsim=f"bapsim -C {root}")
 
 
+def _say_log(room: Desk, found: Found, root: Path) -> None:
+    """What was taken for a log of a service, and how to begin with it."""
+    names = list(found.workloads or {})
+    if names[1:]:
+        room.say("new.workloads", workload=names[0], others=_some(names[1:], 8))
+    room.say("new.log", recipe=str(root / "recipe.py"))
+    room.line()
+    bapsim = f"bapsim -C {root}"
+    room.say("new.log_next", input=found.inputs[0], target=found.target, bapsim=bapsim)
+
+
 def _some(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (" …" if len(names) > most else "")
 
@@ -195,12 +213,14 @@ def _add(files: tuple[Path, ...]) -> dict[str, Any]:
     from bapsim.wheel.pictures import add_pictures, are_pictures
 
     room = desk()
-    task = room.recipe().task
+    recipe = room.recipe()
     done = []
     for file in files:
-        pictures = task.kind == "image" and are_pictures(file)
-        one = add_pictures(room.folder, file, task) if pictures else add_file(room.folder, file, task)
-        strange = _strange(room, task, one)
+        pictures = recipe.task.kind == "image" and are_pictures(file)
+        one = (
+            add_pictures(room.folder, file, recipe.task) if pictures else add_file(room.folder, file, recipe)
+        )
+        strange = _strange(room, recipe.task, one)
         done.append(asdict(one) | {"missing": list(one.missing), "new_labels": strange})
         key = f"add.{one.kind}" if one.new else "add.again"
         room.say(key, file=one.file, path=one.path, rows=number(one.rows), blanks=number(one.blanks))
@@ -407,8 +427,7 @@ def _ask(out: Path | None) -> dict[str, Any]:
         sheet, shown = write_pictures(out, sheet)
         contact = write_contact(out, sheet, shown, room.lang)
         room.say("ask.pictures", folder=str(out.with_suffix("")), path=str(contact))
-    write_questions(out, sheet)
-    labels = str(out.with_suffix(".classes.txt"))
+    labels = str(write_questions(out, sheet))
     room.say("ask.written", questions=number(count), path=str(out), target=recipe.task.target, labels=labels)
     room.say("ask.next", bapsim=room.called, path=str(out))
     return {"questions": count, "path": str(out)}

@@ -18,9 +18,13 @@ FRESH = "asked:random"  # the method of answers to questions that were drawn at 
 
 
 def eligible(stock: Stock, out: np.ndarray) -> np.ndarray:
-    """bool[N]: a person made input and target, and the row is not out (refused or superseded: bool[N])."""
-    picked = stock.of_origins(lambda _, o: o.method.startswith(ASKED) and o.method != FRESH)
-    return np.asarray(stock.by_people & stock.labelled & ~out & ~picked)
+    """bool[N]: a person made input and target, and the row is not out (refused or superseded: bool[N]).
+
+    Nor was it picked: chosen questions, doubted labels and corrections of a service's answers are no sample.
+    """
+    asked = stock.of_origins(lambda _, o: o.method.startswith(ASKED) and o.method != FRESH)
+    chosen = stock.of_origins(lambda _, o: o.method.endswith(":chosen"))
+    return np.asarray(stock.by_people & stock.labelled & ~out & ~asked & ~chosen)
 
 
 def compose_exam(

@@ -10,15 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from bapsim.core.arrow import strings
 from bapsim.core.errors import InputError, RecipeError, text
 from bapsim.core.recipe import Recipe
+from bapsim.core.records import Task
+from bapsim.core.turn import Turn
 from bapsim.gather.answers import CANNOT_TELL
+from bapsim.gather.chunk import Chunk
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.infer import Column, Schema, infer
-from bapsim.gather.read import PARQUET, read, suffix
+from bapsim.gather.read import PARQUET, WORKBOOKS, read, suffix
+from bapsim.gather.service import service, workloads
 from bapsim.gather.types import written
 from bapsim.gather.unpack import detect, shown
+from bapsim.gather.workbook import sheets
 from bapsim.store import fault
 from bapsim.store.artifacts import import_file
 
@@ -26,6 +33,7 @@ MOST_CLASSES = 1000
 FEWEST = 20  # rows, of which each has another text in one column: a code, which teaches nothing
 TRAINABLE = ("string", "int64", "float64", "bool", "date", "time", "timestamp")  # what a table model reads
 NO_LABEL = CANNOT_TELL | {"n/a", "na", "null", "none", "nan", "-", "unknown", "없음", "미정", "미분류"}
+NO_LABEL |= {"#n/a", "#div/0!", "#ref!", "#value!", "#name?", "#num!", "#null!"}  # errors of a spreadsheet
 WIDTH = 106
 STEPS = {  # trainer, the survey of copies, its threshold
     "text": ("text_linear", "near_duplicates", ""),
@@ -56,7 +64,9 @@ class Wanted:
 class Found:
     """What a file holds: format, encoding, labels with their counts, and which column plays which part.
 
-    left_out: columns that a table model cannot read; odd: texts that alone keep a column from being numbers.
+    left_out: columns that a table model cannot read; odd: texts that alone keep a column from being numbers;
+    sheets: of a workbook, those with rows, the one that is read first; workloads: of a service log, with
+    their counts, the one that is read first.
     """
 
     file: str
@@ -69,6 +79,8 @@ class Found:
     wanted: Wanted
     classes: dict[str, int]
     left_out: tuple[str, ...]
+    sheets: tuple[str, ...] = ()
+    workloads: Mapping[str, int] | None = None
 
     @property
     def labelled(self) -> int:
@@ -124,9 +136,7 @@ def look_at(files: Sequence[Path], wanted: Wanted) -> tuple[Schema, str | None]:
         unread = sum(schema.unread.values())
         raise InputError("nothing_to_read", file=shown(files[0].name), unread=unread)
     names = list(schema.types)
-    absent = [name for name in wanted.named if name not in names]
-    if absent:
-        raise InputError("no_such_column", columns=_listed(absent), known=_listed(names))
+    _all_there(wanted, names)
     target = wanted.target or schema.target
     if target is not None and target in (wanted.text, *wanted.inputs):
         raise InputError("target_is_input", target=shown(target))
@@ -138,6 +148,9 @@ def look_into(file: Path, wanted: Wanted) -> Found:
 
     Raises InputError where it cannot be read, a named column is not there, or nothing can be told apart.
     """
+    log = workloads(file)
+    if log is not None:
+        return _look_into_log(file, wanted, log)
     schema, target = look_at([file], wanted)
     if target is None:
         raise InputError("no_target_found", known=_listed(list(schema.types)))
@@ -156,7 +169,41 @@ def look_into(file: Path, wanted: Wanted) -> Found:
         wanted=wanted,
         classes=classes,
         left_out=left_out,
+        sheets=tuple(sheets(file)) if form in WORKBOOKS else (),
     )
+
+
+def _look_into_log(file: Path, wanted: Wanted, found: dict[str, int]) -> Found:
+    """A service log: its rows are the source's, and have no labels but where people corrected it."""
+    task = Task(input=wanted.text or "text", target=wanted.target or "label")
+    source = service(file.name, rights="unknown", where=_where(found))
+    drafts = list(source(Turn(n=0, seed=0, task=task, inbox=file.parent)))
+    rows = (Chunk(draft.rows, np.arange(len(draft.rows)), draft.unread) for draft in drafts)
+    _all_there(wanted, list(task.columns))
+    return Found(
+        file=file.name,
+        format="log",
+        encoding=detect(file),
+        schema=infer(rows),
+        kind="text",
+        inputs=task.inputs,
+        target=task.target,
+        wanted=wanted,
+        classes={},
+        left_out=(),
+        workloads=found,
+    )
+
+
+def _where(found: Mapping[str, int]) -> dict[str, str]:
+    """Which lines are read where a log has several workloads: those of the most frequent."""
+    return {"workload_id": next(iter(found))} if len(found) > 1 else {}
+
+
+def _all_there(wanted: Wanted, names: Sequence[str]) -> None:
+    absent = [name for name in wanted.named if name not in names]
+    if absent:
+        raise InputError("no_such_column", columns=_listed(absent), known=_listed(names))
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -219,6 +266,8 @@ def _format(file: Path) -> tuple[str, str]:
     if is_dataset(file):
         return "datasets", "arrow"
     form = suffix(file)
+    if form in WORKBOOKS:
+        return form, "xml"
     return form.lstrip("."), "parquet" if form in PARQUET else detect(file)
 
 
@@ -238,9 +287,9 @@ def found_project(
     root.parent.mkdir(parents=True, exist_ok=True)
     temporary = root.with_name(f".{root.name}.{os.getpid()}.tmp")
     try:
-        (temporary / "inbox" / "data").mkdir(parents=True)
-        (temporary / "inbox" / "answers").mkdir()
-        data = temporary / "inbox" / "data"
+        for name in ("data", "answers", *(["log"] if found.workloads is not None else [])):
+            (temporary / "inbox" / name).mkdir(parents=True)
+        data = temporary / "inbox" / ("data" if found.workloads is None else "log")
         if found.kind == "image":  # its sub-folders are the classes
             (temporary / "inbox" / "pool").mkdir()
             shutil.copytree(file, data, symlinks=True, dirs_exist_ok=True)
@@ -307,6 +356,7 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         "from bapsim.core.records import Task",
         "from bapsim.gather.answers import answers",
         f"from bapsim.gather.{'folder import folder' if found.kind == 'image' else 'files import files'}",
+        *(["from bapsim.gather.service import OPENAI, service"] if found.workloads is not None else []),
         "from bapsim.judge.exam import accuracy, per_item",
         "from bapsim.judge.gate import paired",
         f"from bapsim.refine.duplicates import {copies}",
@@ -318,6 +368,7 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         f"    # {said['task']}",
         *_task(found),
         "    sources={",
+        *_log(found, lang),
         *(_folders(said) if found.kind == "image" else [f"        # {said['data']}", *_files(found, lang)]),
         '        "experts": answers("answers/", rights="own"),',
         "    },",
@@ -404,6 +455,14 @@ def _folders(said: Mapping[str, str]) -> Iterator[str]:
     yield '        "pictures": folder("data/", maker="person", rights="own"),'
     yield f"        # {said['pool']}"
     yield '        "pool": folder("pool/", labelled=False, maker="person", rights="own"),'
+
+
+def _log(found: Found, lang: str) -> Iterator[str]:
+    if found.workloads is None:
+        return
+    where = "".join(f", where={{{_quoted(k)}: {_quoted(v)}}}" for k, v in _where(found.workloads).items())
+    yield f"        # {text('recipe.log', lang)}"
+    yield f'        "service": service("log/", rights="unknown"{where}),'
 
 
 def _files(found: Found, lang: str) -> Iterator[str]:

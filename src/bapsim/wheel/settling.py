@@ -7,6 +7,7 @@ and their input is the same (a key may also name a rater, whose rows have nothin
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,9 @@ SUPERSEDED = "superseded"  # the verdict under which this is stored
 class Settled:
     """bool[N] each; heir: int64[N], the row that took the place of a replaced one, -1 = none.
 
-    answered: questions with an answer that stands; replaced: rows of which a later turn says something else,
-    or that say again what stands, and what machines made of them; conflicting: rows of one turn that
-    disagree; unfit: as it was given.
+    answered: questions with an answer that stands, and pool rows that a labelled row has the source, key and
+    input of; replaced: rows of which a later turn says something else, or that say again what stands, and
+    what machines made of them; conflicting: rows of one turn that disagree; unfit: as it was given.
     """
 
     answered: np.ndarray
@@ -50,17 +51,22 @@ def subjects(stock: Stock) -> np.ndarray:
     names: dict[Any, int] = {}
     for row, mums in answers(stock).items():
         found[row] = names.setdefault(mums, len(names))
-    counts = Counter(stock.origins[n].source for n in stock.keyed)
-    keyed = stock.of_origins(lambda n, origin: n in stock.keyed and counts[origin.source] > 1)
-    rows = np.flatnonzero(keyed & stock.labelled).tolist()
-    keys = strings(stock.records.column("_key")) if rows else []
-    for row in rows:
-        name = (stock.origins[int(stock.origin[row])].source, keys[row], stock.texts[row])
+    for row, name in _keyed(stock, stock.labelled):
         found[row] = names.setdefault(name, len(names))
     if names:
         several = np.bincount(found[found >= 0], minlength=len(names)) > 1
         found[~np.append(several, False)[found]] = -1
     return found
+
+
+def _keyed(stock: Stock, among: np.ndarray) -> Iterator[tuple[int, tuple[str, str | None, str]]]:
+    """Rows (bool[N]) of sources that delivered keys more than once: source, key and input of each."""
+    counts = Counter(stock.origins[n].source for n in stock.keyed)
+    keyed = stock.of_origins(lambda n, origin: n in stock.keyed and counts[origin.source] > 1)
+    rows = np.flatnonzero(keyed & among).tolist()
+    keys = strings(stock.records.column("_key")) if rows else []
+    for row in rows:
+        yield row, (stock.origins[int(stock.origin[row])].source, keys[row], stock.texts[row])
 
 
 def answers(stock: Stock) -> dict[int, tuple[int, ...]]:
@@ -90,6 +96,9 @@ def settle(stock: Stock, unfit: np.ndarray) -> Settled:
     for row, mums in given.items():
         if not out[row] and not conflicting[row]:
             answered[list(mums)] = True
+    told = {name for _, name in _keyed(stock, stock.labelled & ~out & ~conflicting & ~replaced)}
+    for row, name in _keyed(stock, ~stock.labelled) if told else ():
+        answered[row] |= name in told  # a request that somebody corrected since is no question any more
     for row, mums in stock.parents:  # what was made of a replaced row has the label that was corrected
         if row not in given and replaced[list(mums)].any():  # parents come before their children
             replaced[row] = True
