@@ -76,13 +76,13 @@ class _Table:
     sizes: list[int]
 
 
-def _numbered(values: list[bytes]) -> Ints:
+def numbered(values: list[bytes]) -> Ints:
     """int64[n]: equal values get one number, by first appearance."""
     known: dict[bytes, int] = {}
     return np.array([known.setdefault(value, len(known)) for value in values], np.int64)
 
 
-def _digests(batch: pa.RecordBatch, columns: tuple[str, ...]) -> list[bytes]:
+def digests(batch: pa.RecordBatch, columns: tuple[str, ...]) -> list[bytes]:
     """Sixteen bytes for each row's canonical values in these columns."""
     offsets, body = cells(rows_of(batch, columns))
     edges = offsets.tolist()
@@ -102,7 +102,7 @@ def _table(dataset: Dataset, task: Task) -> _Table:
         targets += [b"" if label is None else b"=" + label.encode("utf-8", "surrogatepass") for label in said]
         ranks.append(_rank(batch))
         sizes.append(len(batch))
-    codes = _numbered([b"", *targets])[1:] - 1  # no target is -1
+    codes = numbered([b"", *targets])[1:] - 1  # no target is -1
     alive = [np.asarray(mask, bool) for mask in dataset.kept()]
     return _Table(codes, _joined(ranks, float), _joined(alive, bool), sizes)
 
@@ -150,9 +150,9 @@ class ExactDuplicates:
     def __call__(self, dataset: Dataset, turn: Turn) -> Iterator[Verdicts]:
         table = _table(dataset, turn.task)
         inputs = [
-            key for batch in dataset.batches(turn.task.inputs) for key in _digests(batch, turn.task.inputs)
+            key for batch in dataset.batches(turn.task.inputs) for key in digests(batch, turn.task.inputs)
         ]
-        copies = exact_copies(_numbered(inputs), table.targets, table.rank, table.alive)
+        copies = exact_copies(numbered(inputs), table.targets, table.rank, table.alive)
         return _verdicts(table, copies, "exact_duplicate", np.full(len(copies), np.nan), None)
 
 
@@ -177,7 +177,7 @@ class NearDuplicates:
                 nothing = _Table(table.targets, table.rank, np.zeros(len(table.alive), bool), table.sizes)
                 return _verdicts(nothing, nothing.alive, "", np.full(len(table.alive), np.nan), None)
             texts += part
-        same = _numbered([text.encode("utf-8", "surrogatepass") for text in texts])
+        same = numbered([text.encode("utf-8", "surrogatepass") for text in texts])
         known = exact_copies(same, table.targets, table.rank, table.alive) & (table.targets < 0)
         value = np.where(known, 1.0, np.nan)
         living = np.flatnonzero(table.alive & ~known)
