@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import concat, id_bytes, positions, strings, take, valid
+from bapsim.core.arrow import concat, id_bytes, numbers, positions, strings, take, valid
 from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Dataset, Model, Survey
 from bapsim.core.records import VERDICT, Answers, Verdicts, abstained, rows_of
@@ -32,7 +32,8 @@ class Heard:
     so far; labels: int64[n], positions in `classes`, the k of the model first, then those that it does not
     know; probs: float32[n, k], out of fold where the model was trained on the row, nan where it gave no
     answer or was not asked, as about refused rows; groups: int64[n], equal inputs, refused copies included,
-    for those that agree count; features: CSR of unit rows, or None.
+    for those that agree count; features: CSR of unit rows, or None; random: bool[n], answers to questions
+    that were drawn at random.
     """
 
     rows: Ints
@@ -43,6 +44,7 @@ class Heard:
     probs: np.ndarray
     groups: Ints
     features: Any
+    random: Mask
 
     def suspicion(self) -> Suspicion:
         """What is said against each label; nothing against those of refused rows."""
@@ -56,10 +58,11 @@ class LabelErrors:
     are wrong that leaving them out beats training on them until people were asked. It never changes a label.
 
     value: that likelihood; limit: from it on rows are asked about. A row whose equal input has another label
-    gets the reason contradiction, and is not refused for that. Rows that the last proven model was trained on
-    are judged by its out-of-fold answers, the others directly, so that a row that was left out is judged as
-    before. Abstains without such a model, about rows without a label or of a class that is new to the model,
-    and where the target is not one class.
+    gets the reason contradiction, and is not refused for that. An answer to a question that was drawn at
+    random is never refused: it may become an exam item, and no model may choose those. Rows that the last
+    proven model was trained on are judged by its out-of-fold answers, the others directly, so that a row that
+    was left out is judged as before. Abstains without such a model, about rows without a label or of a class
+    that is new to the model, and where the target is not one class.
     """
 
     prune_above: float = PRUNE_ABOVE
@@ -84,9 +87,9 @@ class LabelErrors:
         """
         found = flag(said, heard.labels, prune_above=self.prune_above)
         again = left_out(turn, heard.ids[found.rows[found.prunable]])
-        if found.prune or 2 * again.sum() <= len(again):
-            return found
-        return flag(said, heard.labels, prune_above=STILL * self.prune_above)
+        if not found.prune and 2 * again.sum() > len(again):
+            found = flag(said, heard.labels, prune_above=STILL * self.prune_above)
+        return replace(found, prunable=found.prunable & ~heard.random[found.rows])
 
 
 def listen(dataset: Dataset, turn: Turn, near: float = NEAR) -> Heard | None:
@@ -126,7 +129,17 @@ def listen(dataset: Dataset, turn: Turn, near: float = NEAR) -> Heard | None:
         probs=told,
         groups=numbered(digests(whole, task.inputs)) if texts is None else clusters(texts, near),
         features=None if texts is None else unit_vectors(texts),
+        random=random_answers(whole, turn),
     )
+
+
+def random_answers(records: pa.RecordBatch, turn: Turn) -> Mask:
+    """bool[n]: rows derived from a question that was drawn at random."""
+    parents: Any = records.column("_parents")
+    drawn = [question for question, draw in turn.asked.items() if draw == "random"]
+    hit = np.isin(id_bytes(parents.flatten()), np.array(drawn, "V16"))
+    of = np.repeat(np.arange(len(records)), numbers(parents.value_lengths(), 0).astype(np.int64))
+    return np.bincount(of, hit, len(records)) > 0
 
 
 def answered(whole: pa.RecordBatch, model: Model, inputs: tuple[str, ...], oof: Answers) -> np.ndarray | None:
