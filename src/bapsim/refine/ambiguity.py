@@ -68,13 +68,15 @@ def ambiguous_pairs(
     """The pairs with evidence, those first that cost most accuracy.
 
     probs: float[n, k], calibrated, each row by a model that was not trained on it, nan = no answer; labels:
-    int[n], -1 = none; groups: int[n], equal for equal inputs, copies included, for those that agree count as
-    well; votes: int[n, k], how many raters chose each class. Each test keeps a level of .05 over all pairs.
+    int[n], -1 = none; classes: k names, then those of labels that the model does not know; groups: int[n],
+    equal for equal inputs, copies included, for those that agree count as well; votes: int[n, classes], how
+    many raters chose each. Each test keeps a level of .05 over all pairs.
     """
     k = len(classes)
     said = np.asarray(labels, np.int64)
     rows = judged(probs, said)
-    p, y = np.asarray(probs[rows], np.float64), said[rows]
+    p = np.pad(np.asarray(probs[rows], np.float64), ((0, 0), (0, k - probs.shape[1])))
+    y = said[rows]
     answer = p.argmax(axis=1) if len(rows) else rows
     a, b = np.triu_indices(k, 1)
     found: dict[int, list[Evidence]] = {}
@@ -86,7 +88,7 @@ def ambiguous_pairs(
         found.setdefault(i, []).append("surest")
     things = judgements(said, k, groups, votes)
     both, twice = disputes(things, k)
-    for i in np.flatnonzero(_often(both, twice)).tolist():
+    for i in often(both, twice):
         found.setdefault(i, []).append("disputed")
     pairs = []
     for i, evidence in found.items():
@@ -146,12 +148,7 @@ def unusual(counts: Floats, expected: Floats, sizes: Ints) -> list[int]:
     a, b = np.triu_indices(k, 1)
     seen, chance = counts[a, b] + counts[b, a], expected[a, b] + expected[b, a]
     tail = poisson.sf(seen - 1, np.maximum(chance, 1e-9))
-    order = np.argsort(tail, kind="stable")
-    passed = tail[order] * np.arange(len(order), 0, -1) < LEVEL
-    first = int(np.argmin(passed)) if not passed.all() else len(passed)
-    wanted = np.zeros(len(a), bool)
-    wanted[order[:first]] = True
-    return np.flatnonzero(wanted & _material(counts, sizes[a] + sizes[b])).tolist()
+    return np.flatnonzero(holm(tail) & _material(counts, sizes[a] + sizes[b])).tolist()
 
 
 def _material(counts: Floats, rows: NDArray[Any]) -> Mask:
@@ -218,13 +215,21 @@ def disputes(things: NDArray[np.int64], k: int) -> tuple[Ints, Ints]:
     return both[a, b].round().astype(np.int64), twice.round().astype(np.int64)
 
 
-def _often(both: Ints, twice: Ints) -> Mask:
-    """bool[pairs]: the share of disputed things is above a tenth beyond chance (Wilson's lower bound)."""
-    z = _z(len(both))
-    n = np.maximum(twice, 1)
-    share = both / n
-    middle, half = share + z**2 / (2 * n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return np.asarray((both >= FEWEST) & ((middle - half) / (1 + z**2 / n) > DISPUTED))
+def often(both: Ints, twice: Ints) -> list[int]:
+    """Pairs of which more than a tenth of what was judged more than once is disputed: binomial tail, Holm."""
+    from scipy.stats import binom
+
+    tail = np.where(both >= FEWEST, binom.sf(both - 1, np.maximum(twice, 1), DISPUTED), 1.0)
+    return np.flatnonzero(holm(tail)).tolist()
+
+
+def holm(tails: Floats) -> Mask:
+    """bool[n]: the null hypotheses that Holm's procedure rejects at the level, from their p-values."""
+    order = np.argsort(tails, kind="stable")
+    passed = tails[order] * np.arange(len(order), 0, -1) < LEVEL
+    found = np.zeros(len(tails), bool)
+    found[order[: len(order) if passed.all() else int(np.argmin(passed))]] = True
+    return found
 
 
 def on_the_border(p: Floats, y: Ints, u: int, v: int, width: float = WIDTH) -> tuple[Ints, Ints]:
@@ -244,17 +249,17 @@ def on_the_border(p: Floats, y: Ints, u: int, v: int, width: float = WIDTH) -> t
 
 
 def merged_gain(p: Floats, y: Ints, answer: Ints, u: int, v: int) -> tuple[float, float, float]:
-    """What accuracy would be more if two classes were one: the mean over all rows and its 95 % interval."""
+    """What accuracy would be more if two classes were one: the mean over all rows and its 95 % interval; nan
+    where no other class is left.
+    """
     if p.shape[1] < 3:
         return math.nan, math.nan, math.nan
     together = p[:, u] + p[:, v]
-    best = p[np.arange(len(y)), answer]
-    one = (answer == u) | (answer == v) | (together >= best)
-    right = np.where(one, (y == u) | (y == v), answer == y)
-    change = right.astype(np.float64) - (answer == y)
+    one = np.flatnonzero(together >= p[np.arange(len(y)), answer])
+    change = ((y[one] == u) | (y[one] == v)).astype(np.float64) - (answer[one] == y[one])
     n = max(len(y), 1)
-    half = 1.96 * float(change.std()) / math.sqrt(n)
     mean = float(change.sum()) / n
+    half = 1.96 * math.sqrt(max(float((change**2).sum()) / n - mean**2, 0.0) / n)
     return mean, mean - half, mean + half
 
 

@@ -77,13 +77,13 @@ class _Table:
     sizes: list[int]
 
 
-def _numbered(values: list[bytes]) -> Ints:
+def numbered(values: list[bytes]) -> Ints:
     """int64[n]: equal values get one number, by first appearance."""
     known: dict[bytes, int] = {}
     return np.array([known.setdefault(value, len(known)) for value in values], np.int64)
 
 
-def _digests(batch: pa.RecordBatch, columns: tuple[str, ...]) -> list[bytes]:
+def digests(batch: pa.RecordBatch, columns: tuple[str, ...]) -> list[bytes]:
     """Sixteen bytes for each row's canonical values in these columns."""
     offsets, body = cells(rows_of(batch, columns))
     edges = offsets.tolist()
@@ -103,7 +103,7 @@ def _table(dataset: Dataset, task: Task) -> _Table:
         targets += [b"" if label is None else b"=" + label.encode("utf-8", "surrogatepass") for label in said]
         ranks.append(_rank(batch))
         sizes.append(len(batch))
-    codes = _numbered([b"", *targets])[1:] - 1  # no target is -1
+    codes = numbered([b"", *targets])[1:] - 1  # no target is -1
     alive = [np.asarray(mask, bool) for mask in dataset.kept()]
     return _Table(codes, _joined(ranks, float), _joined(alive, bool), sizes)
 
@@ -151,9 +151,9 @@ class ExactDuplicates:
     def __call__(self, dataset: Dataset, turn: Turn) -> Iterator[Verdicts]:
         table = _table(dataset, turn.task)
         inputs = [
-            key for batch in dataset.batches(turn.task.inputs) for key in _digests(batch, turn.task.inputs)
+            key for batch in dataset.batches(turn.task.inputs) for key in digests(batch, turn.task.inputs)
         ]
-        copies = exact_copies(_numbered(inputs), table.targets, table.rank, table.alive)
+        copies = exact_copies(numbered(inputs), table.targets, table.rank, table.alive)
         return _verdicts(table, copies, "exact_duplicate", np.full(len(copies), np.nan), None)
 
 
@@ -181,7 +181,7 @@ class NearDuplicates:
                 nothing = _Table(table.targets, table.rank, np.zeros(len(table.alive), bool), table.sizes)
                 return _verdicts(nothing, nothing.alive, "", np.full(len(table.alive), np.nan), None)
             texts += part
-        same = _numbered([text.encode("utf-8", "surrogatepass") for text in texts])
+        same = numbered([text.encode("utf-8", "surrogatepass") for text in texts])
         value, living = _known(table, same)
         chosen = [texts[i] for i in living]
         groups, shared = _same_target(clusters(chosen, self.threshold), table.targets[living])
@@ -197,7 +197,7 @@ class NearDuplicates:
     def _pictures(self, dataset: Dataset, task: Task, table: _Table) -> Iterator[Verdicts]:
         bodies = (batch.column(task.inputs[0]) for batch in dataset.batches(task.inputs))
         parts = [(tokens(column), alike.sketches(column.to_pylist())) for column in bodies]
-        same = _numbered([(token or "").encode() for part, _ in parts for token in part])
+        same = numbered([(token or "").encode() for part, _ in parts for token in part])
         value, living = _known(table, same)
         found = alike.joined([part for _, part in parts]).part(living)
         cluster, limit = alike.groups(found, self.threshold)
