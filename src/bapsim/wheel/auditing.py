@@ -30,6 +30,7 @@ from bapsim.refine.contradictions import contradictions, split_leaks
 from bapsim.refine.labels import flag, suspicion
 from bapsim.store import fault
 from bapsim.text import pii, scripts
+from bapsim.text.vectors import unit_vectors
 from bapsim.train.table import table_boosted
 from bapsim.train.text import text_linear
 from bapsim.wheel.audited import EXAMPLES, Sheet, clipped, read_sheet
@@ -233,7 +234,8 @@ def doubted_labels(sheet: Sheet, rows: np.ndarray, fitted: CrossFit) -> tuple[Fi
     probs = probs_of(fitted.answers)
     if probs is None:
         probs = np.full((len(rows), len(place)), np.nan, np.float32)
-    said = suspicion(probs, labels, groups=sheet.alike[rows])
+    features = unit_vectors([sheet.texts[i] for i in rows.tolist()]) if sheet.kind == "text" else None
+    said = suspicion(probs, labels, groups=sheet.same[rows], features=features)
     wrong, flagged = said.wrong, flag(said, labels)
     order = flagged.rows[~flagged.contradiction]  # contradictions have a section of their own
     some = [
@@ -252,7 +254,7 @@ def doubted_labels(sheet: Sheet, rows: np.ndarray, fitted: CrossFit) -> tuple[Fi
         "top": some,
         "at": rows[np.concatenate([order, rest])].tolist(),
     }
-    pairs = ambiguous_pairs(probs, labels, fitted.model.classes, groups=sheet.alike[rows])
+    pairs = ambiguous_pairs(probs, labels, fitted.model.classes, groups=sheet.same[rows])
     confused = [
         {
             "first": pair.first,

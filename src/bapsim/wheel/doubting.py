@@ -10,8 +10,10 @@ import pyarrow as pa
 
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Rows
+from bapsim.refine.label_errors import NEAR
 from bapsim.refine.labels import Suspicion, suspicion
 from bapsim.store.ledger import Ledger
+from bapsim.text.vectors import unit_vectors
 from bapsim.wheel.candidates import Candidate
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.kin import alike
@@ -62,17 +64,19 @@ class Doubted:
 
 
 def doubted(scene: Scene, model: Candidate) -> Doubted:
-    """What a model and equal inputs say against each label that is trained on; never of exam items."""
+    """What a model and equal inputs say against each label that is trained on, or left out as wrong."""
     stock = scene.stock
     stands = standing(stock, scene.exam, scene.refused, scene.superseded)
-    rows = (stands == TRAINED) | (stands == PENDING)
+    rows = (stands == TRAINED) | (stands == PENDING) | scene.pruned & ~scene.superseded
     at = np.flatnonzero(rows)
     told = held_out(model.model, model.oof, stock, at)
     classes = np.array([*told.classes, None], object)
     place = {name: i for i, name in enumerate(told.classes)}
     labels = np.array([place.get(str(label), -1) for label in stock.labels[at]], np.int64)
     probs = np.full((len(at), len(place)), np.nan, np.float32) if told.probs is None else told.probs
-    said = suspicion(probs, labels, groups=alike(stock, rows, scene.recipe.exam.near)[at])
+    texts = [stock.texts[i] for i in at.tolist()] if stock.task.kind == "text" else None
+    features = None if texts is None else unit_vectors(texts)
+    said = suspicion(probs, labels, groups=alike(stock, rows, NEAR)[at], features=features)
     mine = probs[np.arange(len(at)), np.maximum(labels, 0)] if place else np.zeros(len(at))
     borne = np.where(labels >= 0, np.nan_to_num(mine), 0.0)
     return Doubted(at=at, said=said, suggested=classes[said.suggested], borne=borne)

@@ -60,6 +60,16 @@ class Opinions:
         """bool[N]: some verdict says no."""
         return refused_by(self.named, len(self.stock))
 
+    def refused_for(self, reason: str) -> np.ndarray:
+        """bool[N]: rows that nothing else refuses than verdicts with this reason."""
+        mine, others = np.zeros(len(self.stock), bool), np.zeros(len(self.stock), bool)
+        for said in self.named.values():
+            no = ~booleans(said.column("keep"), True)
+            named = np.array([one == reason for one in said.column("reason").to_pylist()], bool)
+            mine |= no & named
+            others |= no & ~named
+        return mine & ~others
+
     def reasons(self, among: np.ndarray) -> dict[str, int]:
         """Refused rows of `among` by the reason that comes first in the recipe's order."""
         left = among.copy()

@@ -212,7 +212,8 @@ class Stock:
 class Scene:
     """What one turn works on: the stock, and masks over its N rows.
 
-    refused, superseded, exam: bool[N]; groups: int64[N], rows of one number are never split.
+    refused, superseded, exam: bool[N]; pruned: bool[N], refused only because the label looks wrong; groups:
+    int64[N], rows of one number are never split.
     """
 
     project: Project
@@ -223,6 +224,7 @@ class Scene:
     superseded: np.ndarray
     exam: np.ndarray
     groups: np.ndarray
+    pruned: np.ndarray
 
 
 def load_stock(project: Project, task: Task, before: int | None = None) -> Stock:

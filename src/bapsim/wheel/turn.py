@@ -95,6 +95,7 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
         superseded=opinions.settled.superseded,
         exam=before,
         groups=groups,
+        pruned=opinions.refused_for("label_error"),
     )
     suspects = judge_deliveries(scene, opinions.settled, the_champion(project))
     worst = {one["name"] for one in suspects if one["refused"]}
@@ -107,9 +108,14 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
     among = ~unseen(stock, exam) & ~opinions.refused()
     opinions.add("exam_leak", leaks(stock, exam, among, groups, recipe.exam.near))
     write_opinions(project, opinions, turn.n)
-    out = opinions.settled.superseded
     scene = replace(
-        scene, stock=stock, exam=exam, refused=opinions.refused() & ~exam, superseded=out, groups=groups
+        scene,
+        stock=stock,
+        exam=exam,
+        refused=opinions.refused() & ~exam,
+        superseded=opinions.settled.superseded,
+        groups=groups,
+        pruned=opinions.refused_for("label_error") & ~exam,
     )
     return scene, opinions, suspects
 
