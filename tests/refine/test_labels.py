@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score
 
 from bapsim.core.recipe import Mixture
 from bapsim.core.records import Records, Task
-from bapsim.refine.labels import contradictions, flag, neighbours_say, probability, suspicion
+from bapsim.refine.labels import added, contradictions, flag, neighbours_say, probability, suspicion
 from bapsim.text.vectors import unit_vectors
 from bapsim.train.text import text_linear
 from tests.refine.test_noise import world
@@ -133,24 +133,33 @@ def test_contradicted_rows_stand_first_the_smaller_side_alone():
 def test_what_equal_inputs_say():
     groups = np.array([5, 5, 5, 8, 8, 2, 9, 9, 9, 9])
     labels = np.array([1, 1, 0, 2, 3, 1, 0, -1, 1, 1])
-    share, most = contradictions(groups, labels)
+    unknown = np.full(10, np.nan)
+    share, winner = contradictions(groups, labels, unknown)
     assert share.tolist() == pytest.approx([0, 0, 2 / 3, 0.5, 0.5, 0, 2 / 3, 0, 0, 0])
-    assert most.tolist() == [1, 1, 1, -1, -1, 1, 1, 1, 1, 1]
-    share, most = contradictions(np.array([1, 1]), np.array([-1, -1]))
-    assert (share.tolist(), most.tolist()) == ([0, 0], [-1, -1])
+    assert winner.tolist() == [1, 1, 1, -1, -1, 1, 1, 1, 1, 1]
+    model = unknown.copy()
+    model[3:5] = 0.9, 0.2  # a tie is decided by the model
+    share, winner = contradictions(groups, labels, model)
+    assert share[3:5].tolist() == [0.5, 0]
+    assert winner[3:5].tolist() == [3, 3]
+    share, winner = contradictions(np.array([1, 1]), np.array([-1, -1]), unknown[:2])
+    assert (share.tolist(), winner.tolist()) == ([0, 0], [-1, -1])
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 3)), max_size=30))
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 3), st.integers(0, 2)), max_size=30))
 def test_contradictions_by_counting(rows):
-    groups, labels = np.array([g for g, _ in rows], int), np.array([y for _, y in rows], int)
-    share, most = contradictions(groups, labels)
-    for i, (group, label) in enumerate(rows):
-        said = [y for g, y in rows if g == group and y >= 0]
-        counts = {y: said.count(y) for y in said}
-        best = [y for y in counts if counts[y] == max(counts.values())]
-        assert most[i] == (best[0] if len(best) == 1 else -1)
-        alone = label < 0 or best == [label]
-        assert share[i] == pytest.approx(0 if alone else 1 - counts[label] / len(said))
+    groups, labels, doubts = (np.array([row[i] for row in rows], int) for i in range(3))
+    share, winner = contradictions(groups, labels, doubts / 2)
+    for i, (group, label, _) in enumerate(rows):
+        mine = [(y, d / 2) for g, y, d in rows if g == group and y >= 0]
+        marks = {}
+        for y in {y for y, _ in mine}:
+            doubt = [d for z, d in mine if z == y]
+            marks[y] = (-len(doubt), sum(doubt) / len(doubt))
+        best = [y for y in marks if marks[y] == pytest.approx(min(marks.values()))]
+        assert winner[i] == (best[0] if len(best) == 1 else -1)
+        wins = label < 0 or best == [label]
+        assert share[i] == pytest.approx(0 if wins else 1 + marks[label][0] / len(mine))
 
 
 def test_a_class_that_the_model_never_answers_is_not_left_out_whole():
@@ -168,12 +177,28 @@ def test_neighbours_that_say_otherwise_make_a_row_more_suspect():
     x = np.array([[1, 0], [1, 0.01], [1, -0.01], [0, 1], [0.01, 1], [1, 0.02]], np.float32)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     labels = np.array([1, 0, 0, 1, 1, -1])
+    rows = np.array([0, 1, 3])
     for features in (x, csr_matrix(x)):
-        said = neighbours_say(features, np.array([0, 1, 3]), labels, np.array([0, 1, 0]), count=2)
+        said = neighbours_say(features, rows, labels, np.array([0, 1, 0]), labels[rows], count=2)
         assert said[0] > 1
         assert said[1] == pytest.approx(0, abs=0.01)  # one each
         assert said[2] < 0
-    assert neighbours_say(x, np.array([0]), np.array([1, -1, -1, -1, -1, -1]), np.array([0])).tolist() == [0]
+    alone = np.array([1, -1, -1, -1, -1, -1])
+    assert neighbours_say(x, rows[:1], alone, np.array([0]), np.array([1])).tolist() == [0]
+
+
+def test_neighbours_count_by_what_they_add_to_the_model():
+    rng = np.random.default_rng(0)
+    margin, said = rng.normal(size=2000), rng.normal(size=2000)
+
+    def weight(true_weight):
+        odds = margin + true_weight * said
+        return added(margin, said, rng.random(2000) < 1 / (1 + np.exp(-odds)))
+
+    assert weight(0.0) < 0.1
+    assert weight(0.5) == pytest.approx(0.5, abs=0.15)
+    assert weight(1.5) == pytest.approx(1, abs=1e-6)
+    assert added(np.zeros(0), np.zeros(0), np.zeros(0, bool)) < 1e-6
 
 
 def test_only_the_worst_rows_change_places():

@@ -16,6 +16,7 @@ from bapsim.refine.noise import Floats, Ints, Mask, Noise, estimated, judged
 
 WORST = 0.05  # of the rows: those whose neighbours are looked up
 NEIGHBOURS = 20
+WEIGHED = 500  # rows on which is measured what neighbours add
 BLOCK = 256  # rows whose neighbours are sought at once: 50 MB at 50,000 rows
 PRUNE_ABOVE = 0.15
 
@@ -26,7 +27,7 @@ class Suspicion:
 
     wrong: float64[n] in [0, 1], how likely the label is wrong, nan = it cannot be judged; suggested:
     int64[n], the class that is likelier, -1 where none is; contradicted: float64[n], the share of equal
-    inputs that say something else, 0 for the greater side; limit: as many rows reach it as the estimate
+    inputs that say something else, 0 for the side that wins; limit: as many rows reach it as the estimate
     finds wrong.
     """
 
@@ -80,13 +81,13 @@ def suspicion(
     estimate, odds = estimated(p, y)
     best, instead = runner_up(p, y)
     if features is not None and len(rows):
-        odds = mended(odds, features, rows, y, instead, worst)
+        odds = mended(p, odds, features, rows, y, instead, worst)
     wrong, suggested = np.full(len(labels), np.nan), np.full(len(labels), -1, np.int64)
     wrong[rows] = probability(odds, estimate.rate)
     suggested[rows] = np.where(best != y, instead, -1)
     share = np.zeros(len(labels))
     if groups is not None:
-        share, winner = contradictions(np.asarray(groups), np.asarray(labels))
+        share, winner = contradictions(np.asarray(groups), np.asarray(labels), wrong)
         suggested = np.where((share > 0) & (winner >= 0), winner, suggested)
     expected = 0 if np.isnan(estimate.rate) else round(estimate.rate * len(rows))
     limit = float(-np.sort(-wrong[rows])[expected - 1]) if expected else 1.0
@@ -154,52 +155,82 @@ def _logistic(x: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-x.clip(-100, 100))))
 
 
-def contradictions(groups: Ints, labels: Ints) -> tuple[Floats, Ints]:
+def contradictions(groups: Ints, labels: Ints, wrong: Floats) -> tuple[Floats, Ints]:
     """What equal inputs say: share float64[n] of the labels of a row's group that are not its own, 0 where
-    its own is the most frequent one; and that label int64[n], -1 where several are or none is.
+    its own is the winner; and the winner int64[n], -1 where there is none.
 
-    groups: int[n]; labels: int[n], -1 = none.
+    The most frequent label wins, of several the one whose rows are the least likely `wrong` (float64[n], nan
+    = unknown). groups: int[n]; labels: int[n], -1 = none.
     """
-    share, most = np.zeros(len(labels)), np.full(len(labels), -1, np.int64)
+    share, winner = np.zeros(len(labels)), np.full(len(labels), -1, np.int64)
     rows = np.flatnonzero(labels >= 0)
     if not len(rows):
-        return share, most
+        return share, winner
     _, group = np.unique(groups, return_inverse=True)
     width = int(labels.max()) + 1
     pair, which, own = np.unique(
         group[rows] * np.int64(width) + labels[rows], return_inverse=True, return_counts=True
     )
     of, said = pair // width, pair % width
-    first = np.flatnonzero(np.diff(of, prepend=-1) != 0)
-    mine = np.repeat(np.arange(len(first)), np.diff(first, append=len(of)))
-    total, top = np.add.reduceat(own, first)[mine], np.maximum.reduceat(own, first)[mine]
-    alone = (np.add.reduceat((own == top).astype(np.int64), first) == 1)[mine]
-    winner = (own == top) & alone
-    share[rows] = np.where(winner, 0.0, 1 - own / total)[which]
+    doubt = np.bincount(which, np.nan_to_num(wrong[rows], nan=0.5)) / own
+    order = np.lexsort((doubt, -own, of))
+    first = np.flatnonzero(np.diff(of[order], prepend=-1) != 0)
+    best, after = order[first], order[np.minimum(first + 1, len(order) - 1)]
+    tied = (after != best) & (of[after] == of[best]) & (own[after] == own[best])
+    tied &= np.abs(doubt[after] - doubt[best]) < 1e-9
+    wins = np.zeros(len(pair), bool)
+    wins[best[~tied]] = True
+    total = np.bincount(of, own)[of]
+    share[rows] = np.where(wins, 0.0, 1 - own / total)[which]
     by_group = np.full(int(group.max()) + 1, -1, np.int64)
-    by_group[of[winner]] = said[winner]
+    by_group[of[wins]] = said[wins]
     return share, by_group[group]
 
 
-def mended(odds: Floats, features: Any, rows: Ints, y: Ints, instead: Ints, worst: float) -> Floats:
+def mended(
+    p: Floats, odds: Floats, features: Any, rows: Ints, y: Ints, instead: Ints, worst: float
+) -> Floats:
     """The log odds with those of the `worst` share in the order that their neighbours' labels say, too.
 
     The values change places among these rows, so that none falls behind a row that was not looked at.
     """
-    count = int(np.ceil(worst * len(rows)))
-    top = np.lexsort((rows, -odds))[:count]
+    order = np.lexsort((rows, -odds))
+    top = order[: int(np.ceil(worst * len(rows)))]
     labels = np.full(features.shape[0], -1, np.int64)
     labels[rows] = y
-    said = odds[top] + neighbours_say(features, rows[top], labels, instead[top])
+    some = order[np.unique(np.linspace(0, len(order) - 1, WEIGHED).astype(np.int64))]
+    first, second = p[some].argmax(axis=1), runner_up(p[some], p[some].argmax(axis=1))[1]
+    said = neighbours_say(features, rows[some], labels, first, second)
+    margin = np.log(p[some, first].clip(1e-12)) - np.log(p[some, second].clip(1e-12))
+    either = (y[some] == first) | (y[some] == second)
+    weight = added(margin[either], said[either], (y[some] == first)[either])
+    mended = odds[top] + weight * neighbours_say(features, rows[top], labels, instead[top], y[top])
     found = odds.copy()
-    found[top[np.lexsort((rows[top], -said))]] = odds[top]
+    found[top[np.lexsort((rows[top], -mended))]] = odds[top]
     return found
 
 
-def neighbours_say(features: Any, rows: Ints, labels: Ints, instead: Ints, count: int = NEIGHBOURS) -> Floats:
-    """float64[m]: log odds of `instead` against the given label among the most similar rows, for m rows.
+def added(margin: Floats, said: Floats, first: Mask) -> float:
+    """What neighbours add to a model's own log odds of two classes: the weight in [0, 1] under which the
+    labels are likeliest, with half a row against it.
 
-    features: float32[n, d], dense or CSR, rows of length 1; labels: int[n], -1 = not a neighbour; instead:
+    A strong model has nothing to learn from rows that look alike; a weak one has.
+    """
+    sign = np.where(first, 1.0, -1.0)
+    low, high = 0.0, 1.0
+    for _ in range(30):  # the likelihood is concave in the weight
+        middle = (low + high) / 2
+        slope = float((sign * said * _logistic(-sign * (margin + middle * said))).sum()) - 0.5
+        low, high = (middle, high) if slope > 0 else (low, middle)
+    return low
+
+
+def neighbours_say(
+    features: Any, rows: Ints, labels: Ints, one: Ints, other: Ints, count: int = NEIGHBOURS
+) -> Floats:
+    """float64[m]: log odds of class `one` over class `other` among the rows most similar to each of m rows.
+
+    features: float32[n, d], dense or CSR, rows of length 1; labels: int[n], -1 = not a neighbour; one, other:
     int[m]. Neighbours count by their cosine, and half a neighbour for either side is there beforehand.
     """
     known = np.flatnonzero(labels >= 0)
@@ -219,7 +250,6 @@ def neighbours_say(features: Any, rows: Ints, labels: Ints, instead: Ints, count
         near = np.argpartition(-alike, count - 1, axis=1)[:, :count]
         cosine = np.take_along_axis(alike, near, 1).clip(0).astype(np.float64)
         said = labels[known[near]]
-        other = (cosine * (said == instead[part, None])).sum(axis=1) + 0.5
-        own = (cosine * (said == labels[rows[part]][:, None])).sum(axis=1) + 0.5
-        found[part] = np.log(other / own)
+        sides = [(cosine * (said == of[part, None])).sum(axis=1) + 0.5 for of in (one, other)]
+        found[part] = np.log(sides[0] / sides[1])
     return found
