@@ -99,7 +99,7 @@ def test_add_copies_once_and_names_what_it_refuses(project: Path, tmp_path: Path
     assert said("-C", root, "add", file)["added"][0]["path"] == "inbox/data/more-2.csv"
     assert file.exists(), "files are copied, never moved"
     (tmp_path / "sheet.xlsx").write_bytes(b"PK\x03\x04rest")
-    assert said("-C", root, "add", tmp_path / "sheet.xlsx", code=2)["error"]["key"] == "workbook"
+    assert said("-C", root, "add", tmp_path / "sheet.xlsx", code=2)["error"]["key"] == "not_workbook"
     assert said("-C", root, "add", tmp_path / "gone.csv", code=2)["error"]["key"] == "not_there"
     strange = write_csv(tmp_path / "strange.csv", [{"a": "1", "label": "card"}])
     assert said("-C", root, "add", strange)["added"][0]["missing"] == ["text"]

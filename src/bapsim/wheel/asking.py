@@ -21,7 +21,8 @@ def ask_next(scene: Scene, judged: Judged, say: Callable[..., None]) -> list[dic
     not tell is not asked again.
     """
     recipe, stock = scene.recipe, scene.stock
-    pool = (standing(stock, scene.exam, scene.refused, scene.superseded) == POOL) & ~_in_vain(scene)
+    pool = standing(stock, scene.exam, scene.refused, scene.superseded) == POOL
+    pool = (pool | scene.withheld) & ~_in_vain(scene)
     if recipe.questions is None or not pool.any():
         return []
     say("ask", pool=int(pool.sum()))

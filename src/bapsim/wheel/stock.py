@@ -154,7 +154,8 @@ class Stock:
 class Scene:
     """What one turn works on: the stock, and masks over its N rows.
 
-    refused, superseded, exam: bool[N]; groups: int64[N], rows of one number are never split.
+    refused, superseded, exam: bool[N]; groups: int64[N], rows of one number are never split; withheld:
+    bool[N], refused rows that random questions are drawn from as well.
     """
 
     project: Project
@@ -165,6 +166,7 @@ class Scene:
     superseded: np.ndarray
     exam: np.ndarray
     groups: np.ndarray
+    withheld: np.ndarray
 
 
 def load_stock(project: Project, task: Task, before: int | None = None) -> Stock:

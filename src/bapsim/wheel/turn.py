@@ -22,7 +22,7 @@ from bapsim.store import artifacts
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME, Candidate, candidate, refit
 from bapsim.wheel.closing import finish, summarise, tidy
-from bapsim.wheel.examining import compose_exam
+from bapsim.wheel.examining import WITHHELD, compose_exam, withheld
 from bapsim.wheel.gathering import gather
 from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, screen
@@ -93,6 +93,7 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
         superseded=opinions.settled.superseded,
         exam=before,
         groups=groups,
+        withheld=np.zeros(len(stock), bool),
     )
     suspects = judge_deliveries(scene, opinions.settled, the_champion(project))
     worst = {one["name"] for one in suspects if one["refused"]}
@@ -107,7 +108,13 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
     write_opinions(project, opinions, turn.n)
     out = opinions.settled.superseded
     scene = replace(
-        scene, stock=stock, exam=exam, refused=opinions.refused() & ~exam, superseded=out, groups=groups
+        scene,
+        stock=stock,
+        exam=exam,
+        refused=opinions.refused() & ~exam,
+        superseded=out,
+        groups=groups,
+        withheld=opinions.refused_for(WITHHELD) & ~opinions.refused_for("exam_leak"),
     )
     return scene, opinions, suspects
 
@@ -117,6 +124,8 @@ def _judged(project: Project, recipe: Recipe, turn: Turn, stock: Stock, exam: np
     hidden = exam | stock.rows_with(examined(project.ledger, before=turn.n))
     opinions = refine(project, recipe, turn, stock, unseen(stock, hidden), exam)
     _by_origin(opinions, stock)
+    kept = withheld(stock, recipe.questions) & ~opinions.refused() & ~opinions.settled.superseded
+    opinions.add(WITHHELD, verdicts(~kept, WITHHELD))
     return opinions
 
 
