@@ -28,7 +28,8 @@ def ask_next(scene: Scene, judged: Judged, found: Doubted, say: Callable[..., No
     if recipe.questions is None:
         return []
     vain = in_vain(scene)
-    pool = (standing(stock, scene.exam, scene.refused, scene.superseded) == POOL) & ~vain
+    pool = standing(stock, scene.exam, scene.refused, scene.superseded) == POOL
+    pool = (pool | scene.withheld) & ~vain
     newest = judged.serves or judged.screened[0].candidate
     doubted = doubts(scene, found, ~vain)
     if not pool.any() and not len(doubted):

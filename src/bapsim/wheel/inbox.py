@@ -6,7 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,12 +110,13 @@ def _whose(file: Path, recipe: Recipe) -> Any:
 
 
 def _delivered(inbox: Path, source: Any, task: Task, place: Path, *, new: bool) -> _Holds:
-    """What a source makes of one of its files, among the others; one that cannot be used is not kept."""
-    holds, name = _Holds(), shown(place.relative_to(inbox).as_posix())
+    """What a source makes of one of its files; one that cannot be used is not kept."""
+    holds, alone = _Holds(), replace(source, path=place.relative_to(inbox).as_posix())
     try:
-        for draft in source(Turn(n=0, seed=0, task=task, inbox=inbox)):
-            holds.rows += len(draft.rows) if draft.origin.batch == name else 0
-            holds.take(one for one in draft.unread if one.file == name)
+        for draft in alone(Turn(n=0, seed=0, task=task, inbox=inbox)):
+            known = [one for one in draft.unread if one.reason != "unknown_request"]
+            holds.take(known)  # feedback may be on a request in another file
+            holds.rows += len(draft.rows) + len(draft.unread) - len(known)
     except BapsimError:
         if new:
             place.unlink()

@@ -70,6 +70,10 @@ class Opinions:
             others |= no & ~named
         return mine & ~others
 
+    def says_no(self, name: str) -> np.ndarray:
+        """bool[N]: this verdict says no."""
+        return refused_by({name: self.named[name]}, len(self.stock))
+
     def reasons(self, among: np.ndarray) -> dict[str, int]:
         """Refused rows of `among` by the reason that comes first in the recipe's order."""
         left = among.copy()

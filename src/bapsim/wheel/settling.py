@@ -18,6 +18,7 @@ from bapsim.core.records import Verdicts, verdicts
 from bapsim.wheel.stock import ASKED, Stock
 
 SUPERSEDED = "superseded"  # the verdict under which this is stored
+_Name = tuple[str, "str | None", str]  # source, key, input
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ def subjects(stock: Stock) -> np.ndarray:
     return found
 
 
-def _keyed(stock: Stock, among: np.ndarray) -> Iterator[tuple[int, tuple[str, str | None, str]]]:
+def _keyed(stock: Stock, among: np.ndarray) -> Iterator[tuple[int, _Name]]:
     """Rows (bool[N]) of sources that delivered keys more than once: source, key and input of each."""
     counts = Counter(stock.origins[n].source for n in stock.keyed)
     keyed = stock.of_origins(lambda n, origin: n in stock.keyed and counts[origin.source] > 1)
@@ -97,12 +98,22 @@ def settle(stock: Stock, unfit: np.ndarray) -> Settled:
         if not out[row] and not conflicting[row]:
             answered[list(mums)] = True
     told = {name for _, name in _keyed(stock, stock.labelled & ~out & ~conflicting & ~replaced)}
-    for row, name in _keyed(stock, ~stock.labelled) if told else ():
-        answered[row] |= name in told  # a request that somebody corrected since is no question any more
+    _settle_pool(stock, told, answered, replaced)
     for row, mums in stock.parents:  # what was made of a replaced row has the label that was corrected
         if row not in given and replaced[list(mums)].any():  # parents come before their children
             replaced[row] = True
     return Settled(answered=answered, replaced=replaced, conflicting=conflicting, heir=heir, unfit=unfit)
+
+
+def _settle_pool(stock: Stock, told: set[_Name], answered: np.ndarray, replaced: np.ndarray) -> None:
+    """Rows without a label: none stands whose name has one, and of one name the last (feedback was added)."""
+    pool = list(_keyed(stock, ~stock.labelled))
+    told = told | {name for row, name in pool if answered[row]}
+    turn = stock.turn_of_origin[stock.origin]
+    last = {name: row for row, name in sorted(pool, key=lambda one: (turn[one[0]], one[0]))}
+    for row, name in pool:
+        answered[row] |= name in told
+        replaced[row] |= last[name] != row
 
 
 def _settle_one(

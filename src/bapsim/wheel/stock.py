@@ -212,8 +212,9 @@ class Stock:
 class Scene:
     """What one turn works on: the stock, and masks over its N rows.
 
-    refused, superseded, exam: bool[N]; pruned: bool[N], refused only because the label looks wrong; groups:
-    int64[N], rows of one number are never split.
+    refused, superseded, exam: bool[N]; pruned: bool[N], refused only because the label looks wrong; withheld:
+    bool[N], refused rows that random questions are drawn from as well; groups: int64[N], rows of one number
+    are never split.
     """
 
     project: Project
@@ -225,6 +226,7 @@ class Scene:
     exam: np.ndarray
     groups: np.ndarray
     pruned: np.ndarray
+    withheld: np.ndarray
 
 
 def load_stock(project: Project, task: Task, before: int | None = None) -> Stock:

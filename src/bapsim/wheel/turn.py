@@ -22,7 +22,7 @@ from bapsim.store import artifacts
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME, Candidate, candidate, refit
 from bapsim.wheel.closing import finish, summarise, tidy
-from bapsim.wheel.examining import compose_exam
+from bapsim.wheel.examining import WITHHELD, compose_exam, withheld
 from bapsim.wheel.gathering import gather
 from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, screen
@@ -96,6 +96,7 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
         exam=before,
         groups=groups,
         pruned=opinions.refused_for("label_error"),
+        withheld=np.zeros(len(stock), bool),
     )
     suspects = judge_deliveries(scene, opinions.settled, the_champion(project))
     worst = {one["name"] for one in suspects if one["refused"]}
@@ -116,6 +117,7 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
         superseded=opinions.settled.superseded,
         groups=groups,
         pruned=opinions.refused_for("label_error") & ~exam,
+        withheld=opinions.says_no(WITHHELD) & ~opinions.says_no("exam_leak"),
     )
     return scene, opinions, suspects
 
@@ -125,6 +127,8 @@ def _judged(project: Project, recipe: Recipe, turn: Turn, stock: Stock, exam: np
     hidden = exam | stock.rows_with(examined(project.ledger, before=turn.n))
     opinions = refine(project, recipe, turn, stock, unseen(stock, hidden), exam)
     _by_origin(opinions, stock)
+    kept = withheld(stock, recipe.questions) & ~opinions.refused() & ~opinions.settled.superseded
+    opinions.add(WITHHELD, verdicts(~kept, WITHHELD))
     return opinions
 
 
