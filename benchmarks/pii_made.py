@@ -317,3 +317,22 @@ def sentences(seed: int) -> list[dict]:
                     )
                     found[-1] |= {"start": place[0], "end": place[1]}
     return found
+
+
+def planted(seed: int, reviews: list[str]) -> list[dict]:
+    """The same values between the words of real sentences, half of them with a particle behind."""
+    rng = random.Random(seed)
+    found = []
+    for kind, make in MAKERS.items():
+        for _ in range(EACH // 2):
+            for name, value in make(rng):
+                particle = rng.random() < 0.5
+                words = rng.choice(reviews).split(" ")
+                at = rng.randrange(len(words) + 1)
+                before = "".join(f"{word} " for word in words[:at])
+                after = (rng.choice(PARTICLES) if particle else "") + "".join(
+                    f" {word}" for word in words[at:]
+                )
+                one = {"kind": kind, "format": name, "particle": particle, "text": before + value + after}
+                found.append(one | {"start": len(before), "end": len(before) + len(value)})
+    return found

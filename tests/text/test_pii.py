@@ -186,6 +186,7 @@ def test_a_year_after_a_service_number_is_told_from_one() -> None:
 def test_an_order_number_is_told_from_a_resident_number() -> None:
     assert found("주문번호 230415-3123456") == found("order #230415-7123456") == []
     assert found("아이 230415-3123456") == [("resident", "230415-3123456")]
+    assert found("번호 230415-5123456") == [], "a foreigner born in 1923"
     assert len(found("주문번호 900101-1234568")) == 1, "it has the check digit"
 
 

@@ -229,6 +229,7 @@ _RESIDENT = re.compile(
 )
 _RESIDENT_CUE = _cue("주민|외국인|등록번호|거소|식별번호|resident|registration|rrn")
 _ORDER_CUE = _cue("(?:주문|접수|예약|송장) ?번호|(?:order|invoice|ticket|booking)(?: no| number| id|[ :#])")
+_OLDEST = 1930  # who was born earlier got no new number
 _LAST_YEAR = 2039  # of birth: no clock is read, so that a text means the same tomorrow
 _RANDOM_SINCE = (2020, 10)  # numbers given out from then on have no check digit
 
@@ -251,7 +252,7 @@ def _resident(whole: str, m: re.Match[str]) -> bool:
     if _cued(whole, m.start(), _RESIDENT_CUE):
         return True
     parted = bool(m["gap"].strip()) and not m["split"] and not _cued(whole, m.start(), _ORDER_CUE)
-    return parted and ((year, month) >= _RANDOM_SINCE or sex >= 5)
+    return parted and ((year, month) >= _RANDOM_SINCE or (sex >= 5 and year >= _OLDEST))
 
 
 _FOUR = f"[0-9]{{4}}{_LINE}"
@@ -381,7 +382,7 @@ _COUNTRY = (
 _STEP = f"[{_BLANK}()]{{0,2}}+[{_DASH}./]?+[{_BLANK}()]{{0,2}}+"
 _ABROAD = re.compile(
     rf"(?<![0-9A-Za-z])\(?(?P<sign>\+[{_BLANK}]?|00){_COUNTRY}"
-    rf"(?P<rest>(?:{_STEP}[0-9]){{6,12}})(?![0-9])"
+    rf"(?P<rest>(?:{_STEP}[0-9]){{6,12}})(?<=[0-9]{{2}})(?![0-9])"
 )
 _SERVICE = re.compile(
     "(?<![0-9])(?<![0-9][-.])"
@@ -393,7 +394,7 @@ _AMERICAN = re.compile(
     r"[2-9][0-9]{2}(?P<mark>[-.])[2-9][0-9]{2}(?P=mark))[0-9]{4}(?![0-9])"
 )
 _CUED_NUMBER = re.compile(
-    rf"(?<![0-9])(?<![0-9].)\(?[0-9](?:{_STEP}[0-9]){{6,12}}(?![0-9])(?! ?[원명건만억%])"
+    rf"(?<![0-9])(?<![0-9].)\(?[0-9](?:{_STEP}[0-9]){{6,12}}(?<=[0-9]{{2}})(?![0-9])(?! ?[원명건만억%])"
 )
 _DATE = re.compile("(?:19|20)[0-9]{2}(?:[^0-9]|[01][0-9][0-3][0-9]\\Z)|.*/")
 _PHONE_CUE = _cue(
