@@ -325,7 +325,8 @@ def test_a_corrected_row_and_a_corrected_answer_take_the_place_of_the_old(tmp_pa
     run("-C", root, "ask", "-o", sheet)
     with sheet.open(encoding="utf-8-sig", newline="") as file:
         asked = [row | {"label": "card"} for row in csv.DictReader(file)]
-    write_csv(tmp_path / "1.csv", asked[:10])
+    pool = {row["text"] for row in rows[240:]}
+    write_csv(tmp_path / "1.csv", [row for row in asked if row["text"] in pool][:10])
     right = [row | {"label": truth["label"]} for row, truth in zip(wrong, sentences(300, 1), strict=False)]
     run("-C", root, "add", tmp_path / "1.csv", write_csv(tmp_path / "b.csv", right))
     turn = said("-C", root, "turn")

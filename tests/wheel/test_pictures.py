@@ -93,7 +93,9 @@ def test_questions_go_out_with_pictures_and_come_back(factory: Path, tmp_path: P
     for i, row in enumerate(asked):
         assert row["picture"] == f"questions/{i + 1:04d}.png"
         body = (tmp_path / row["picture"]).read_bytes()
-        assert body == (factory / row["file"]).read_bytes()
+        name = Path(row["file"]).name
+        (source,) = [path for path in factory.rglob(name) if "wheel" not in path.parts]
+        assert body == source.read_bytes()
         row["defect"] = kind_of(int(row["file"][-8:-4]))
     asked[0]["defect"] = "?"
     run("-C", root, "ask", "-o", tmp_path / "questions.csv", code=2)

@@ -43,7 +43,8 @@ def test_a_log_in_a_wheel(tmp_path: Path) -> None:
         "log": service("log/", rights="terms-3", fields=FIELDS),
         "experts": answers("answers/"),
     }
-    recipe = replace(bank(), sources=sources, checks={}, train=text_linear(cost=1.0))
+    pool = replace(bank().questions, repair_share=0.0)
+    recipe = replace(bank(), sources=sources, checks={}, train=text_linear(cost=1.0), questions=pool)
     written(log / "a.jsonl", requests(range(5000, 5060), corrected=10))
     with opened(root) as project:
         told = run_turn(project, recipe)

@@ -20,8 +20,8 @@ from bapsim.image.alike import Sketches, joined, sketches
 from bapsim.text.minhash import clusters
 
 REPAIR = "repair"  # how a question about a label that is there already was drawn
-FEW, NEED = 10, 3  # a class is in need below FEW labels and below one NEED-th of the median class
-SOUGHT = 0.25  # of the chosen questions, at most, go to classes in need or sought
+FEW = 3  # labels below which a class is in need
+SOUGHT, NEEDED = 0.25, 0.1  # of the chosen questions, at most, for classes that are sought, or in need
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +29,8 @@ class WorthAsking:
     """Questions that teach, apart from a random share that refreshes the exam.
 
     budget: questions a turn; exam_share: of them drawn at random; repair_share: of the others, at most, about
-    labels that look wrong (Turn.doubts); retrieve: classes of which likely rows are sought, besides classes
-    that have far fewer labels than others; near: Jaccard from which on two texts are one question.
+    labels that look wrong (Turn.doubts); retrieve: classes of which likely rows are sought; without any,
+    those with fewer than three labels; near: Jaccard from which on two texts are one question.
     """
 
     budget: int
@@ -63,8 +63,10 @@ class WorthAsking:
         again = doubted(turn, self.budget - len(random), self.repair_share, len(np.unique(groups[free])))
         left = self.budget - len(random) - len(again)
         classes = tuple(getattr(turn.models["current"], "classes", ()))
-        sought = [classes.index(c) for c in in_need(turn, classes, self.retrieve)]
-        rare = free[_rare(probs[free], groups[free], sought, int(SOUGHT * left))]
+        sought = [classes.index(c) for c in self.retrieve if c in classes]
+        sought = sought or [classes.index(c) for c in in_need(turn, classes)]
+        most = int((SOUGHT if self.retrieve else NEEDED) * left)
+        rare = free[_rare(probs[free], groups[free], sought, most)]
         free = free[~np.isin(groups[free], groups[rare])]
         weight = trouble_spots(turn, classes)[probs.argmax(1)] if classes else np.ones(len(probs))
         unsure = free[choose(probs[free], groups[free], left - len(rare), 0.0, rng, weight[free]).rows]
@@ -138,20 +140,19 @@ def doubted(turn: Turn, budget: int, share: float, free: int) -> Rows:
     return Rows(pa.record_batch(columns, names=names))
 
 
-def in_need(turn: Turn, classes: tuple[str, ...], sought: tuple[str, ...]) -> list[str]:
-    """Classes that the model knows and that are sought, or have fewer labels than FEW and than others.
+def in_need(turn: Turn, classes: tuple[str, ...]) -> list[str]:
+    """Classes that the model knows by fewer than FEW labels.
 
-    Where all classes are small none is in need: the likeliest rows of a class teach least of it.
+    More of them would cost: the likeliest rows of a class teach less than doubtful ones (docs/LOG.md).
     """
     oof = turn.oof
     if oof is None or "label" not in oof.schema.names:
-        return [c for c in sought if c in classes]
+        return []
     counts = dict.fromkeys(classes, 0)
     for label in strings(oof.column("label")):
         if label in counts:
             counts[label] += 1
-    enough = min(FEW, float(np.median(list(counts.values()))) / NEED)
-    return [c for c in classes if c in sought or counts[c] < enough]
+    return [c for c in classes if counts[c] < FEW]
 
 
 def trouble_spots(turn: Turn, classes: tuple[str, ...]) -> np.ndarray:

@@ -50,6 +50,7 @@ def findings(facts: Mapping[str, Any], lang: str) -> list[Finding]:
 
 
 def headline(facts: Mapping[str, Any], lang: str) -> str:
+    """How many rows deserve a look."""
     touched = facts["touched"]
     key = "some" if touched else "clean"
     return text(f"audit.headline.{key}", lang, touched=number(touched), rows=number(facts["rows"]))

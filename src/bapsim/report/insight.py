@@ -119,15 +119,11 @@ def repaired(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> 
     if said["asked"]:
         counts = {name: number(said[name]) for name in ("asked", "changed", "now")}
         rows = [
-            {**shown[one["id"]], "label": text("insight.changed", lang, **pair(one))}
+            {**shown[one["id"]], "label": text("insight.changed", lang, old=one["old"], new=one["new"])}
             for one in said["some"]
             if one["id"] in shown
         ]
         yield {"words": text("insight.repaired", lang, **counts), "rows": rows}
-
-
-def pair(one: Mapping[str, Any]) -> dict[str, str]:
-    return {"old": one["old"], "new": one["new"]}
 
 
 def made(report: Mapping[str, Any], lang: str) -> Iterator[tuple[str, str, float]]:

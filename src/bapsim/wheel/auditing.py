@@ -273,6 +273,7 @@ def doubted_labels(sheet: Sheet, rows: np.ndarray, fitted: CrossFit) -> tuple[Fi
 
 
 def none_for_nan(value: float) -> float | None:
+    """A number that JSON can hold."""
     return None if np.isnan(value) else float(value)
 
 

@@ -62,6 +62,7 @@ def doubtful(stock: Stock, found: Doubted) -> dict[str, Any] | None:
 
 
 def hexed(stock: Stock, rows: np.ndarray) -> list[str]:
+    """The ids of the first few rows, as a page names them."""
     return [stock.ids[i].tobytes().hex() for i in rows[:SHOWN].tolist()]
 
 
@@ -106,6 +107,7 @@ def candidates(scene: Scene, at: np.ndarray) -> Iterator[tuple[str, str, np.ndar
 
 
 def by_value(kind: str, values: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
+    """A slice for each value, where there are several."""
     counts = Counter(v for v in values.tolist() if v is not None)
     for value in counts if len(counts) > 1 else ():
         yield kind, str(value), np.array([v == value for v in values], bool)
