@@ -28,9 +28,9 @@ from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, screen
 from bapsim.wheel.kin import kin
 from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
-from bapsim.wheel.state import begin, the_champion, unseen
+from bapsim.wheel.state import begin, the_champion, the_newest, unseen
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, examined, load_stock, standing
-from bapsim.wheel.suspicion import delivery_names, judge_deliveries
+from bapsim.wheel.suspicion import judge_deliveries
 
 Say = Callable[..., None]
 
@@ -94,10 +94,11 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
         exam=before,
         groups=groups,
     )
-    suspects = judge_deliveries(scene, opinions.settled, the_champion(project))
-    worst = {one["name"] for one in suspects if one["refused"]}
-    if worst:  # what they replaced stands again, and was not compared with the others
-        bad = {n: "refused" for n, name in delivery_names(scene).items() if name in worst}
+    champion = the_champion(project)
+    model = champion or the_newest(project, turn.n)
+    suspects = judge_deliveries(scene, opinions.settled, model, proven=champion is not None)
+    bad = {n: "refused" for one in suspects if one["refused"] for n in one["origins"]}
+    if bad:  # what they replaced stands again, and was not compared with the others
         stock = replace(stock, states=stock.states | bad)
         opinions = _judged(project, recipe, turn, stock, before)
         groups = _grouped(opinions, recipe, before)
