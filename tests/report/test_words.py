@@ -113,12 +113,15 @@ def test_what_serves_meanwhile_is_told(reason: str, lang: str) -> None:
 
 
 def test_a_suspect_is_named() -> None:
-    one = {"name": "experts@3", "rows": 300, "excess": 0.281, "refused": True}
-    told = " ".join(story(facts("decision.not_proven", suspects=[one]), "en").sentences)
-    assert "experts@3 (300 rows)" in told
-    assert "28.1 points" in told
-    kept = " ".join(story(facts("decision.not_proven", suspects=[one | {"refused": False}]), "en").sentences)
-    assert "It was kept" in kept
+    one = {"name": "experts@3", "rows": 300, "noise": 0.381, "low": -0.02, "high": 0.45, "refused": True}
+    told = story(facts("decision.not_proven", suspects=[one]), "en")
+    said = " ".join(told.sentences)
+    assert "38 % (0 to 45) of the labels in experts@3" in said
+    assert "300 rows" in said
+    assert "use 'experts@3' --reason" in " ".join(told.next)
+    kept = story(facts("decision.not_proven", suspects=[one | {"refused": False}]), "en")
+    assert "was kept" in " ".join(kept.sentences)
+    assert "experts@3" not in " ".join(kept.next)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,9 @@ class Books:
     """A keyed source: at each turn these rows (numbers of sentences) with these labels; None = the truth."""
 
     by_turn: tuple[tuple[tuple[int, str | None], ...], ...]
-    by_heart: bool = False  # texts that share no word: what a model knows of them it has learnt by heart
+    by_heart: bool = (
+        False  # texts (of numbers below 2000) that share no word: a model can learn them by heart
+    )
 
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         for said in self.by_turn[: turn.n]:  # as a folder of files: all of it is read each turn
@@ -134,6 +136,7 @@ class Books:
             rows = batch([i for i, _ in said], True).set_column(1, "intent", pa.array(labels, pa.string()))
             if self.by_heart:
                 words = [" ".join(f"{7919 * i + 31 * k:x}" for k in range(6)) for i, _ in said]
+                words = [w if i < 2000 else sentence(i)[0] for w, (i, _) in zip(words, said, strict=True)]
                 rows = rows.set_column(0, "text", pa.array(words))
             yield Draft(rows=Rows(rows), origin=origin("file", "books"), keys=[f"k{i}" for i, _ in said])
 

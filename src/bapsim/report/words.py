@@ -38,6 +38,11 @@ def points(share: float | None, *, signed: bool = True) -> str:
     return said.replace("-", "−")
 
 
+def percent(share: float) -> str:
+    """An estimated share in whole percent; what chance took below 0 or above 1 is 0 or 100."""
+    return f"{100 * min(max(share, 0.0), 1.0):.0f}"
+
+
 def number(value: float | int | None, digits: int = 2) -> str:
     """A count with separators, or a measured number with so many decimals."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
@@ -107,8 +112,8 @@ def rounded(count: int) -> int:
 def _suspects(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     for one in report["suspects"]:
         key = "suspect.refused" if one["refused"] else "suspect.kept"
-        share = points(one["excess"], signed=False)
-        yield text(key, lang, name=one["name"], rows=number(one["rows"]), share=share)
+        shares = {name: percent(one[name]) for name in ("noise", "low", "high")}
+        yield text(key, lang, name=one["name"], rows=number(one["rows"]), **shares)
 
 
 def _service(report: Mapping[str, Any], lang: str) -> Iterator[str]:
@@ -124,6 +129,9 @@ def _service(report: Mapping[str, Any], lang: str) -> Iterator[str]:
 
 def _next(report: Mapping[str, Any], lang: str, bapsim: str) -> Iterator[str]:
     yield from steps(report, lang)
+    for one in report["suspects"]:
+        if one["refused"]:
+            yield text("next.overrule", lang, bapsim=bapsim, name=one["name"])
     if report["serves"] is not None:
         yield text("next.predict", lang, bapsim=bapsim)
     if report["questions"]:

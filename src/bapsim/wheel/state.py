@@ -16,11 +16,11 @@ from bapsim.core.records import Answers
 from bapsim.core.turn import Turn
 from bapsim.image.pixels import ENDINGS
 from bapsim.store import artifacts, fault
-from bapsim.store.lake import View, by_folder, read_batch, read_verdicts, verdict_path
+from bapsim.store.lake import View, by_folder, read_verdicts, verdict_path
 from bapsim.store.ledger import now
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME
-from bapsim.wheel.held_out import OOF
+from bapsim.wheel.held_out import OOF, table_of
 from bapsim.wheel.judging import Opponent
 from bapsim.wheel.refining import refused_by, superseded_by
 from bapsim.wheel.stock import Stock, examined, load_stock, origin_of
@@ -94,7 +94,7 @@ def state(project: Project, recipe: Recipe, n: int) -> Turn:
         models["current"] = artifacts.load(
             folder if folder.is_dir() else folder.parent / "served", project.root
         )
-    oof = Answers(read_batch(champion.oof)) if champion is not None and champion.oof is not None else None
+    oof = Answers(table_of(champion.oof)) if champion is not None and champion.oof is not None else None
     asked = {r["id"]: r["draw"] for r in ledger.rows("select id, draw from question")}
     origins = {r["n"]: origin_of(r) for r in ledger.rows("select * from origin where turn < ?", n)}
     return Turn(
@@ -148,7 +148,16 @@ def unseen(stock: Stock, exam: np.ndarray) -> np.ndarray:
 def the_champion(project: Project) -> Opponent | None:
     """The last proven model."""
     query = "select * from model where state='proven' and judged is not null order by turn desc, rowid desc"
-    row = project.ledger.row(query)
+    return _opponent(project, project.ledger.row(query))
+
+
+def the_newest(project: Project, before: int) -> Opponent | None:
+    """The last model of an earlier turn that can still answer, proven or not; people's data first."""
+    query = "select * from model where judged is not null and turn < ? order by turn desc, rowid"
+    return _opponent(project, project.ledger.row(query, before))
+
+
+def _opponent(project: Project, row: dict[str, Any] | None) -> Opponent | None:
     if row is None:
         return None
     folder = project.models / NAME / row["version"] / "judged"

@@ -29,9 +29,9 @@ from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, 
 from bapsim.wheel.kin import kin
 from bapsim.wheel.mending import mend, menders
 from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
-from bapsim.wheel.state import begin, the_champion, unseen
+from bapsim.wheel.state import begin, the_champion, the_newest, unseen
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, examined, load_stock, standing
-from bapsim.wheel.suspicion import delivery_names, judge_deliveries
+from bapsim.wheel.suspicion import judge_deliveries
 
 Say = Callable[..., None]
 
@@ -98,10 +98,11 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
         pruned=opinions.refused_for("label_error"),
         withheld=np.zeros(len(stock), bool),
     )
-    suspects = judge_deliveries(scene, opinions.settled, the_champion(project))
-    worst = {one["name"] for one in suspects if one["refused"]}
-    if worst:  # what they replaced stands again, and was not compared with the others
-        bad = {n: "refused" for n, name in delivery_names(scene).items() if name in worst}
+    champion = the_champion(project)
+    model = champion or the_newest(project, turn.n)
+    suspects = judge_deliveries(scene, opinions.settled, model, proven=champion is not None)
+    bad = {n: "refused" for one in suspects if one["refused"] for n in one["origins"]}
+    if bad:  # what they replaced stands again, and was not compared with the others
         stock = replace(stock, states=stock.states | bad)
         opinions = _judged(project, recipe, turn, stock, before)
         groups = _grouped(opinions, recipe, before)
