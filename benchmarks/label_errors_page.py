@@ -1,6 +1,8 @@
 """The page of label_errors.py: what was measured, in tables. Again without measuring:
 
     python benchmarks/label_errors_page.py
+
+Reads docs/results/label_errors.json, writes docs/results/label_errors.md.
 """
 
 from __future__ import annotations

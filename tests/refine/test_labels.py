@@ -103,6 +103,10 @@ def test_agreed_rows_are_never_flagged_among_others():
 def test_no_rows_and_rows_that_cannot_be_judged():
     none = suspicion(np.zeros((0, 3)), np.zeros(0, int), groups=np.zeros(0, int), features=csr_matrix((0, 4)))
     assert len(flag(none, np.zeros(0, int)).rows) == 0
+    unheard = suspicion(np.zeros((3, 0)), np.array([0, 1, 0]), groups=np.array([4, 4, 5]))
+    assert flag(unheard, np.array([0, 1, 0])).rows.tolist() == [0, 1]
+    single = suspicion(np.ones((3, 1)), np.zeros(3, int), features=np.eye(3, dtype=np.float32))
+    assert len(flag(single, np.zeros(3, int)).rows) == 0
     p, labels, _ = world(5, n=300, rate=0.2)
     p[:50], labels[50:60] = np.nan, -1
     said = suspicion(p, labels)

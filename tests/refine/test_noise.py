@@ -63,9 +63,17 @@ def test_the_interval_holds_the_truth_in_most_draws():
 
 
 def test_rows_that_cannot_be_judged_are_left_out():
-    p = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8], [0.9, 0.9], [0.5, 0.5], [1.5, -0.5], [np.inf, 0]])
-    assert judged(p, np.array([0, 0, 1, 1, -1, 0, 0])).tolist() == [0, 2]
-    assert judged(p, np.array([2, 0, 1, 1, 5, 0, 0])).tolist() == [2]
+    odd = np.array(
+        [[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8], [0.9, 0.9], [0.5, 0.5], [1.5, -0.5], [np.inf, 0]]
+    )
+    p = np.concatenate([odd, np.full((30, 2), 0.5)])
+    none = np.full(30, -1)
+    assert judged(p, np.concatenate([[0, 0, 1, 1, -1, 0, 0], none])).tolist() == [0, 2]
+    assert judged(p, np.concatenate([[2, 0, 1, 1, 5, 0, 0], none])).tolist() == [2]
+    several = np.random.default_rng(0).random((50, 4))
+    several[:40] /= several[:40].sum(axis=1, keepdims=True)
+    assert len(judged(several, np.zeros(50, int))) == 0
+    assert len(judged(several[:42], np.zeros(42, int))) == 40
     full, labels, _ = world(2, n=500, rate=0.1)
     holes = np.concatenate([full, np.full((70, 4), np.nan), full[:9]])
     more = np.concatenate([labels, np.zeros(70, int), np.full(9, -1)])

@@ -95,11 +95,11 @@ class LabelErrors:
 def listen(dataset: Dataset, turn: Turn, near: float = NEAR) -> Heard | None:
     """The labelled rows, and what the last proven model says of those that nothing refused so far.
 
-    None without such a model, without rows, or where it gives no probabilities. Texts whose shingles are at
-    least `near` alike are one input; other inputs are if they are equal.
+    None without such a model, without rows, or where it gives no probabilities of classes. Texts whose
+    shingles are at least `near` alike are one input; other inputs are if they are equal.
     """
     champion = turn.models.get("champion")
-    if champion is None or turn.oof is None:
+    if champion is None or turn.oof is None or len(champion.classes) < 2:
         return None
     task, parts, rows, masks, start = turn.task, [], [], [], 0
     for batch, mask in zip(dataset.batches([*task.inputs, task.target]), dataset.kept(), strict=True):

@@ -71,9 +71,9 @@ def suspicion(
     """What a model's answers, similar rows and equal inputs say against each label.
 
     probs: float[n, k], calibrated, each row by a model that was not trained on it, nan = no answer; labels:
-    int[n], class positions, -1 = none or a class that the model does not know; groups: int[n], equal for
-    equal or nearly equal inputs (text.minhash.clusters); features: float32[n, d], dense or CSR, rows of
-    length 1 (text.vectors.unit_vectors): neighbours of the `worst` share of rows are sought among them.
+    int[n], class positions, -1 = none, k and more = classes that the model does not know; groups: int[n],
+    equal for equal or nearly equal inputs (text.minhash.clusters); features: float32[n, d], dense or CSR,
+    rows of length 1 (text.vectors.unit_vectors): neighbours of the `worst` share of rows are sought there.
     """
     rows = judged(probs, labels)
     y = labels[rows].astype(np.int64)
@@ -135,6 +135,8 @@ def _not_all(rows: Ints, wrong: Floats, labels: NDArray[Any]) -> Mask:
 
 def runner_up(p: Floats, y: Ints) -> tuple[Ints, Ints]:
     """The likeliest class, and the likeliest one that is not the given label; both int64[n]."""
+    if not p.size:
+        return y, y
     best = p.argmax(axis=1)
     others = p.copy()
     others[np.arange(len(y)), y] = -1

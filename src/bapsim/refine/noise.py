@@ -58,11 +58,14 @@ class Noise:
 
 def judged(probs: NDArray[Any], labels: NDArray[Any]) -> Ints:
     """Positions of rows that can be judged: a label among the k classes, and probabilities that are finite,
-    not negative and sum to 1 within .02 (those of several labels at once do not).
+    not negative and sum to 1 within .02. Where a tenth of those that are finite do not, they are of several
+    labels at once, and nothing is judged.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         total = probs.sum(axis=1, dtype=np.float64)
         sound = (np.abs(total - 1) < 0.02) & (probs.min(axis=1, initial=0) >= 0)
+    if sound.sum() < 0.9 * np.isfinite(total).sum():
+        return np.zeros(0, np.int64)
     return np.flatnonzero(sound & (labels >= 0) & (labels < probs.shape[1]))
 
 
@@ -97,7 +100,7 @@ def fit_curve(differs: Mask, surer: Floats) -> Curve:
     low = min(rate - 1.96 * error for _, rate, _, error in near)
     high = max(rate + 1.96 * error for _, rate, _, error in near)
     _, rate, rise, _ = fits[best]
-    return Curve(rate, max(low, 0.0), min(high, 1.0), rise, float(POWERS[best]))
+    return Curve(min(rate, 1.0), max(low, 0.0), min(high, 1.0), rise, float(POWERS[best]))
 
 
 def _fit(rows: Floats, hits: Floats, grown: Floats) -> tuple[float, float, float, float]:
@@ -123,7 +126,7 @@ def noise(probs: NDArray[Any], labels: NDArray[Any]) -> Noise:
     """How many labels are wrong and where wrong ones go.
 
     probs: float[n, k], calibrated, each row by a model that was not trained on it; nan = no answer. labels:
-    int[n], -1 = none, or of a class that the model does not know. Measured on injected noise
+    int[n], -1 = none, k and more = classes that the model does not know. Measured on injected noise
     (docs/results/label_errors.md): 0 to 2 points above the truth without any, 1 to 4 at 10 %, up to 9 at 30 %
     of confused labels, for models that are right in 80 % and more; a model that is right in 57 % adds 20.
     """
