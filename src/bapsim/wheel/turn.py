@@ -107,16 +107,10 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
     opinions.add("exam_leak", leaks(stock, exam, among, groups, recipe.exam.near))
     write_opinions(project, opinions, turn.n)
     out = opinions.settled.superseded
-    scene = replace(
-        scene,
-        stock=stock,
-        exam=exam,
-        refused=opinions.refused() & ~exam,
-        superseded=out,
-        groups=groups,
-        withheld=opinions.refused_for(WITHHELD) & ~opinions.refused_for("exam_leak"),
-    )
-    return scene, opinions, suspects
+    kept = opinions.refused_for(WITHHELD) & ~opinions.refused_for("exam_leak")
+    refused = opinions.refused() & ~exam
+    scene = replace(scene, stock=stock, exam=exam, refused=refused, superseded=out, groups=groups)
+    return replace(scene, withheld=kept), opinions, suspects
 
 
 def _judged(project: Project, recipe: Recipe, turn: Turn, stock: Stock, exam: np.ndarray) -> Opinions:
