@@ -34,7 +34,7 @@ def test_new_from_a_workbook(tmp_path: Path) -> None:
     file = write_xlsx(tmp_path / "문의.xlsx", [*sentences(60, 3), {"text": "no label", "label": "#N/A"}])
     write_xlsx(file, [{"a": "1"}, {"a": "2"}], "메모")
     found = said("new", tmp_path / "bank", "--from", file)
-    assert (found["format"], found["input"], found["target"]) == (".xlsx", ["text"], "label")
+    assert (found["format"], found["input"], found["target"]) == ("xlsx", ["text"], "label")
     assert (found["rows"], found["sheets"], found["workloads"]) == (61, ["data", "메모"], None)
     assert found["slips"] == {"#N/A": 1}, "an error of a spreadsheet is no label"
     words = " ".join(run("new", tmp_path / "other", "--from", file, "--lang", "ko").stdout.split())

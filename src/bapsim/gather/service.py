@@ -26,7 +26,7 @@ from bapsim.core.turn import Turn
 from bapsim.gather.chunk import Chunk, Item, NotRead, chunks, uncut
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.files import found
-from bapsim.gather.infer import infer
+from bapsim.gather.infer import Schema, infer
 from bapsim.gather.log_fields import PARSE, conversation, text_of, value_at
 from bapsim.gather.objects import DECODER, by_name, json_lines, written
 from bapsim.gather.types import arrow_type, typed
@@ -327,6 +327,18 @@ def workloads(file: Path) -> dict[str, int] | None:
         if isinstance(item, Item):
             counts.update([text_of(item.cells.get("workload_id")) or ""])
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def first_workload(found: Mapping[str, int]) -> dict[str, str]:
+    """Which lines to read of a log with several workloads: those of the first, the most frequent."""
+    return {"workload_id": next(iter(found))} if len(found) > 1 else {}
+
+
+def schema_of(file: Path, task: Task, where: Mapping[str, str]) -> Schema:
+    """What a log in NVIDIA's schema holds for a task, of the lines that `where` wants."""
+    source = Service(file.name, rights="unknown", where=where)
+    drafts = source(Turn(n=0, seed=0, task=task, inbox=file.parent))
+    return infer(Chunk(draft.rows, np.arange(len(draft.rows)), draft.unread) for draft in drafts)
 
 
 def settled(held: Iterable[Sequence[tuple[str, Item]]]) -> Iterator[tuple[str, Item | Unread]]:

@@ -38,11 +38,6 @@ def points(share: float | None, *, signed: bool = True) -> str:
     return said.replace("-", "−")
 
 
-def percent(share: float) -> str:
-    """An estimated share in whole percent; what chance took below 0 or above 1 is 0 or 100."""
-    return f"{100 * min(max(share, 0.0), 1.0):.0f}"
-
-
 def number(value: float | int | None, digits: int = 2) -> str:
     """A count with separators, or a measured number with so many decimals."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
@@ -142,8 +137,8 @@ def _next(report: Mapping[str, Any], lang: str, bapsim: str) -> Iterator[str]:
 
 
 def percent(share: float) -> str:
-    """A share in percent; whole where it is whole."""
-    return f"{100 * share:.1f}".removesuffix(".0")
+    """A share in percent, whole where it is whole; what chance took below 0 or above 1 is 0 or 100."""
+    return f"{100 * min(max(share, 0.0), 1.0):.1f}".removesuffix(".0")
 
 
 def slice_name(one: Mapping[str, Any], lang: str) -> str:

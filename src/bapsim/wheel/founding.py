@@ -10,19 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from bapsim.core.arrow import strings
 from bapsim.core.errors import InputError, RecipeError, text
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Task
-from bapsim.core.turn import Turn
 from bapsim.gather.answers import CANNOT_TELL
-from bapsim.gather.chunk import Chunk
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.infer import Column, Schema, infer
 from bapsim.gather.read import PARQUET, WORKBOOKS, read, suffix
-from bapsim.gather.service import service, workloads
+from bapsim.gather.service import first_workload, schema_of, workloads
 from bapsim.gather.types import written
 from bapsim.gather.unpack import detect, shown
 from bapsim.gather.workbook import sheets
@@ -169,22 +165,19 @@ def look_into(file: Path, wanted: Wanted) -> Found:
         wanted=wanted,
         classes=classes,
         left_out=left_out,
-        sheets=tuple(sheets(file)) if form in WORKBOOKS else (),
+        sheets=tuple(sheets(file)) if suffix(file) in WORKBOOKS else (),
     )
 
 
 def _look_into_log(file: Path, wanted: Wanted, found: dict[str, int]) -> Found:
     """A service log: its rows are the source's, and have no labels but where people corrected it."""
     task = Task(input=wanted.text or "text", target=wanted.target or "label")
-    source = service(file.name, rights="unknown", where=_where(found))
-    drafts = list(source(Turn(n=0, seed=0, task=task, inbox=file.parent)))
-    rows = (Chunk(draft.rows, np.arange(len(draft.rows)), draft.unread) for draft in drafts)
-    _all_there(wanted, list(task.columns))
+    _all_there(wanted, task.columns)
     return Found(
         file=file.name,
         format="log",
         encoding=detect(file),
-        schema=infer(rows),
+        schema=schema_of(file, task, first_workload(found)),
         kind="text",
         inputs=task.inputs,
         target=task.target,
@@ -195,14 +188,8 @@ def _look_into_log(file: Path, wanted: Wanted, found: dict[str, int]) -> Found:
     )
 
 
-def _where(found: Mapping[str, int]) -> dict[str, str]:
-    """Which lines are read where a log has several workloads: those of the most frequent."""
-    return {"workload_id": next(iter(found))} if len(found) > 1 else {}
-
-
 def _all_there(wanted: Wanted, names: Sequence[str]) -> None:
-    absent = [name for name in wanted.named if name not in names]
-    if absent:
+    if absent := [name for name in wanted.named if name not in names]:
         raise InputError("no_such_column", columns=_listed(absent), known=_listed(names))
 
 
@@ -267,7 +254,7 @@ def _format(file: Path) -> tuple[str, str]:
         return "datasets", "arrow"
     form = suffix(file)
     if form in WORKBOOKS:
-        return form, "xml"
+        return form.lstrip("."), "xml"
     return form.lstrip("."), "parquet" if form in PARQUET else detect(file)
 
 
@@ -461,7 +448,9 @@ def _folders(said: Mapping[str, str]) -> Iterator[str]:
 def _log(found: Found, lang: str) -> Iterator[str]:
     if found.workloads is None:
         return
-    where = "".join(f", where={{{_quoted(k)}: {_quoted(v)}}}" for k, v in _where(found.workloads).items())
+    where = "".join(
+        f", where={{{_quoted(k)}: {_quoted(v)}}}" for k, v in first_workload(found.workloads).items()
+    )
     yield f"        # {text('recipe.log', lang)}"
     yield f'        "service": service("log/", rights="unknown"{where}),'
 
