@@ -229,6 +229,16 @@ def test_a_narrower_version_is_content_with_what_a_wider_one_made(tmp_path: Path
     assert [gathered(root, one)["pii"] for one in (wide, narrow, wide)] == [2, 0, 0]
     root = founded(tmp_path / "q")
     assert [gathered(root, one)["pii"] for one in (narrow, wide, narrow)] == [2, 1, 0]
+    renamed = replace(wide, checks={"privacy": personal_data()})
+    assert gathered(root, renamed)["privacy"] == 0, "the same check under another name"
+    assert gathered(root, wide)["pii"] == 0
+    two = {"mail": personal_data(kinds=("email",)), "net": personal_data(kinds=("ip",))}
+    root = founded(tmp_path / "r")
+    assert list(gathered(root, replace(wide, checks=two)).values())[-2:] == [2, 2]
+    stock = stock_of(root, wide.task)
+    texts = sorted(stock.texts[row] for name in two for row in made(stock, name).tolist())
+    assert texts == ["[EMAIL]", "[EMAIL], 10.0.0.77", "[EMAIL], [IP]", "minsu@naver.com, [IP]"]
+    assert gathered(root, replace(wide, checks=two)) == {"copies": 0, "mail": 0, "net": 0}
 
 
 def test_a_corrected_row_corrects_what_was_made_of_it(tmp_path: Path) -> None:

@@ -63,14 +63,24 @@ def menders(recipe: Recipe) -> list[Mender]:
 
 
 def mend(project: Project, recipe: Recipe, turn: Turn) -> dict[str, int]:
-    """Gather what every mending check makes of the rows that it has not looked at; new records by check."""
+    """Gather what every mending check makes of the rows that it has not looked at; new records by check.
+
+    What a check made that is in the recipe no more, or has another name now, is as if each had made it.
+    """
     found, wanted = {}, menders(recipe)
+    stages = project.ledger.rows("select distinct name from stage where name like 'mend:%'")
+    former = {r["name"].removeprefix("mend:") for r in stages} - {one.name for one in wanted}
     for i, one in enumerate(wanted):
-        found[one.name] = _mend_one(project, recipe, turn, one, {later.name for later in wanted[i:]})
+        later = {other.name for other in wanted[i + 1 :]}
+        found[one.name] = _mend_one(project, recipe, turn, one, (former | {one.name}, later))
     return found
 
 
-def _mend_one(project: Project, recipe: Recipe, turn: Turn, one: Mender, not_of: set[str]) -> int:
+def _mend_one(
+    project: Project, recipe: Recipe, turn: Turn, one: Mender, not_of: tuple[set[str], set[str]]
+) -> int:
+    """not_of: sources that hold what this check made, and what later ones did."""
+    own, later = not_of
     ledger, stage = project.ledger, f"mend:{one.name}"
     version = fingerprint(one.check, one.only, recipe.task)
     done = [json.loads(r["output"]) for r in ledger.rows("select output from stage where name=?", stage)]
@@ -79,25 +89,25 @@ def _mend_one(project: Project, recipe: Recipe, turn: Turn, one: Mender, not_of:
     paths = [
         path
         for path, source in sources.items()
-        if path not in seen and source not in not_of and one.only in {None, source}
+        if path not in seen and source not in own | later and one.only in {None, source}
     ]
     if paths:
         output = {"check": version, "shards": paths}
-        again = any(said["check"] != version for said in done)
-        made = partial(_made, project, recipe, one, frozenset(paths), again)
+        again = len(own) > 1 or any(said["check"] != version for said in done)
+        made = partial(_made, project, recipe, one, frozenset(paths), frozenset(own if again else ()))
         gather_one(project, one.name, made, turn, f"{stage}:{fingerprint(output)}", stage, output)
     rows = ledger.rows("select output from stage where name=? and turn=?", stage, turn.n)
     return sum(int(json.loads(r["output"])["fresh"]) for r in rows)
 
 
 def _made(
-    project: Project, recipe: Recipe, one: Mender, paths: frozenset[str], again: bool, turn: Turn
+    project: Project, recipe: Recipe, one: Mender, paths: frozenset[str], own: frozenset[str], turn: Turn
 ) -> Iterator[Draft]:
     """What a check makes of the rows of these shards that it refuses: rows that stand, were not examined, and
     are neither kin nor copies of what was.
 
-    again: another version of the check has looked before; where this one keeps what that one made, nothing
-    is made anew.
+    own: sources with what was made before by another version; where the check keeps that, nothing is made
+    anew.
     """
     stock = load_stock(project, recipe.task)
     turn = replace(turn, origins=stock.origins)
@@ -112,14 +122,14 @@ def _made(
             wanted[part] = ~booleans(spread(said, shown[part], one.name).column("keep"), True)
     copies = leaks(stock, exam, wanted, stock.roots, recipe.exam.near)
     wanted &= booleans(copies.column("keep"), True)
-    if again:
-        wanted &= ~stock.rows_with(_sound(project, stock, one, turn))
+    if own:
+        wanted &= ~stock.rows_with(_sound(project, stock, one, own, turn))
     answered = dict(stock.parents)
     for shard, part in zip(stock.shards, parts, strict=True):
         whole = read_batch(project.wheel / shard.path) if wanted[part].any() else None
         if whole is None:
             continue
-        own, records = whole.schema.names, Records(with_columns(whole, recipe.task.columns))
+        columns, records = whole.schema.names, Records(with_columns(whole, recipe.task.columns))
         for number in np.unique(stock.origin[part][wanted[part]]).tolist():
             mine = np.flatnonzero(wanted[part] & (stock.origin[part] == number))
             draft = one.check.mend(Records(take(records, mine)), stock.origins[number], turn)
@@ -127,7 +137,7 @@ def _made(
                 raise RecipeError("mended_not_derived", name=one.name)
             mums: list[Any] = draft.parents.ids.to_pylist()
             keys = [_subject(project.secret, stock, stock.place[ids[0]], answered) for ids in mums]
-            rows = draft.rows.select([name for name in draft.rows.schema.names if name in own])
+            rows = draft.rows.select([name for name in draft.rows.schema.names if name in columns])
             yield replace(draft, rows=Rows(rows), keys=keys)
 
 
@@ -151,11 +161,11 @@ def _subject(secret: bytes, stock: Stock, row: int, answered: Mapping[int, Seque
     return hashlib.blake2b(json.dumps(said).encode(), digest_size=16, key=secret).hexdigest()
 
 
-def _sound(project: Project, stock: Stock, one: Mender, turn: Turn) -> set[bytes]:
-    """The ids of rows of which the check made, in an earlier version, what it keeps."""
+def _sound(project: Project, stock: Stock, one: Mender, own: frozenset[str], turn: Turn) -> set[bytes]:
+    """The ids of rows of which the check, in an earlier version, made what it keeps."""
     sound: set[bytes] = set()
     for shard, first in zip(stock.shards, stock.starts, strict=False):
-        if shard.rows and stock.origins[int(stock.origin[int(first)])].source == one.name:
+        if shard.rows and stock.origins[int(stock.origin[int(first)])].source in own:
             records = with_columns(read_batch(project.wheel / shard.path), turn.task.columns)
             keep = booleans(one.check(Records(records), turn).column("keep"), True)
             for mums in take(records, keep).column("_parents").to_pylist():
