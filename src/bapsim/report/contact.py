@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from urllib.parse import quote
 
 from bapsim.core.errors import text
 from bapsim.gather.answers import Sheet
@@ -23,7 +24,7 @@ def write_contact(out: Path, sheet: Sheet, shown: list[Shown], lang: str) -> Pat
 
 
 def contact(name: str, sheet: Sheet, shown: list[Shown], lang: str) -> str:
-    """The page of thumbnails; it needs no other file."""
+    """The page of thumbnails; it needs no other file, and leads to the pictures themselves."""
     import jinja2
     from markupsafe import Markup
 
@@ -47,5 +48,6 @@ def contact(name: str, sheet: Sheet, shown: list[Shown], lang: str) -> str:
         title=text("contact.title", lang, **values),
         sentences=text("contact.sentences", lang, **values).split("\n"),
         classes=sheet.classes[:MOST],
+        folder=quote(Path(name).stem),
         pictures=pictures,
     )
