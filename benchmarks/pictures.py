@@ -56,7 +56,7 @@ _measured: dict[bytes, np.ndarray] = {}
 
 
 def remembered(bodies: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Each picture of this benchmark is measured once, in whichever seed; what that costs is told by itself."""
+    """Each picture of this benchmark is measured once, in whichever seed; its cost is told by itself."""
     new = [body for body in dict.fromkeys(bodies) if body not in _measured]
     _measured.update(zip(new, features(new)[0], strict=True))
     x = np.stack([_measured[body] for body in bodies]) if bodies else np.zeros((0, WIDTH), np.float32)

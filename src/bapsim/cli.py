@@ -365,13 +365,13 @@ def _ask(out: Path | None) -> dict[str, Any]:
     if out.exists():
         raise InputError("file_exists", path=str(out))
     if recipe.task.kind == "image":
-        from bapsim.report.contact import write_contact
-        from bapsim.wheel.pictures import write_pictures
+        from bapsim.report.contact import write_asked
 
-        sheet, shown = write_pictures(out, sheet)
-        contact = write_contact(out, sheet, shown, room.lang)
-        room.say("ask.pictures", folder=str(out.with_suffix("")), path=str(contact))
-    write_questions(out, sheet)
+        room.say(
+            "ask.pictures", folder=str(out.with_suffix("")), path=str(write_asked(out, sheet, room.lang))
+        )
+    else:
+        write_questions(out, sheet)
     labels = str(out.with_suffix(".classes.txt"))
     room.say("ask.written", questions=number(count), path=str(out), target=recipe.task.target, labels=labels)
     room.say("ask.next", bapsim=room.called, path=str(out))

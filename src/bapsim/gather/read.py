@@ -44,6 +44,7 @@ REASONS = (
     "not_a_picture",
     "too_large",
     "outside",
+    "no_picture",
     "unknown_question",
     "unknown_label",
     "cannot_tell",
