@@ -175,8 +175,8 @@ class Stock:
         return [mask[a:b] for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)]
 
     def part(self, rows: np.ndarray) -> Records:
-        """The rows at these positions (int64[m], or where bool[N] is true), with all that the task reads, and the files
-        of pictures.
+        """The rows at these positions (int64[m], or where bool[N] is true), with all that the task reads, and
+        the files of pictures.
         """
         found = take(self.records, rows)
         if self.task.kind != "image":
