@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/pictures.py --data ../shared/data
 
 Writes docs/results/pictures.{json,md}. Accuracy: `image_linear()` against logistic regression, a linear and
-an RBF support vector machine and a random forest of scikit-learn, on the same features (all 860,
-standardised) and on the pixels. Retrieval: pictures of a rare class among the first 100 shown, by calibrated
+an RBF support vector machine and a random forest of scikit-learn, on the same features
+(all 860) and on the pixels. Retrieval: pictures of a rare class among the first 100 shown, by calibrated
 probability (`likely`), against as many drawn at random, from few known examples.
 """
 
@@ -37,8 +37,9 @@ from bapsim.compose.likely import likely
 from bapsim.core.recipe import Mixture
 from bapsim.core.records import Rows, Task
 from bapsim.image import alike
-from bapsim.image.features import features
+from bapsim.image.features import WIDTH, features
 from bapsim.judge.calibrate import calibration_error
+from bapsim.train import image
 from bapsim.train.image import image_linear
 
 HERE = Path(__file__).parent
@@ -49,6 +50,20 @@ TRAIN = {"mnist": 2500, "bccd": 2300, "digits": 1200}
 SEARCH = (("bccd", "platelet", 3), ("bccd", "platelet", 10), ("bccd", "white", 3), ("bccd", "white", 10))
 SEARCH += (("tiles", "crack", 5), ("tiles", "crack", 10), ("tiles", "crack", 20))
 OWN = "bapsim"
+
+
+_measured: dict[bytes, np.ndarray] = {}
+
+
+def remembered(bodies: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Each picture of this benchmark is measured once, in whichever seed; its cost is told by itself."""
+    new = [body for body in dict.fromkeys(bodies) if body not in _measured]
+    _measured.update(zip(new, features(new)[0], strict=True))
+    x = np.stack([_measured[body] for body in bodies]) if bodies else np.zeros((0, WIDTH), np.float32)
+    return x, np.ones(len(bodies), bool)
+
+
+image.features = remembered
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -87,13 +102,18 @@ def fitted(bodies: np.ndarray, labels: np.ndarray, group: np.ndarray, seed: int)
 
 
 def peers(kind: str) -> dict[str, Callable[[], Any]]:
-    """Pixels lie in [0, 1] as they are, which suits the RBF machine better than one scale for each."""
-    return {
-        "logistic": lambda: make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300)),
-        "linear SVM": lambda: make_pipeline(StandardScaler(), LinearSVC(C=0.01, max_iter=2000)),
-        "RBF SVM": lambda: SVC(C=10) if kind == "pixels" else make_pipeline(StandardScaler(), SVC(C=10)),
-        "forest": lambda: RandomForestClassifier(300, random_state=0),
+    """Features come on the scale that bapsim's head has them on, which suits all peers better than unit
+    variance; pixels lie in [0, 1], and are standardised for the linear ones."""
+    linear = {
+        "logistic": lambda: LogisticRegression(C=0.1, max_iter=300),
+        "linear SVM": lambda: LinearSVC(C=0.01, max_iter=2000),
     }
+    if kind == "pixels":
+        linear = {
+            name: lambda make=make: make_pipeline(StandardScaler(), make()) for name, make in linear.items()
+        }
+    forest = {"forest": lambda: RandomForestClassifier(300, random_state=0)}
+    return linear | {"RBF SVM": lambda: SVC(C=10)} | forest
 
 
 def accuracy(data: Path, name: str) -> dict[str, Any]:
@@ -101,7 +121,7 @@ def accuracy(data: Path, name: str) -> dict[str, Any]:
     pixels, labels, group = read(data, name)
     bodies = np.array([png(p) for p in pixels], object)
     began = time.process_time()
-    x, _ = features(bodies.tolist())
+    x, _ = remembered(bodies.tolist())
     cost = {"features, ms a picture": 1000 * (time.process_time() - began) / len(bodies)}
     flat = pixels.reshape(len(pixels), -1) / np.float32(255)
     scores: dict[str, list[float]] = {}
@@ -119,12 +139,14 @@ def accuracy(data: Path, name: str) -> dict[str, Any]:
         right = np.array(said.column("prediction").to_pylist()) == labels[test]
         errors.append(calibration_error(np.array(said.column("confidence"), np.float64), right))
         scores.setdefault(OWN, []).append(100 * float(right.mean()))
-        for kind, table in (("features", x), ("pixels", flat)):
+        scale = image.learn_scale(x[train], np.ones(len(train)))
+        on_scale = image.scaled(scale, x)[0] * np.sqrt(WIDTH)
+        for kind, table in (("features", on_scale), ("pixels", flat)):
             for peer, make in peers(kind).items():
                 told = make().fit(table[train], labels[train]).predict(table[test])
                 scores.setdefault(f"{peer}, {kind}", []).append(100 * float((told == labels[test]).mean()))
         print(name, seed, {k: round(v[-1], 2) for k, v in scores.items()}, flush=True)
-    cost["crossfit and final fit, s"] = float(np.mean(seconds))
+    cost["crossfit and final fit without features, s"] = float(np.mean(seconds))
     return {
         "set": name,
         "train": TRAIN[name],
@@ -215,11 +237,8 @@ def of_accuracy(results: list[dict[str, Any]]) -> list[str]:
         f"% right, seeds {list(SEEDS)}: other rows in training and test each time, cells of one photo on "
         "one side. "
         "bapsim is `image_linear()` as it is, its ridge chosen out of fold. Peers: logistic regression "
-        "(C = .1), "
-        "linear SVM (C = .01), RBF SVM (C = 10; its pixels as they are), on standardised columns, and a "
-        "forest of 300 trees. "
-        "Labels "
-        "as published, errors included.",
+        "(C = .1), linear SVM (C = .01), RBF SVM (C = 10) and a forest of 300 trees, on the 860 features as "
+        "bapsim scales them, and on the pixels (standardised for the linear ones). Labels as published.",
         "",
         "| method | " + " | ".join(r["set"] for r in results) + " |",
         "|---|---|---|---|",
@@ -272,8 +291,8 @@ def main() -> None:
     args = say.parse_args()
     began = time.process_time()
     results = {
-        "search": [search(args.data, *what) for what in SEARCH],
         "accuracy": [accuracy(args.data, name) for name in TRAIN],
+        "search": [search(args.data, *what) for what in SEARCH],
     }
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "pictures.json").write_text(json.dumps(results, indent=1) + "\n")

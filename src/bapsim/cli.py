@@ -421,13 +421,13 @@ def _ask(out: Path | None) -> dict[str, Any]:
     if out.exists():
         raise InputError("file_exists", path=str(out))
     if recipe.task.kind == "image":
-        from bapsim.report.contact import write_contact
-        from bapsim.wheel.pictures import write_pictures
+        from bapsim.report.contact import write_asked
 
-        sheet, shown = write_pictures(out, sheet)
-        contact = write_contact(out, sheet, shown, room.lang)
-        room.say("ask.pictures", folder=str(out.with_suffix("")), path=str(contact))
-    labels = str(write_questions(out, sheet))
+        page = write_asked(out, sheet, room.lang)
+        room.say("ask.pictures", folder=str(out.with_suffix("")), path=str(page))
+        labels = str(out.with_suffix(".classes.txt"))
+    else:
+        labels = str(write_questions(out, sheet))
     room.say("ask.written", questions=number(count), path=str(out), target=recipe.task.target, labels=labels)
     room.say("ask.next", bapsim=room.called, path=str(out))
     return {"questions": count, "path": str(out)}

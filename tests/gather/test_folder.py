@@ -116,3 +116,28 @@ def test_a_folder_is_meant(tmp_path: Path) -> None:
         list(folder("x/")(two))
     with pytest.raises(RecipeError):
         folder("x/", maker="robot")  # type: ignore[arg-type]
+
+
+def test_a_table_may_say_the_classes(tmp_path: Path) -> None:
+    write_parts(tmp_path / "photos" / "a", range(4), labelled=False)
+    table = tmp_path / "labels.csv"
+    names = ["a/part0000.png", ".\\a\\part0001.png", "a/part0002.png", "a/part0002.png", "a/gone.png"]
+    lines = "\n".join(
+        f"{name},{kind}" for name, kind in zip(names, ["x", "균열", " ", "x", "x"], strict=True)
+    )
+    table.write_text(f"file,label\n{lines}\n", "cp949")
+    turn = Turn(n=1, seed=0, task=TASK, inbox=tmp_path)
+    source = folder("photos/", labels="labels.csv")
+    found = list(source(turn))
+    assert [(row["file"], row["label"]) for row in rows(found)] == [
+        ("a/part0000.png", "x"),
+        ("a/part0001.png", "균열"),
+        ("a/part0002.png", None),
+        ("a/part0003.png", None),
+    ]
+    lost = [(one.line, one.reason, one.detail) for draft in found for one in draft.unread]
+    assert lost == [(5, "duplicate_key", "a/part0002.png"), (6, "no_picture", "a/gone.png")]
+    assert source.reads(turn)[0] == table
+    table.write_text("name,label\nx,y\n")
+    with pytest.raises(InputError, match="file"):
+        list(source(turn))

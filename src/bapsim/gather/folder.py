@@ -20,7 +20,9 @@ from bapsim.core.records import Draft, Maker, Origin, Rows, Task, Unread
 from bapsim.core.turn import Turn
 from bapsim.gather.chunk import BYTES as MANY  # of a draft's pictures together
 from bapsim.gather.chunk import NotRead, encodable
-from bapsim.gather.files import inside
+from bapsim.gather.files import found, inside
+from bapsim.gather.read import read
+from bapsim.gather.types import written
 from bapsim.gather.unpack import shown
 from bapsim.image.pixels import BYTES, Look, NoPicture, look
 
@@ -50,15 +52,17 @@ class Picture(NamedTuple):
 class Folder:
     """A source of pictures from the inbox: a folder with a sub-folder for each class.
 
-    path: a folder in it; labelled=False: a pool, sub-folders are no classes; rights, maker, consent: as for
-    `files`. Columns: the task's input (bytes), its target, `file` (the path below `path`), `width`, `height`
-    (pixels as shown), `turned` (EXIF says that the camera was). The key is the file's own name: a picture
-    that lies in another class's folder at a later turn has been corrected.
+    path: a folder in it; labelled=False: a pool, sub-folders are no classes; labels: a table in the inbox
+    that says the classes instead, by the columns `file` (below `path`) and the target; rights, maker,
+    consent: as for `files`. Columns: the task's input (bytes), its target, `file` (the path below `path`),
+    `width`, `height` (pixels as shown), `turned` (EXIF says that the camera was). The key is the file's own
+    name: a picture that lies in another class's folder at a later turn has been corrected.
     """
 
     path: str
     _: KW_ONLY
     labelled: bool = True
+    labels: str | None = None
     rights: str = "unknown"
     maker: Maker = "person"
     consent: str | None = None
@@ -69,15 +73,23 @@ class Folder:
 
     def reads(self, turn: Turn) -> list[Path]:
         """The files that make this source, in the order of reading."""
-        places = listed(inside(turn.inbox, self.path), labelled=self.labelled)
-        return [one.path for one in places if isinstance(one, Place)]
+        tables = [] if self.labels is None else found(turn.inbox, self.labels)
+        return [*tables, *(one.path for one in self._listed(turn) if isinstance(one, Place))]
+
+    def _listed(self, turn: Turn) -> Iterator[Place | Unread]:
+        by_folder = self.labelled and self.labels is None
+        return listed(inside(turn.inbox, self.path), labelled=by_folder)
 
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         """One draft for each thousand pictures (or 64 MiB) of a delivery, and one for what was not read."""
         if len(turn.task.inputs) != 1:
             raise RecipeError("one_picture", inputs=", ".join(turn.task.inputs))
         unread: list[Unread] = []
-        pictures = _read(listed(inside(turn.inbox, self.path), labelled=self.labelled), unread)
+        places = self._listed(turn)
+        if self.labels is not None:
+            (table,) = found(turn.inbox, self.labels)
+            places = _named(places, labels_in(table, turn.task.target, self.labels), unread)
+        pictures = _read(places, unread)
         for part, mine in groupby(pictures, key=lambda one: one.place.part):
             for some in _parted(mine):
                 yield Draft(
@@ -104,6 +116,48 @@ class Folder:
 folder = Folder
 
 
+class Named(NamedTuple):
+    """What a table says of one picture, and where."""
+
+    label: str | None
+    file: str
+    line: int
+
+
+def labels_in(table: Path, target: str, name: str) -> Iterator[tuple[str, Named] | Unread]:
+    """The name of each picture in a table, and what is said of it; raises InputError without the columns."""
+    for chunk in read(table, name=name):
+        yield from chunk.unread
+        names = chunk.rows.schema.names
+        missing = [one for one in ("file", target) if one not in names]
+        if names and missing:
+            known = ", ".join(map(shown, names[:40]))
+            raise InputError("input_missing", file=shown(name), columns=", ".join(missing), known=known)
+        if names:
+            files, labels = (written(chunk.rows.column(one)).to_pylist() for one in ("file", target))
+            for line, file, label in zip(chunk.lines.tolist(), files, labels, strict=True):
+                plain = composed((file or "").strip().replace("\\", "/").removeprefix("./"))
+                yield plain, Named((label or "").strip() or None, shown(name), line)
+
+
+def _named(
+    places: Iterator[Place | Unread], said: Iterator[tuple[str, Named] | Unread], unread: list[Unread]
+) -> Iterator[Place | Unread]:
+    """Places with the labels of a table; a name without a picture, or that stands there twice, is unread."""
+    labels: dict[str, Named] = {}
+    for line in said:
+        if isinstance(line, Unread):
+            unread.append(line)
+        elif line[0] in labels:
+            unread.append(NotRead("duplicate_key", shown(line[0])).at(line[1].file, line[1].line))
+        else:
+            labels[line[0]] = line[1]
+    for place in places:
+        known = None if isinstance(place, Unread) else labels.pop(place.file, None)
+        yield place if isinstance(place, Unread) or known is None else place._replace(label=known.label)
+    unread += [NotRead("no_picture", shown(name)).at(one.file, one.line) for name, one in labels.items()]
+
+
 def as_rows(pictures: list[Picture], task: Task) -> Rows:
     """Pictures as rows of a task, with what is known of their files."""
     columns: dict[str, Any] = {
@@ -122,6 +176,18 @@ def pictures_in(place: Path, *, labelled: bool = True) -> Iterator[Picture | Unr
     places = listed(place, labelled=labelled) if place.is_dir() else [_placed(place, place.name, labelled)]
     for one in places:
         yield one if isinstance(one, Unread) else _opened(one)
+
+
+def in_pieces(place: Path, most: int = 256) -> Iterator[list[Picture | Unread]]:
+    """The pictures of a folder, and what is none, some at a time, in order."""
+    some: list[Picture | Unread] = []
+    for one in pictures_in(place, labelled=False):
+        some.append(one)
+        if len(some) >= most:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def listed(root: Path, *, labelled: bool) -> Iterator[Place | Unread]:

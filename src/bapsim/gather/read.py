@@ -54,6 +54,7 @@ REASONS = (
     "raters",
     "item",
     "unknown_item",
+    "no_picture",
     "unknown_question",
     "unknown_label",
     "cannot_tell",

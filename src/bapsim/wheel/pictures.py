@@ -1,34 +1,27 @@
-"""A project of pictures: what a folder holds, pictures that are added, and questions that show them."""
+"""A project of pictures: what a folder holds, and pictures that are added."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import pyarrow as pa
-
-from bapsim.core.arrow import strings
 from bapsim.core.errors import InputError
-from bapsim.core.records import Rows, Task, Unread
-from bapsim.gather.answers import Sheet
+from bapsim.core.records import Task, Unread
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.folder import Picture, composed, pictures_in
 from bapsim.gather.infer import Schema
 from bapsim.gather.unpack import shown
-from bapsim.image.pixels import ENDINGS, FORMATS, look, thumbnail
+from bapsim.image.pixels import ENDINGS
 from bapsim.store import fault
 from bapsim.store.lake import file_sha256, sha256
 from bapsim.wheel.founding import Found, Wanted
 from bapsim.wheel.inbox import SHOWN, Added
-from bapsim.wheel.stock import FILE
 
 TARGET = "label"
-THUMBNAIL = 160  # pixels
 
 
 def are_pictures(place: Path) -> bool:
@@ -200,60 +193,3 @@ def _is_there(one: Picture, sizes: dict[int, list[Path]], data: Path, pool: Path
         same = [p for p in same if composed(p.relative_to(data).parts[0]) == one.place.label]
     wanted = sha256(one.body) if same else ""
     return any(file_sha256(path) == wanted for path in same)
-
-
-# --------------------------------------------------------------------------- ask
-
-
-class Shown(NamedTuple):
-    """One question on the contact sheet: the file's name, media type and bytes of its thumbnail, what the
-    model says (None: nobody is to be led).
-    """
-
-    name: str
-    media: str
-    body: bytes
-    suggested: str | None
-
-
-def write_pictures(out: Path, sheet: Sheet) -> tuple[Sheet, list[Shown]]:
-    """Writes the pictures of a question sheet into a folder of its name, as 0001.png, 0002.jpg, ...
-
-    Returns the sheet with the columns `picture` (its new place) and `file` (its old one) in place of the
-    bytes, and the thumbnails. Raises InputError where the folder is there already.
-    """
-    folder = out.with_suffix("")
-    if folder.exists():
-        raise InputError("file_exists", path=str(folder))
-    bodies: Any = sheet.rows.column(0).to_pylist()
-    wide = max(4, len(str(len(bodies))))
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    found = []
-    try:
-        temporary.mkdir(parents=True)
-        for i, body in enumerate(bodies):
-            name = f"{i + 1:0{wide}d}{FORMATS[look(body, whole=False).format]}"
-            (temporary / name).write_bytes(body)
-            media, small = thumbnail(body, THUMBNAIL)
-            said = None if sheet.suggested is None else sheet.suggested[i]
-            found.append(Shown(name, media, small, None if said is None else str(said)))
-        fault.rename(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    columns = {"picture": pa.array([f"{folder.name}/{one.name}" for one in found], pa.string())}
-    if FILE in sheet.rows.schema.names:
-        columns[FILE] = pa.array(strings(sheet.rows.column(FILE)), pa.string())
-    rows = Rows(pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
-    return replace(sheet, rows=rows), found
-
-
-def in_pieces(place: Path, most: int = 256) -> Iterator[list[Picture | Unread]]:
-    """The pictures of a folder, and what is none, some at a time, in order."""
-    some: list[Picture | Unread] = []
-    for one in pictures_in(place, labelled=False):
-        some.append(one)
-        if len(some) >= most:
-            yield some
-            some = []
-    if some:
-        yield some

@@ -20,7 +20,7 @@ from bapsim.core.recipe import Model, Recipe
 from bapsim.core.records import Rows, Task, Unread, rows_of
 from bapsim.gather.answers import escaped
 from bapsim.gather.chunk import Chunk
-from bapsim.gather.folder import Picture, as_rows
+from bapsim.gather.folder import Picture, as_rows, in_pieces
 from bapsim.gather.read import read
 from bapsim.gather.types import cast, typed
 from bapsim.gather.unpack import shown
@@ -28,7 +28,7 @@ from bapsim.judge.opponents import Endpoint, predicted, row_key
 from bapsim.store import fault
 from bapsim.store.lake import file_sha256
 from bapsim.store.project import Project
-from bapsim.wheel.pictures import are_pictures, in_pieces
+from bapsim.wheel.pictures import are_pictures
 from bapsim.wheel.state import current_model, state, the_champion
 from bapsim.wheel.turn import Incumbent
 

@@ -192,7 +192,9 @@ class Stock:
         return [mask[a:b] for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)]
 
     def part(self, rows: np.ndarray) -> Records:
-        """The rows at these positions (int64[m], or where bool[N] is true), with all that the task reads."""
+        """The rows at these positions (int64[m], or where bool[N] is true), with all that the task reads, and
+        the files of pictures.
+        """
         found = take(self.records, rows)
         if self.task.kind != "image":
             return Records(found)
@@ -205,7 +207,7 @@ class Stock:
         order = np.argsort(np.argsort(shard, kind="stable"), kind="stable")
         pictures = take(concat(bodies), order).column(0)
         whole = found.append_column(self.task.inputs[0], pictures)
-        return Records(whole.select([*self.task.columns, *CERTIFICATE.names]))
+        return Records(whole.select([*dict.fromkeys([*self.task.columns, FILE]), *CERTIFICATE.names]))
 
 
 @dataclass(frozen=True, kw_only=True)
