@@ -11,7 +11,7 @@ import pyarrow as pa
 from bapsim.core.arrow import ID, Column, id_bytes, strings
 from bapsim.core.errors import messages, text
 from bapsim.image.pixels import thumbnail
-from bapsim.report.words import number, percent, slice_name
+from bapsim.report.words import number, percent, points, slice_name
 from bapsim.store.lake import View, by_folder
 from bapsim.store.project import Project
 
@@ -95,6 +95,18 @@ def doubted(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> I
             if one["id"] in shown
         ]
         yield {"words": text("insight.noise", lang, **rates), "rows": rows}
+
+
+def confused(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Iterator[dict[str, Any]]:
+    """Pairs of classes that people do not tell apart alike."""
+    for one in report["notice"]["confused"]:
+        names = {"first": one["first"], "second": one["second"], "rows": number(one["rows"])}
+        gains = {name: points(one[name]) for name in ("gain", "low", "high")}
+        key = "audit.confused.say" if one["gain"] is not None else "audit.confused.border"
+        yield {
+            "words": text(key, lang, **names, **gains),
+            "rows": [shown[i] for i in one["ids"] if i in shown],
+        }
 
 
 def labels(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from bapsim.core.errors import messages, text
 from bapsim.judge.gate import FULL
 from bapsim.report import charts
 from bapsim.report.facts import facts, turns
-from bapsim.report.insight import asked, examples, labels, made, named_ids, weak
+from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
 from bapsim.report.words import Story, number, opponent, percent, points, reason_text, story
 from bapsim.store import fault
 from bapsim.store.project import Project
@@ -85,7 +85,7 @@ def page(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> str:
 
 def _sections(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Iterator[dict[str, Any]]:
     """What the turn shows of the data: only what there is."""
-    for name, parts in (("labels", labels), ("weak", weak), ("asked", asked)):
+    for name, parts in (("labels", labels), ("confused", confused), ("weak", weak), ("asked", asked)):
         groups = list(parts(report, shown, lang))
         if groups:
             key = f"insight.{name}.note"

@@ -107,7 +107,7 @@ def rounded(count: int) -> int:
 def _suspects(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     for one in report["suspects"]:
         key = "suspect.refused" if one["refused"] else "suspect.kept"
-        shares = {name: percent(one[name]) for name in ("noise", "low", "high")}
+        shares = {name: percent(one[name], 0) for name in ("noise", "low", "high")}
         yield text(key, lang, name=one["name"], rows=number(one["rows"]), **shares)
 
 
@@ -136,9 +136,9 @@ def _next(report: Mapping[str, Any], lang: str, bapsim: str) -> Iterator[str]:
     yield text("next.turn", lang, bapsim=bapsim)
 
 
-def percent(share: float) -> str:
+def percent(share: float, digits: int = 1) -> str:
     """A share in percent, whole where it is whole; what chance took below 0 or above 1 is 0 or 100."""
-    return f"{100 * min(max(share, 0.0), 1.0):.1f}".removesuffix(".0")
+    return f"{100 * min(max(share, 0.0), 1.0):.{digits}f}".removesuffix(".0")
 
 
 def slice_name(one: Mapping[str, Any], lang: str) -> str:
@@ -155,7 +155,8 @@ def steps(report: Mapping[str, Any], lang: str) -> Iterator[str]:
         yield text("next.weak", lang, name=slice_name(one, lang), **shares)
     for one in report["notice"].get("confused", [])[:1]:
         names = {"first": one["first"], "second": one["second"]}
-        yield text("next.pair", lang, **names, gain=points(one["gain"], signed=False))
+        if one["gain"] is not None:
+            yield text("next.pair", lang, **names, gain=points(one["gain"], signed=False))
     noise = report["notice"].get("noise")
     doubted = report["asked"].get("label_error", {"count": 0})["count"]
     if noise is not None and doubted:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Rows
+from bapsim.refine.ambiguity import Pair, ambiguous_pairs
 from bapsim.refine.label_errors import NEAR
 from bapsim.refine.labels import Suspicion, suspicion
 from bapsim.store.ledger import Ledger
@@ -54,13 +55,14 @@ class Doubted:
     """What is said against the labels of stock rows `at` (int64[m]), out of fold and by equal inputs.
 
     suggested: object[m], the label that is likelier, None = none is; borne: float64[m], the chance that the
-    model gives the label that is there.
+    model gives the label that is there; pairs: classes that people do not tell apart alike.
     """
 
     at: np.ndarray
     said: Suspicion
     suggested: np.ndarray
     borne: np.ndarray
+    pairs: tuple[Pair, ...]
 
 
 def doubted(scene: Scene, model: Candidate) -> Doubted:
@@ -76,10 +78,12 @@ def doubted(scene: Scene, model: Candidate) -> Doubted:
     probs = np.full((len(at), len(place)), np.nan, np.float32) if told.probs is None else told.probs
     texts = [stock.texts[i] for i in at.tolist()] if stock.task.kind == "text" else None
     features = None if texts is None else unit_vectors(texts)
-    said = suspicion(probs, labels, groups=alike(stock, rows, NEAR)[at], features=features)
+    groups = alike(stock, rows, NEAR)[at]
+    said = suspicion(probs, labels, groups=groups, features=features)
+    pairs = ambiguous_pairs(probs, labels, told.classes, groups=groups) if len(place) > 1 else ()
     mine = probs[np.arange(len(at)), np.maximum(labels, 0)] if place else np.zeros(len(at))
     borne = np.where(labels >= 0, np.nan_to_num(mine), 0.0)
-    return Doubted(at=at, said=said, suggested=classes[said.suggested], borne=borne)
+    return Doubted(at=at, said=said, suggested=classes[said.suggested], borne=borne, pairs=pairs)
 
 
 def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:

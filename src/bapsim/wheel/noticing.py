@@ -14,6 +14,7 @@ import numpy as np
 
 from bapsim.core.arrow import strings
 from bapsim.judge.slices import worst
+from bapsim.refine.ambiguity import Pair
 from bapsim.text.normalise import fold
 from bapsim.text.scripts import letters
 from bapsim.text.words import strings as spelled
@@ -26,6 +27,7 @@ from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, standing
 
 SHOWN = 5  # ids of each finding
 SLICES = 8
+PAIRS = 5
 OFTEN = 0.5  # a word that more rows have than this says nothing of a slice
 
 
@@ -39,6 +41,7 @@ def notice(scene: Scene, model: Candidate, found: Doubted) -> dict[str, Any]:
     wrong = np.array([a != b for a, b in zip(said.prediction, stock.labels[own], strict=True)], bool)
     return {
         "noise": doubtful(stock, found),
+        "confused": [mixed_up(stock, found, pair) for pair in found.pairs[:PAIRS]],
         "slices": weak_slices(scene, own, wrong),
         "repaired": repaired(scene),
         "made": provenance(stock, trained),
@@ -59,6 +62,14 @@ def doubtful(stock: Stock, found: Doubted) -> dict[str, Any] | None:
                 {"id": stock.ids[found.at[i]].tobytes().hex(), "suggested": suggested, "wrong": wrong}
             )
     return {"rate": noise.rate, "low": noise.low, "high": noise.high, "rows": noise.rows, "some": some}
+
+
+def mixed_up(stock: Stock, found: Doubted, pair: Pair) -> dict[str, Any]:
+    """Two classes that people do not tell apart alike, and what merging them would change."""
+    gain, low, high = (None if np.isnan(v) else float(v) for v in pair.merged)
+    counts = {"rows": len(pair.border), "gain": gain, "low": low, "high": high}
+    ids = hexed(stock, found.at[list(pair.examples)])
+    return {"first": pair.first, "second": pair.second, "evidence": list(pair.evidence), **counts, "ids": ids}
 
 
 def hexed(stock: Stock, rows: np.ndarray) -> list[str]:
