@@ -38,6 +38,7 @@ SETS = {
     "banking77": ("banking77/train.jsonl.gz", "intent"),
     "nsmc_ko": ("nsmc_ko/train.jsonl.gz", "label"),
     "clinc150": ("clinc150/train.jsonl.gz", "intent"),
+    "3i4k": ("intent_3i4k_ko/train.jsonl.gz", "label"),
 }
 
 

@@ -96,17 +96,19 @@ def test_figures_by_hand():
     assert one.z == pytest.approx(0.4 * math.sqrt(one.weight))
     names = np.array(["a"] * 100 + ["h"] * 1000)
     right = np.tile([0, 1], 500)
-    right[:100] = 1 - right[:100]  # a tenth of the history is wrong, as the model expects
+    right[:140] = 1 - right[:140]  # the model expects 100 of 1,000 to contradict
     everything = np.tile(probs, (11, 1)), np.r_[half, right]
     found = residuals(names, *everything, names == "h", proven=True, among=["a"])
-    assert found["a"].usual == pytest.approx(0.0, abs=1e-3)
+    usual = 0.04 / 0.8
+    assert found["a"].usual == pytest.approx(usual, abs=1e-3)
     assert found["h"].usual == pytest.approx(0.25)  # at most half of what chance would do
-    remixed_too = moments(remixed(probs, half, np.array([0.5, 0.5])), half)
-    kinder = min(one, remixed_too, key=lambda r: r.z)
-    assert found["a"].noise == pytest.approx(kinder.wrong, abs=1e-3)
-    history = moments(probs, right[:100]).weight * 10
-    spread = math.sqrt(1 / kinder.weight + math.pi / 2 / history)
-    assert found["a"].z == pytest.approx((kinder.wrong - 0.1) / spread, rel=0.01)
+    left = 1 - 2 * usual
+    assert found["a"].noise == pytest.approx((0.5 - usual) / left, abs=1e-3)
+    spread = math.sqrt((1 + math.pi / 2 / 10) / one.weight)
+    assert found["a"].z == pytest.approx(((0.5 - usual) / left - 0.1) * left / spread, rel=0.01)
+    assert found["a"].high - found["a"].noise == pytest.approx(
+        1.96 * math.hypot(one.error, math.sqrt(math.pi / 2 / 10 / one.weight)) / left, rel=0.01
+    )
 
 
 def test_others_that_do_better_than_a_proven_model_expects_do_not_lower_the_bar():
@@ -219,10 +221,27 @@ def test_certain_contradiction_without_spread_is_finite():
 def test_a_label_does_not_explain_itself():
     probs = np.tile([0.6, 0.2, 0.2], (3, 1))
     mix = np.array([0.6, 0.2, 0.2])
-    found = remixed(probs, np.array([1, 2, 2]), mix)
+    found = remixed(probs, np.array([1, 2, 2]), mix, 0.0)
     assert found.sum(axis=1) == pytest.approx(np.ones(3))
     assert found[0] == pytest.approx(np.array([18, 6, 8]) / 32)
     assert found[1] == pytest.approx(np.array([18, 7, 7]) / 32)
+
+
+def test_wrong_labels_are_taken_out_of_the_mix():
+    """80 and 20 rows of two classes, a quarter of each labelled as the other: 65 and 35."""
+    label = np.r_[np.zeros(65), np.ones(35)].astype(np.int64)
+    probs = np.tile([0.5, 0.5], (100, 1))
+    found = remixed(probs, label, np.array([0.5, 0.5]), 0.25)
+    assert found[0] == pytest.approx(np.array([80 - 1 + 15, 20 + 15]) / 129)
+    assert found[99] == pytest.approx(np.array([80 + 15, 20 - 1 + 15]) / 129)
+
+
+def test_of_a_large_delivery_enough_is_read():
+    rng = np.random.default_rng(10)
+    found = judged(rows(rng, "history", 6000, eaten=True), rows(rng, "bad", 12_000, 0.4))
+    assert found["bad"].rows == 12_000
+    assert found["bad"].noise == pytest.approx(0.4, abs=0.03)
+    assert found["bad"].high - found["bad"].low > 0.02
 
 
 def test_the_limit_is_shared_by_all_that_are_asked_about():
