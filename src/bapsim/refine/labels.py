@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from bapsim.refine.noise import Floats, Ints, Mask, Noise, estimated, judged
 
-WORST = 0.05  # of the rows: those whose neighbours are looked up
+WORST = 0.05  # of the rows: those whose neighbours are looked up,
+MOST = 2500  # and no more: each is compared with every row
 NEIGHBOURS = 20
 WEIGHED = 500  # rows on which is measured what neighbours add
-BLOCK = 256  # rows whose neighbours are sought at once: 50 MB at 50,000 rows
+CELLS = 16_000_000  # similarities that are held at once: 64 MB
 PRUNE_ABOVE = 0.15
 
 
@@ -73,7 +74,7 @@ def suspicion(
     probs: float[n, k], calibrated, each row by a model that was not trained on it, nan = no answer; labels:
     int[n], class positions, -1 = none, k and more = classes that the model does not know; groups: int[n],
     equal for equal or nearly equal inputs (text.minhash.clusters); features: float32[n, d], dense or CSR,
-    rows of length 1 (text.vectors.unit_vectors): neighbours of the `worst` share of rows are sought there.
+    rows of length 1 (text.vectors.unit_vectors), where neighbours of the `worst` share of rows are sought.
     """
     rows = judged(probs, labels)
     y = labels[rows].astype(np.int64)
@@ -197,7 +198,7 @@ def mended(
     The values change places among these rows, so that none falls behind a row that was not looked at.
     """
     order = np.lexsort((rows, -odds))
-    top = order[: int(np.ceil(worst * len(rows)))]
+    top = order[: min(int(np.ceil(worst * len(rows))), MOST)]
     labels = np.full(features.shape[0], -1, np.int64)
     labels[rows] = y
     some = order[np.unique(np.linspace(0, len(order) - 1, WEIGHED).astype(np.int64))]
@@ -243,8 +244,9 @@ def neighbours_say(
     among = features[known].T
     place = np.full(len(labels), -1, np.int64)
     place[known] = np.arange(len(known))
-    for start in range(0, len(rows), BLOCK):
-        part = slice(start, start + BLOCK)
+    size = max(CELLS // len(known), 1)
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
         product = features[rows[part]] @ among
         alike = np.asarray(product.toarray() if hasattr(product, "toarray") else product, np.float32)
         itself = np.flatnonzero(place[rows[part]] >= 0)
