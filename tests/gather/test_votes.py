@@ -14,7 +14,7 @@ from bapsim.core.errors import InputError, RecipeError
 from bapsim.core.records import Task
 from bapsim.core.turn import Turn
 from bapsim.gather.chunk import NotRead
-from bapsim.gather.raters import best, counted, majority, one_coin, settle_one_coin, skills
+from bapsim.gather.raters import best, counted, majority, one_coin, pairs_of, settle_one_coin, skills
 from bapsim.gather.votes import votes, votes_in
 
 TASK = Task(input="text", target="label")
@@ -48,6 +48,8 @@ def test_a_vote_a_line(turn):
     assert unread == []
     (draft,) = drafts
     assert draft.keys == ["1", "2", "3"], "an item has one name, whoever rated it"
+    told = skills(pairs_of(draft.rows.column("votes"), draft.rows.column("raters")))
+    assert sorted((one.rater, one.votes) for one in told) == [("kim", 2), ("lee", 2), ("park", 1)]
     assert draft.rows.schema.field("votes").type == pa.list_(pa.string())
     assert (draft.origin.method, draft.origin.target_maker, draft.origin.batch) == (
         "votes",

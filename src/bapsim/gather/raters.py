@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,12 @@ def best(scores: np.ndarray) -> Ints:
     top = scores.max(1, keepdims=True)
     tied = (scores > top - STILL).sum(1) > 1
     return np.where(tied | (top[:, 0] <= 0), -1, scores.argmax(1))
+
+
+def pairs_of(votes: Any, raters: Any) -> list[list[Vote]]:
+    """The votes of each record, from its columns `votes` and `raters`."""
+    both = zip(votes.to_pylist(), raters.to_pylist(), strict=True)
+    return [list(zip(who or [], said or [], strict=True)) for said, who in both]
 
 
 def counted(said: Sequence[Vote]) -> list[Vote]:
