@@ -47,7 +47,7 @@ def planted(name: str, seed: int) -> tuple[list[list[str]], dict[str, set[int]]]
     _, first = np.unique(clusters(texts[order].tolist(), 0.5), return_index=True)
     at = rng.permutation(order[first])[:2850]
     split = np.where(rng.random(len(at)) < 0.7, "train", "test")
-    rows = [[texts[i], labels[i], s] for i, s in zip(at, split, strict=True)]
+    rows = [[" ".join(texts[i].split()), labels[i], s] for i, s in zip(at, split, strict=True)]
     near, names = nearest_class(name), np.unique(labels[at])
     free = iter(rng.permutation(len(rows)).tolist())
     found: dict[str, set[int]] = {kind: set() for kind in KINDS}
