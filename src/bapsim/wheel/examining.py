@@ -12,14 +12,16 @@ from bapsim.judge.gate import refund, wear_after
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.wheel.refining import Opinions
-from bapsim.wheel.stock import Stock, exam_ids
+from bapsim.wheel.stock import ASKED, Stock, exam_ids
 
 FRESH = "asked:random"  # the method of answers to questions that were drawn at random
 
 
 def eligible(stock: Stock, out: np.ndarray) -> np.ndarray:
-    """bool[N]: a person made input and target, and the row is not out (refused or superseded: bool[N])."""
-    chosen = stock.of_origins(lambda _, origin: origin.method == "asked:chosen")
+    """bool[N]: a person made input and target, the row is not out (refused or superseded: bool[N]), and it
+    was not picked: it is no answer, or one to a question that was drawn at random.
+    """
+    chosen = stock.of_origins(lambda _, origin: origin.method.startswith(ASKED) and origin.method != FRESH)
     return np.asarray(stock.by_people & stock.labelled & ~out & ~chosen)
 
 
