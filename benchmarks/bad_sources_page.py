@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bapsim.judge.compare import wilson
 from bapsim.judge.residual import limit
 
 SHARE = 0.4
@@ -24,16 +25,6 @@ SAID = {
     "confused": "40 %, the class next door",
 }
 WHEN = {"proven": "after a proven model", "first turn": "with 1,500 others in a first turn", "alone": "alone"}
-
-
-def wilson(hits: int, of: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a share."""
-    if not of:
-        return 0.0, 1.0
-    share = hits / of
-    centre = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def share(hits: Sequence[bool]) -> str:

@@ -19,6 +19,7 @@ from bapsim.report.desk import SHARED, Desk, Verbs, columns, desk
 
 if TYPE_CHECKING:
     from bapsim.core.records import Task
+    from bapsim.mods import Money
     from bapsim.report.words import Story
     from bapsim.ship.label import Label
     from bapsim.wheel.founding import Found
@@ -206,14 +207,21 @@ def _some(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (" …" if len(names) > most else "")
 
 
-@verb(click.argument("files", metavar="FILE...", type=Path, nargs=-1, required=True))
-def _add(files: tuple[Path, ...]) -> dict[str, Any]:
+@verb(
+    click.argument("files", metavar="FILE...", type=Path, nargs=-1, required=True),
+    click.option("--cost", metavar="'240000 KRW'"),
+)
+def _add(files: tuple[Path, ...], cost: str | None) -> dict[str, Any]:
+    from bapsim.mods import money
     from bapsim.report.words import number, reason_text
     from bapsim.wheel.inbox import SHOWN, add_file
     from bapsim.wheel.pictures import add_pictures, are_pictures
 
     room = desk()
     recipe = room.recipe()
+    if cost is not None and len(files) > 1:
+        raise InputError("cost_of_several", files=len(files))
+    paid = None if cost is None else money(cost)  # before anything is copied
     done = []
     for file in files:
         pictures = recipe.task.kind == "image" and are_pictures(file)
@@ -235,9 +243,21 @@ def _add(files: tuple[Path, ...]) -> dict[str, Any]:
             room.say("add.labels", labels=labels, path=str(room.folder / one.path))
         if one.missing:
             room.say("add.missing", columns=_some(one.missing, 8))
+    if paid is not None:
+        _pay(room, done[0], paid)
     if any(one["new"] for one in done):
         room.say("add.next", bapsim=room.called)
     return {"added": done}
+
+
+def _pay(room: Desk, added: dict[str, Any], paid: Money) -> None:
+    """The cost of a file, told and written down beside it."""
+    from bapsim.wheel.costs import pay_for
+
+    with room.project(writing=True) as project:
+        new = pay_for(project, str(added["path"]).removeprefix("inbox/"), paid)
+    added["cost"] = {"minor": paid.minor, "currency": paid.currency, "new": new}
+    room.say("add.cost", amount=paid.amount, currency=paid.currency, path=added["path"])
 
 
 def _strange(room: Desk, task: Task, one: Added) -> dict[str, int]:
@@ -332,11 +352,27 @@ def _say_story(room: Desk, said: dict[str, Any]) -> None:
 @verb(
     click.option("--turn", "number", metavar="N", type=int),
     click.option("--list", "which", type=click.Choice(("unread", "refused"))),
+    click.option("--worth", "source", metavar="SOURCE"),
 )
-def _show(number: int | None, which: str | None) -> dict[str, Any]:
+def _show(number: int | None, which: str | None, source: str | None) -> dict[str, Any]:
     if which is not None:
         return _list(which)
-    return _tell(number)
+    return _tell(number) if source is None else _worth(source)
+
+
+def _worth(source: str) -> dict[str, Any]:
+    """The points that training with a source gives: the fits of one candidate, made once."""
+    from bapsim.report.words import number, points
+    from bapsim.wheel.worth import worth_of
+
+    room = desk()
+    recipe = room.recipe()
+    with room.project(writing=True) as project:
+        said = worth_of(project, recipe, source)
+    key = "show.worth" if said["tells"] else "show.worth.unsure" if said["rows"] else "show.worth.none"
+    values = {name: points(said.get(name)) for name in ("gain", "low", "high")}
+    room.say(key, source=source, rows=number(said["rows"]), **values)
+    return said
 
 
 def _list(which: str) -> dict[str, Any]:
@@ -474,7 +510,10 @@ def _use(version: str, reason: str) -> dict[str, Any]:
     room = desk()
     with room.project(writing=True) as project:
         said = use(project, version, reason)
-    room.say("use.done" if said["before"] != version else "use.same", version=version)
+    if "delivery" in said:
+        room.say("use.delivery", name=version, bapsim=room.called)
+    else:
+        room.say("use.done" if said["before"] != version else "use.same", version=version)
     return said
 
 

@@ -21,6 +21,7 @@ from bapsim.wheel.held_out import held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
 from bapsim.wheel.noticing import SHOWN, notice
 from bapsim.wheel.refining import Opinions
+from bapsim.wheel.sources import sources_table
 from bapsim.wheel.stock import REFUSED, Scene, accounts, standing
 
 Say = Callable[..., None]
@@ -77,7 +78,9 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {k: _finite(v) if isinstance(v, float) else v for k, v in values.items()}
 
 
-def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float, say: Say) -> dict[str, Any]:
+def finish(
+    scene: Scene, opinions: Opinions, judged: Judged, summary: dict[str, Any], started: float, say: Say
+) -> dict[str, Any]:
     """One transaction makes the turn: states, what serves, questions, accounts, decision."""
     project, ledger, n = scene.project, scene.project.ledger, scene.turn.n
     before = {r["n"]: r["state"] for r in ledger.rows("select n, state from origin")}
@@ -88,10 +91,13 @@ def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float
     newest = judged.serves or judged.screened[0].candidate
     found = doubted(scene, newest)
     asked = ask_next(scene, judged, found, say)
-    counts = accounts(ledger, standing(stock, scene.exam, refused & ~scene.exam, scene.superseded))
+    stood = standing(stock, scene.exam, refused & ~scene.exam, scene.superseded)
+    counts = accounts(ledger, stood)
     late = counts["refused"] - sum(summary["reasons"].values())  # machine-made, by this turn's verdict
     if late:
         summary["reasons"] = summary["reasons"] | {"turn_refused": late}
+    people = judged.screened[0].candidate
+    summary["sources"] = sources_table(scene, opinions, people, stood, summary["suspects"])
     summary |= {"accounts": counts, "questions": len(asked), "asked": by_reason(asked)}
     task = scene.recipe.task
     summary |= {"task": {"inputs": list(task.inputs), "target": task.target, "kind": task.kind}}

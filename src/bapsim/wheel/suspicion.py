@@ -8,7 +8,6 @@ with itself is another way of speaking, or a class that the first model hardly k
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,17 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from bapsim.compose.exam import folds
-from bapsim.compose.oof import crossfit
 from bapsim.core.fingerprint import fingerprint
-from bapsim.core.turn import named_seed
-from bapsim.judge.compare import points_interval, standardised, units
-from bapsim.judge.exam import uncalibrated
-from bapsim.judge.gate import OOF_INFLATION, duo
 from bapsim.judge.residual import FEWEST, Delivery, flagged, residuals
-from bapsim.wheel.candidates import data_fingerprint, mixture_of
-from bapsim.wheel.examining import frame
-from bapsim.wheel.held_out import HeldOut, as_scores, eaten, held_out, honest, oof_table
+from bapsim.wheel.candidates import data_fingerprint
+from bapsim.wheel.contrast import contrast, fit
+from bapsim.wheel.held_out import HeldOut, eaten, held_out
 from bapsim.wheel.judging import Opponent, random_rows
 from bapsim.wheel.settling import Settled, settle
 from bapsim.wheel.stock import AGAIN, Scene, Stock
@@ -117,13 +110,9 @@ def _judge(scene: Scene, settled: Settled, model: Opponent | None, proven: bool)
     if not named:
         return []
     said = with_and_without(scene, settled, claims, named, fits)
-    return [
-        asdict(judged[name])
-        | {"origins": claims.origins[name]}
-        | (said if len(named) == 1 else {"z_with": said["z_with"]})
-        | {"refused": bool(said["z_with"] < HELPS)}
-        for name in named
-    ]
+    points = said["points"] if len(named) == 1 else None  # of all of them together: of none
+    told = {"z_with": said["z"], "points": points, "refused": bool(said["z"] < HELPS)}
+    return [asdict(judged[name]) | {"origins": claims.origins[name]} | told for name in named]
 
 
 def _everything(scene: Scene, claims: Claims) -> np.ndarray:
@@ -135,7 +124,7 @@ def _doubtful(
     scene: Scene, settled: Settled, claims: Claims, names: Collection[str], fits: dict[str, Opponent]
 ) -> tuple[str, ...]:
     """Those of these deliveries that a model of everything contradicts, too."""
-    whole = fit(scene, _everything(scene, claims), fits)
+    whole = _once(scene, _everything(scene, claims), fits)
     seen = read(scene.stock, claims, settled, whole, proven=False)
     return tuple(name for name in names if seen[name].z > DOUBT)
 
@@ -153,7 +142,7 @@ def _among_themselves(
     left = without(scene, settled, claims, doubtful)
     if not doubtful or not _teaches(stock, left):
         return {}, ()
-    judged = read(stock, claims, settled, fit(scene, left, fits), proven=False)
+    judged = read(stock, claims, settled, _once(scene, left, fits), proven=False)
     return judged, flagged(judged, doubtful, of=len(claims.fresh))
 
 
@@ -204,40 +193,16 @@ def without(scene: Scene, settled: Settled, claims: Claims, names: Collection[st
 def with_and_without(
     scene: Scene, settled: Settled, claims: Claims, names: Collection[str], fits: dict[str, Opponent]
 ) -> dict[str, Any]:
-    """Held-out answers with the suspects against without, on random rows of neither: z, and the points that
-    training with them gives, with a 95 % interval.
-    """
-    stock = scene.stock
-    rows = (without(scene, settled, claims, names), _everything(scene, claims))
-    at = np.flatnonzero(random_rows(scene) & rows[0] & rows[1])
-    if not len(at):
-        return {"z_with": -math.inf}
-    models = [fit(scene, part, fits) for part in rows]
-    told = [held_out(model.respond, model.oof, stock, at) for model in models]
-    scores = [as_scores(said, stock, at, scene.groups[at]) for said in told]
-    if not all(honest(said, stock, at, np.ones(len(at), bool)) for said in told):
-        scores = [uncalibrated(one) for one in scores]
-    both = duo(scores[0], scores[1])
-    gain, wide = float(both.right.mean()), math.sqrt(OOF_INFLATION)
-    low, high = points_interval(units(both.right, both.groups), len(at))
-    return {
-        "z_with": standardised(units(both.primary, both.groups)),
-        "points": gain,
-        "points_low": gain - wide * (gain - low),
-        "points_high": gain + wide * (high - gain),
-    }
+    """What training with the suspects gives on random rows of the others."""
+    left, whole = without(scene, settled, claims, names), _everything(scene, claims)
+    at = np.flatnonzero(random_rows(scene) & left & whole)
+    before, after = (_once(scene, rows, fits) for rows in (left, whole))
+    return contrast(scene.stock, scene.groups, before, after, at)
 
 
-def fit(scene: Scene, rows: np.ndarray, fits: dict[str, Opponent]) -> Opponent:
-    """A model of these rows (bool[N]) for this judgement alone, with its out-of-fold answers; made once."""
-    recipe, stock = scene.recipe, scene.stock
-    data = data_fingerprint(stock, rows)
+def _once(scene: Scene, rows: np.ndarray, fits: dict[str, Opponent]) -> Opponent:
+    """One fit for the same rows, however often it is needed."""
+    data = data_fingerprint(scene.stock, rows)
     if data not in fits:
-        mixture, at = mixture_of(stock, rows)
-        seed = named_seed("train", data, recipe.seed)
-        rng = np.random.default_rng(named_seed("folds", seed))
-        split = folds(frame(stock, at, scene.groups), recipe.folds, rng)
-        fitted = crossfit(recipe.train, None, mixture, split, seed % 2**31)
-        table = oof_table(mixture.records, fitted)
-        fits[data] = Opponent(name="", fingerprint="", respond=fitted.model, oof=table)
+        fits[data] = fit(scene.recipe, scene.stock, scene.groups, rows)
     return fits[data]

@@ -74,7 +74,7 @@ def run_turn(
         say("refit")
         refit(scene, judged.serves)
     summary = summarise(scene, opinions, judged, opponent, fresh, suspects)
-    return finish(scene, judged, summary, started, say)
+    return finish(scene, opinions, judged, summary, started, say)
 
 
 # --------------------------------------------------------------------------- refine and compose
