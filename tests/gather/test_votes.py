@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bapsim.core.errors import InputError, RecipeError
@@ -186,6 +186,7 @@ def test_whose_file_it_is(turn):
 NAME, LABEL = st.sampled_from("klm"), st.sampled_from("xyz")
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 4), NAME, LABEL | st.just("")), max_size=25))
 def test_every_line_is_a_vote_or_blank(tmp_path_factory, lines):
     inbox = tmp_path_factory.mktemp("votes")
@@ -264,6 +265,7 @@ def test_one_coin_at_its_edges():
     assert best(np.array([[0.5, 0.5], [0.2, 0.8], [0.0, 0.0]])).tolist() == [-1, 1, -1]
 
 
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.tuples(NAME, LABEL), max_size=4), max_size=8), st.permutations(range(3)))
 def test_one_coin_does_not_depend_on_names(said, order):
     other = dict(zip("klm", ["a", "b", "c"], strict=True))

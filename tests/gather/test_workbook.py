@@ -267,7 +267,7 @@ TABLE = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(TABLE)
 def test_a_workbook_reads_as_its_csv_would(tmp_path_factory, table):
     folder = tmp_path_factory.mktemp("same")
@@ -329,7 +329,7 @@ def test_a_lost_sheet_is_one_unread(tmp_path):
 
 
 def test_a_damaged_sheet_keeps_what_stands_before(tmp_path):
-    body = bytearray(packed(parts(HEAD + "".join(row(i, str(i), "x") for i in range(2, 50_000))), 0))
+    body = bytearray(packed(parts(HEAD + "".join(row(i, str(i), "x") for i in range(2, 20_000))), 0))
     body[len(body) // 2] ^= 0xFF
     (tmp_path / "a.xlsx").write_bytes(bytes(body))
     found, unread = rows_of(tmp_path / "a.xlsx")
