@@ -287,7 +287,7 @@ numpy {numpy}, {peer}. What is claimed of each kind is in [personal data](../pii
 (Wilson). *To the sign*: one span of the right kind has exactly the value's place. *Gone*: no letter or
 digit of the value is left, whatever it was taken for. The peer's hits count already where they touch the
 value. CPU: {cost}. The generator knows the public numbering plans and not the kernel, but
-one person wrote both: while the kernel was made, misses under three other seeds were looked at and
+one person wrote both: while the kernel was made, misses under several other seeds were looked at and
 mended (values in angle brackets or behind a label, unseen signs behind a blank). This seed was run last.
 
 {KINDS}
@@ -330,8 +330,8 @@ behind a word such as "phone". Its missed cards have prefixes that nobody gives 
 
 ## Speed
 
-One core, best of five, texts as a list of Python strings. The first three are clean text; lm_en is a book
-on Python with its mails and code, debian_copyright has an e-mail address every 640 bytes.
+One core, best of five, texts as a list of Python strings. The first three are clean text; lm_en is
+documents with code and mails, debian_copyright has an e-mail address every 640 bytes.
 
 {SPEED}
 """

@@ -377,17 +377,17 @@ def test_hostile_text_costs_no_more_than_its_length(name: str) -> None:
         find([text])
         return time.process_time() - start
 
-    small = min(cost(1 << 13) for _ in range(3))
-    large = min(cost(1 << 16) for _ in range(2))
-    assert large < 30 * max(small, 0.003), f"{small:.4f} s and {large:.4f} s"
+    small = min(cost(1 << 12) for _ in range(3))
+    large = min(cost(1 << 15) for _ in range(2))
+    assert large < 30 * max(small, 0.002), f"{small:.4f} s and {large:.4f} s"
 
 
-def test_half_a_megabyte_of_the_worst() -> None:
+def test_a_quarter_of_a_megabyte_of_the_worst() -> None:
     rng = random.Random(3)
     pieces = [*HOSTILE.values(), "010", "-", " ", "4111", "@naver.com", "한글 ", "::", "\u200b"]
-    text = "".join(rng.choice(pieces) for _ in range(1 << 14))[: 1 << 19]
+    text = "".join(rng.choice(pieces) for _ in range(1 << 13))[: 1 << 18]
     start = time.process_time()
     clean, hits = scrub([text])
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 5
     assert hits[0] > 0
     assert len(find(clean).texts) == 0
