@@ -16,13 +16,12 @@ import click
 
 from bapsim.core.errors import BapsimError, InputError, Waiting, text
 from bapsim.report.desk import SHARED, Desk, Verbs, columns, desk
+from bapsim.report.told import say_exported, say_found, some
 
 if TYPE_CHECKING:
     from bapsim.core.records import Task
     from bapsim.mods import Money
     from bapsim.report.words import Story
-    from bapsim.ship.label import Label
-    from bapsim.wheel.founding import Found
     from bapsim.wheel.inbox import Added
 
 COLOURS = {"accept": "green", "refuse": "red", "undecided": "yellow"}
@@ -126,7 +125,7 @@ def _new(project: Path, source: Path) -> dict[str, Any]:
     room, root = desk(), desk().folder / project
     look = look_into_folder if source.is_dir() and are_pictures(source) else look_into
     found = found_project(root, source, wanted, room.lang, look)
-    _say_found(room, found, root)
+    say_found(room, found, root)
     return {
         "project": str(root),
         "format": found.format,
@@ -146,65 +145,6 @@ def _new(project: Path, source: Path) -> dict[str, Any]:
         "sheets": list(found.sheets),
         "workloads": found.workloads,
     }
-
-
-def _say_found(room: Desk, found: Found, root: Path) -> None:
-    """What was inferred, what was assumed, and where to change it."""
-    from bapsim.report.words import number, reason_text
-
-    rows = number(found.schema.rows)
-    encoding = text("new.mixed", room.lang) if found.encoding == "mixed" else found.encoding
-    head = "new.folder" if found.kind == "image" else "new.file"
-    room.say(head, file=found.file, format=found.format, encoding=encoding, rows=rows)
-    if found.schema.unread:
-        reasons = ", ".join(
-            f"{reason_text('unread', r, room.lang)} ({n:,})" for r, n in found.schema.unread.items()
-        )
-        key = "new.unread_pictures" if found.kind == "image" else "new.unread"
-        room.say(key, lines=number(sum(found.schema.unread.values())), reasons=reasons)
-    pool = found.schema.rows - found.labelled
-    room.say(f"new.{found.kind}", inputs=_some(found.inputs, 8), count=len(found.inputs), target=found.target)
-    room.say(
-        "new.labelled" if pool else "new.all_labelled", labelled=number(found.labelled), pool=number(pool)
-    )
-    if found.sheets[1:]:
-        room.say("new.sheets", sheet=found.sheets[0], others=_some(found.sheets[1:], 8))
-    if found.workloads is not None:
-        _say_log(room, found, root)
-        return
-    room.say("new.classes", classes=number(len(found.classes)))
-    room.table([[label, number(count)] for label, count in list(found.classes.items())[:6]], right=[1])
-    if len(found.classes) > 6:
-        least, count = list(found.classes.items())[-1]
-        room.say("new.more_classes", more=number(len(found.classes) - 6), least=least, count=number(count))
-    if found.slips:
-        slips = [f"{label!r} ({count:,})" for label, count in found.slips.items()]
-        room.say("new.slips", labels=_some(slips, 8))
-    if found.left_out:
-        room.say("new.left_out", columns=_some(found.left_out, 8))
-    for column, strays in found.odd.items():
-        said = ", ".join(f"{value!r} ({count:,})" for value, count in strays.items())
-        room.say("new.strays", column=column, strays=said)
-    room.line()
-    if found.guessed:
-        room.say("new.guessed", target=found.target)
-    room.say("new.people", recipe=str(root / "recipe.py"))
-    room.say("new.next", bapsim=f"bapsim -C {root}")
-
-
-def _say_log(room: Desk, found: Found, root: Path) -> None:
-    """What was taken for a log of a service, and how to begin with it."""
-    names = list(found.workloads or {})
-    if names[1:]:
-        room.say("new.workloads", workload=names[0], others=_some(names[1:], 8))
-    room.say("new.log", recipe=str(root / "recipe.py"))
-    room.line()
-    bapsim = f"bapsim -C {root}"
-    room.say("new.log_next", input=found.inputs[0], target=found.target, bapsim=bapsim)
-
-
-def _some(names: Sequence[str], most: int) -> str:
-    return ", ".join(names[:most]) + (" …" if len(names) > most else "")
 
 
 @verb(
@@ -234,15 +174,15 @@ def _add(files: tuple[Path, ...], cost: str | None) -> dict[str, Any]:
         room.say(key, file=one.file, path=one.path, rows=number(one.rows), blanks=number(one.blanks))
         for reason, lines in one.unread.items():
             known = [one if isinstance(one, str) else number(one) for one in one.places[reason]]
-            places = _some(known, SHOWN) + " …" * (lines > SHOWN)
+            places = some(known, SHOWN) + " …" * (lines > SHOWN)
             said = reason_text("unread", reason, room.lang)
             key = "add.unread_pictures" if pictures else "add.unread"
             room.say(key, lines=number(lines), reason=said, places=places)
         if strange:
-            labels = _some([f"{label} ({count:,})" for label, count in strange.items()], 8)
+            labels = some([f"{label} ({count:,})" for label, count in strange.items()], 8)
             room.say("add.labels", labels=labels, path=str(room.folder / one.path))
         if one.missing:
-            room.say("add.missing", columns=_some(one.missing, 8))
+            room.say("add.missing", columns=some(one.missing, 8))
     if paid is not None:
         _pay(room, done[0], paid)
     if any(one["new"] for one in done):
@@ -596,7 +536,7 @@ def _export(
     )
     with room.project(writing=False) as project:
         label = export(project, recipe, wanted, out, room.lang)
-    _say_exported(room, label, out)
+    say_exported(room, label, out)
     return {
         "out": str(out),
         "turn": label.turn,
@@ -608,36 +548,6 @@ def _export(
         "columns_left_out": list(label.columns_left_out),
         "lost": label.lost,
     }
-
-
-def _say_exported(room: Desk, label: Label, out: Path) -> None:
-    """What was written and what stayed behind; what is dangerous about it stands out."""
-    from bapsim.report.words import number
-    from bapsim.ship.card import unknown_command
-
-    splits = ", ".join(f"{split.name} {number(split.rows)}" for split in label.splits)
-    files = number(sum(len(split.files) for split in label.splits))
-    room.say("export.done", rows=number(label.rows), files=files, splits=splits)
-    if label.other_rights:
-        room.say("export.other_rights", rows=number(label.other_rights))
-    if label.columns_left_out:
-        room.say("export.columns_left_out", columns=_some(label.columns_left_out, 8))
-    moved = [c.name for one in label.columns.values() for c in one if c.about and c.name != c.about]
-    if moved:
-        room.say("export.renamed", columns=_some(list(dict.fromkeys(moved)), 8))
-    if label.lost:
-        room.say("export.lost", values=number(label.lost))
-    if label.unknown_rights:
-        options = unknown_command(label)
-        key = "export.unknown_rights" if options else "export.all_unknown_rights"
-        said = text(key, room.lang, rows=number(label.unknown_rights), options=options)
-        room.line(click.style(said, fg="red", bold=True))
-    exam = [split.rows for split in label.splits if split.state == "exam"]
-    if exam:
-        room.say("export.exam", rows=number(exam[0]))
-    if any(split.state in ("refused", "superseded") for split in label.splits):
-        room.say("export.aside")
-    room.say("export.card", path=str(out / "README.md"))
 
 
 @verb(click.argument("place", metavar="[DIR]", type=Path, default=Path("demo")))
