@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from bapsim.core.errors import text
 from bapsim.report.desk import Desk
 
