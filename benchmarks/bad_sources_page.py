@@ -135,8 +135,8 @@ def _short(table: Mapping[tuple[str, str, str, str], Mapping[str, Any]]) -> list
         return ["All cells of equal sizes are at .95 or more.", ""]
     head = [
         "Too vague: the interval at the margin would be wider than .25 each way. First reading: by a model",
-        f"that learnt the source, too (takes z > {DOUBT}); second: by one that did not (takes {limit(4):.2f}), where",
-        "it came to that. Rows: what both would pass with in .95 of runs each, if z grows as their root.",
+        f"that learnt it, too (takes z > {DOUBT}); second: by one that did not (takes {limit(4):.2f}),",
+        "where it came to that. Rows: what both pass with in .95 of runs each, if z grows as their root.",
         "",
         "| set | situation | rows of the four | wrong labels of one | named | too vague | first z | second z "
         "| rows a source |",
