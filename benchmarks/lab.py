@@ -140,7 +140,7 @@ class Expert:
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         _, labels = rows_in(self.world.name)
         for view in turn.data.values():
-            for draw in ("random", "chosen"):
+            for draw in ("random", "chosen", "repair"):
                 ids = sorted(i for i, d in turn.asked.items() if d == draw)
                 asked = view.find(pa.array(ids, pa.binary(16)))
                 if not len(asked):

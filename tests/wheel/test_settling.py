@@ -366,7 +366,7 @@ class Votes:
 def test_answers_that_differ_leave_the_question_open_and_the_last_delivery_counts(tmp_path: Path) -> None:
     root = founded(tmp_path / "p")
     votes = Votes(((), ("card", "loan"), ("card",), (), ("login",)))
-    asked = replace(bank().questions, budget=1, exam_share=0.0)
+    asked = replace(bank().questions, budget=1, exam_share=0.0, repair_share=0.0)
     recipe = bank(sources={"history": History(220, 1), "votes": votes}, questions=asked)
     open_then, standing_then = [], []
     for _ in range(5):

@@ -24,6 +24,7 @@ from bapsim.core.turn import Turn
 from bapsim.gather.augment import misspell
 from bapsim.judge.exam import accuracy, per_item
 from bapsim.judge.gate import paired
+from bapsim.refine.pii import personal_data
 from bapsim.store import fault
 from bapsim.store.project import opened
 from bapsim.store.schema import VOLATILE
@@ -97,7 +98,7 @@ class Clerk:
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         names = list(ASKS)
         for view in turn.data.values():
-            for draw in ("random", "chosen"):
+            for draw in ("random", "chosen", "repair"):
                 ids = sorted(i for i, d in turn.asked.items() if d == draw)
                 asked = view.find(pa.array(ids, pa.binary(16)))
                 if not len(asked):
@@ -140,6 +141,35 @@ class Books:
             yield Draft(rows=Rows(rows), origin=origin("file", "books"), keys=[f"k{i}" for i, _ in said])
 
 
+HOLDS = ("010-1234-56{:02}로", "minsu{}@naver.com으로", "900101-1234568", "서버 10.0.0.{}에서")
+
+
+def letter(i: int, label: str | None) -> dict[str, str | None]:
+    """Sentence number i with a label; every third one holds personal data."""
+    text = sentence(i)[0]
+    return {"text": text if i % 3 else f"{HOLDS[i % 4].format(i % 90)} {text}", "intent": label}
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Rows by turn: numbers of sentences, with the truth as label, none, or one corrected in the second."""
+
+    by_turn: tuple[tuple[int, ...], ...]
+    labels: str = "truth"
+    keyed: bool = False
+    consent: str | None = None
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        kind = pa.schema({"text": pa.string(), "intent": pa.string()})
+        for n, numbers in enumerate(self.by_turn[: turn.n], 1):
+            said = {i: None if self.labels == "none" else sentence(i)[1] for i in numbers}
+            if self.labels == "corrected" and n > 1:
+                said = {i: wrong(i) for i in numbers}
+            rows = pa.RecordBatch.from_pylist([letter(i, label) for i, label in said.items()], schema=kind)
+            keys = [f"k{i}" for i in numbers] if self.keyed else None
+            yield Draft(rows=Rows(rows), origin=replace(origin("file"), consent=self.consent), keys=keys)
+
+
 @dataclass(frozen=True)
 class Shorter:
     """A check: no text is longer than this."""
@@ -169,14 +199,18 @@ def bank(**changes: Any) -> Recipe:
 
 
 def corrected_bank() -> Recipe:
-    """The bank, with rows that are corrected in the second turn and, some of them, put back in the third."""
+    """The bank, with rows that are corrected in the second turn and, some of them, put back in the third, and
+    letters with personal data, which is masked.
+    """
     first, second, third = range(2000, 2040), range(2000, 2010), range(2000, 2004)
     said = (
         tuple((i, wrong(i) if i in second else None) for i in first),
         tuple((i, None) for i in second),
         tuple((i, wrong(i)) for i in third),
     )
-    return bank(sources={**bank().sources, "books": Books(said)})
+    letters = Letters((tuple(range(3000, 3012)), tuple(range(3012, 3018))))
+    checks = {**bank().checks, "pii": personal_data()}
+    return bank(sources={**bank().sources, "books": Books(said), "letters": letters}, checks=checks)
 
 
 def founded(root: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 from bapsim.core.errors import InputError
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
+from bapsim.wheel.audit import chain_at
 from bapsim.wheel.costs import costs_of_turn
 from bapsim.wheel.worth import told_worth
 
@@ -17,7 +18,7 @@ WEIGHED = (
 )
 SUMMED = (
     *("candidate", "opponent", "looked", "provisional", "screen", "suspects", "questions"),
-    *("fits", "train_rows", "classes"),
+    *("fits", "train_rows", "classes", "asked", "notice", "task"),
 )
 
 DRAWN = ("verdict", "reason", "gain", "low", "high", "oof_accuracy", "oof_rows", "train_rows")
@@ -108,13 +109,6 @@ def curve(ledger: Ledger, n: int) -> list[dict[str, Any]]:
         costs = costs_of_turn(ledger, row["n"])
         found.append({"turn": row["n"], **{name: said[name] for name in DRAWN}, "costs": costs})
     return found
-
-
-def chain_at(ledger: Ledger, n: int) -> str:
-    """The head of the audit chain when turn n ended, "SEQ MAC": its decision was the last event."""
-    query = "select seq, mac from event where kind='turn' and subject=? order by seq desc limit 1"
-    row = ledger.row(query, json.dumps([n]))
-    return "" if row is None else f"{row['seq']} {row['mac']}"
 
 
 def serving(ledger: Ledger) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Model, Recipe
 from bapsim.core.records import Answers
 from bapsim.core.turn import Turn
+from bapsim.image.pixels import ENDINGS
 from bapsim.store import artifacts, fault
 from bapsim.store.lake import View, by_folder, read_verdicts, verdict_path
 from bapsim.store.ledger import now
@@ -68,8 +69,19 @@ def take_snapshot(project: Project, n: int) -> None:
             raise InputError("special_file", path=str(path))
     temporary.mkdir(parents=True)
     if project.inbox.is_dir():
-        shutil.copytree(project.inbox, temporary, symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(project.inbox, temporary, symlinks=True, dirs_exist_ok=True, copy_function=_copied)
     fault.rename(temporary, place)
+
+
+def _copied(path: str, goal: str) -> None:
+    """A picture is linked: nobody appends to one, and 20,000 links cost .5 s, copies 2.4 s and their room."""
+    if Path(path).suffix.lower() in ENDINGS:
+        try:
+            os.link(path, goal)
+        except OSError:  # another disk, or one without links
+            shutil.copy2(path, goal)
+    else:
+        shutil.copy2(path, goal)
 
 
 def state(project: Project, recipe: Recipe, n: int) -> Turn:

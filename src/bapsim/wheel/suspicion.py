@@ -22,7 +22,7 @@ from bapsim.wheel.contrast import contrast, fit
 from bapsim.wheel.held_out import HeldOut, eaten, held_out
 from bapsim.wheel.judging import Opponent, random_rows
 from bapsim.wheel.settling import Settled, settle
-from bapsim.wheel.stock import Scene, Stock
+from bapsim.wheel.stock import AGAIN, Scene, Stock
 
 DOUBT = 0.5  # z of a delivery by a model that learnt from it, too, from which on it is worth a retrain
 HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
@@ -53,7 +53,8 @@ def judge_deliveries(
     model: what they are held against, None = one another. A delivery that is refused is not trained on and
     not examined with; its records are kept. The finding is a stage: a resumed turn reads it; the deliveries'
     states change when the turn is done. Rows that were picked for being difficult or that a machine labelled
-    are judged as well: the model's own confidence says what to expect of them.
+    are judged as well: the model's own confidence says what to expect of them. Answers about labels are not:
+    those labels were asked about because the model contradicts them.
     """
     ledger = scene.project.ledger
     key = f"suspects:{scene.turn.n}:{fingerprint(scene.recipe)}"  # under another recipe it is judged anew
@@ -82,7 +83,8 @@ class Claims:
 def _claims(scene: Scene, settled: Settled) -> Claims:
     stock, names, ledger = scene.stock, delivery_names(scene), scene.project.ledger
     rows = stock.labelled & ~scene.refused & ~scene.exam
-    at = np.flatnonzero(rows & ~settled.replaced)
+    again = stock.of_origins(lambda _, o: o.method == AGAIN)
+    at = np.flatnonzero(rows & ~settled.superseded & ~again)
     delivery = np.array([names[int(o)] for o in stock.origin[at]], str)
     done = int(ledger.value("select coalesce(max(n), 0) from turn where state='done'"))
     new = {names[n] for n, turn in stock.turns.items() if turn > done}
@@ -185,7 +187,7 @@ def without(scene: Scene, settled: Settled, claims: Claims, names: Collection[st
     stock = scene.stock
     bad = [n for name in names for n in claims.origins[name]]
     left = settle(replace(stock, states=stock.states | dict.fromkeys(bad, "refused")), settled.unfit)
-    return np.asarray(claims.rows & ~stock.by_machine & ~np.isin(stock.origin, bad) & ~left.replaced)
+    return np.asarray(claims.rows & ~stock.by_machine & ~np.isin(stock.origin, bad) & ~left.superseded)
 
 
 def with_and_without(
