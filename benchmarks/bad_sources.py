@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from bad_sources_page import report
-from bapsim.judge.compare import standardised
+from bapsim.judge.compare import points_interval, standardised
+from bapsim.judge.gate import OOF_INFLATION
 from bapsim.judge.residual import Delivery, flagged, limit, residuals
 from bapsim.train.text import calibrate, probabilities
 from bapsim.wheel.suspicion import DOUBT, HELPS
@@ -139,7 +141,7 @@ def one_verdict(world: World, label: np.ndarray, champion: Answered | None, bad:
         "others": sorted(set(named) - {bad}),
         "noise": None if seen is None or np.isnan(seen.z) else [seen.noise, seen.low, seen.high, seen.z],
         "first_z": _number(inside[bad].z),
-        "helps": helps(world, label, whole, bad),
+        **helps(world, label, whole, bad),
     }
 
 
@@ -147,15 +149,22 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def helps(world: World, label: np.ndarray, whole: Answered, bad: str) -> float:
-    """z of the model with the suspect against the one without, on the rows of the others, in log-loss."""
+def helps(world: World, label: np.ndarray, whole: Answered, bad: str) -> dict[str, Any]:
+    """The model with the suspect against the one without, on the rows of the others: z in log-loss, points,
+    and whether their interval (as `wheel.contrast` has it) tells.
+    """
     rows = world.name != bad
-    told = []
+    losses, right = [], []
     for said in (world.without(bad, label), whole):
-        code = said.codes(label[rows])
-        p = np.where(code >= 0, said.probs[rows][np.arange(len(code)), code], FLOORED)
-        told.append(-np.log(np.maximum(p, FLOORED)))
-    return standardised(told[0] - told[1])
+        code, probs = said.codes(label[rows]), said.probs[rows]
+        p = np.where(code >= 0, probs[np.arange(len(code)), code], FLOORED)
+        losses.append(-np.log(np.maximum(p, FLOORED)))
+        right.append((probs.argmax(axis=1) == code).astype(float))
+    gains = right[1] - right[0]
+    gain, wide = float(gains.mean()), math.sqrt(OOF_INFLATION)
+    low, high = points_interval(gains, len(gains))
+    tells = gain - wide * (gain - low) > 0 or gain + wide * (high - gain) < 0
+    return {"helps": standardised(losses[0] - losses[1]), "gain": gain, "tells": bool(tells)}
 
 
 def deliveries(

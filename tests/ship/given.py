@@ -43,8 +43,7 @@ def label_of(
     for split in ("train", "test"):
         tally.classes[split] = Counter(dict.fromkeys(labels, 20))
     tally.letters.update(hangul=80, latin=20)
-    tally.hands[(0, 0, True)] = 100
-    tally.sources[(replace(PEOPLE, source=source), Terms(tuple(rights), ()), True)] = 100
+    tally.rows[(replace(PEOPLE, source=source), Terms(tuple(rights), ()), (0, 0, True))] = 100
     task = Task(input=tuple(names[:-1]), target=names[-1])
     own = own_columns({name: [pa.string()] for name in names}, task, Wanted())
     files = [

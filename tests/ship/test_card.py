@@ -61,9 +61,14 @@ def test_the_card_of_a_rich_project(lang: str) -> None:
     tally.classes = {"train": Counter(card=30, loan=30), "test": Counter(card=40)}
     tally.letters.update(hangul=9, latin=90, other=1)
     tally.votes = Agreement(questions=8, agreed=5)
-    tally.hands.update({(0, 0, True): 70, (1, 0, True): 25, (None, None, True): 5, (0, None, False): 50})
-    for name, rights, rows in (("wiki", "CC BY-SA 4.0", 60), ("crawl", "unknown", 40), ("desk", "own", 50)):
-        tally.sources[(replace(PEOPLE, source=name), Terms((rights,), ("form 7",)), True)] = rows
+    for name, rights, hands, rows in (
+        ("wiki", "CC BY-SA 4.0", (0, 0, True), 60),
+        ("crawl", "unknown", (0, 0, True), 10),
+        ("crawl", "unknown", (1, 0, True), 25),
+        ("crawl", "unknown", (None, None, True), 5),
+        ("desk", "own", (0, None, False), 50),
+    ):
+        tally.rows[(replace(PEOPLE, source=name), Terms((rights,), ("form 7",)), hands)] = rows
     split = Split(name="refused", config="set_aside", state="refused", rows=50, files=())
     label = label_of(
         tally=tally,

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pyarrow as pa
 
 from bapsim.ship import label as labels
@@ -45,19 +44,19 @@ def test_a_thousand_names_are_classes_ten_thousand_are_not(monkeypatch) -> None:
 
 def test_sources_that_differ_by_file_or_consent_are_one() -> None:
     tally, own = Tally(), Terms(("own",), ())
-    tally.sources[(replace(PEOPLE, batch="a.csv"), own, True)] = 3
-    tally.sources[(replace(PEOPLE, batch="b.csv", consent="form"), Terms(("own",), ("form",)), True)] = 2
-    tally.sources[(PEOPLE, own, False)] = 4
+    tally.rows[(replace(PEOPLE, batch="a.csv"), own, (1, 0, True))] = 3
+    tally.rows[(replace(PEOPLE, batch="b.csv", consent="form"), Terms(("own",), ("form",)), (2, 0, True))] = 2
+    tally.rows[(PEOPLE, own, (0, None, False))] = 4
     first, second = tally.grouped()
-    assert (first.rows, first.consented, first.target_maker) == (5, 2, "person")
-    assert (second.rows, second.consented, second.target_maker) == (4, 0, "")
+    assert (first.rows, first.consented, first.input_maker, first.target_maker) == (5, 2, "machine", "person")
+    assert (second.rows, second.consented, second.input_maker, second.target_maker) == (4, 0, "person", "")
 
 
 def test_shares_and_rights() -> None:
     tally = Tally()
-    tally.depths([0, 1, None], [0, 0, 2], np.array([True, True, False]))
-    tally.sources[(PEOPLE, Terms(("CC-BY-4.0", "own"), ()), True)] = 2
-    tally.sources[(PEOPLE, Terms(("unknown",), ()), True)] = 1
+    tally.rows[(PEOPLE, Terms(("CC-BY-4.0", "own"), ()), (0, 0, True))] = 1
+    tally.rows[(PEOPLE, Terms(("CC-BY-4.0", "own"), ()), (1, 0, True))] = 1
+    tally.rows[(PEOPLE, Terms(("unknown",), ()), (None, None, False))] = 1
     one = label_of(tally=tally)
     assert tally.hands == {(0, 0, True): 1, (1, 0, True): 1, (None, None, False): 1}
     assert one.machine_made == 1

@@ -72,7 +72,7 @@ def _responsible(label: Label, lang: str) -> dict[str, Any]:
     }
     share = card.percent(label.machine_made, label.rows)
     machine = {"rows": card.number(label.machine_made), "all": card.number(label.rows), "share": share}
-    tools = sorted({one.method for one in label.sources if "machine" in (one.input_maker, one.target_maker)})
+    tools = sorted({one.method for one in label.sources if one.target_maker == "machine"})
     scripts = card.shares_of_scripts(label, lang)
     inputs = ", ".join(map(visible, label.inputs[:8]))
     limits = [text("card.languages", lang, inputs=inputs, shares=scripts)] if scripts else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from bapsim.core.arrow import strings
-from bapsim.core.records import Origin
+from bapsim.core.records import Maker, Origin
 from bapsim.ship.certificate import UNKNOWN, Terms
 from bapsim.ship.shards import Form, Written
 from bapsim.text.scripts import SCRIPTS, letters
@@ -53,7 +53,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Rows of one source and method under one set of rights.
+    """Rows of one source and method under one set of rights; makers are told by machine hands.
 
     target_maker: "" where they have no target; consented: how many of them rest on a consent.
     """
@@ -75,19 +75,27 @@ class Agreement:
     agreed: int
 
 
+Hands = tuple[
+    int | None, int | None, bool
+]  # on input and target (None: unknown), and whether it has a target
+
+
+def maker(depth: int | None) -> Maker:
+    """Who made what so many machine hands lie on."""
+    return "unknown" if depth is None else "machine" if depth else "person"
+
+
 @dataclass(kw_only=True)
 class Tally:
     """What is counted while rows stream by.
 
-    classes: labels by split; hands: rows by input depth, target depth (None = unknown) and whether they have
-    a target; sources: rows by origin, terms and the same; range: least and greatest of a fractional target;
-    votes: rows on which several people voted.
+    classes: labels by split; rows: by origin, terms and machine hands; range: least and greatest of a
+    fractional target; votes: rows on which several people voted.
     """
 
     classes: dict[str, Counter[str]] = field(default_factory=dict)
     letters: Counter[str] = field(default_factory=Counter)
-    hands: Counter[tuple[int | None, int | None, bool]] = field(default_factory=Counter)
-    sources: Counter[tuple[Origin, Terms, bool]] = field(default_factory=Counter)
+    rows: Counter[tuple[Origin, Terms, Hands]] = field(default_factory=Counter)
     range: tuple[float, float] | None = None
     votes: Agreement = Agreement(questions=0, agreed=0)
     too_many: bool = False
@@ -116,18 +124,21 @@ class Tally:
             before, agreed = self.votes, sum(len(one) == 1 for one in said)
             self.votes = Agreement(questions=before.questions + len(said), agreed=before.agreed + agreed)
 
-    def depths(self, given: Sequence[int | None], target: Sequence[int | None], labelled: np.ndarray) -> None:
-        """Count machine hands on inputs and targets; rows without a target have none on it."""
-        mine = zip(given, target, labelled.tolist(), strict=True)
-        self.hands.update((a, b if there else None, there) for a, b, there in mine)
+    @property
+    def hands(self) -> Counter[Hands]:
+        """Rows by the machine hands on them."""
+        found: Counter[Hands] = Counter()
+        for (_, _, hands), count in self.rows.items():
+            found[hands] += count
+        return found
 
     def grouped(self) -> tuple[Source, ...]:
         """Sources as a card lists them: largest first; origins that differ by file or consent are one."""
         rows: Counter[tuple[Any, ...]] = Counter()
         consented: Counter[tuple[Any, ...]] = Counter()
-        for (one, terms, labelled), count in self.sources.items():
-            by = one.target_maker if labelled else ""
-            key = (one.source, one.method, one.input_maker, by, terms.rights)
+        for (one, terms, (given, target, there)), count in self.rows.items():
+            by = maker(target) if there else ""
+            key = (one.source, one.method, maker(given), by, terms.rights)
             rows[key] += count
             consented[key] += count if terms.consents else 0
         ordered = sorted(rows.items(), key=lambda pair: (-pair[1], pair[0]))

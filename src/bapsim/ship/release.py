@@ -127,13 +127,13 @@ class Release:
                 self.tally.targets(split, values)
             if column.part == "votes":
                 self.tally.raters(values)
-        given: list[Any] = records.column("_input_depth").to_pylist()
-        self.tally.depths(given, records.column("_target_depth").to_pylist(), labelled)
-        origins: list[Any] = records.column("_origin").to_pylist()
-        for (origin, code, there), count in Counter(
-            zip(origins, codes.tolist(), labelled.tolist(), strict=True)
-        ).items():
-            self.tally.sources[(self.book.origins[origin], self.terms[code], there)] += count
+        parts: list[list[Any]] = [
+            records.column(name).to_pylist() for name in ("_origin", "_input_depth", "_target_depth")
+        ]
+        alike = Counter(zip(*parts, codes.tolist(), labelled.tolist(), strict=True))
+        for (origin, given, target, code, there), count in alike.items():
+            hands = (given, target if there else None, there)
+            self.tally.rows[(self.book.origins[origin], self.terms[code], hands)] += count
 
     def close(self) -> tuple[Split, ...]:
         """End all files; the splits that have rows, in the order of SPLITS."""
