@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import datetime
 import gzip
 import json
 import os
@@ -178,6 +179,7 @@ def page(rows: list[dict[str, Any]], simulation: dict[str, dict[str, list[float]
     lines = [
         "# Settling votes",
         "",
+        f"{datetime.datetime.now(datetime.UTC).date()}, numpy {np.__version__}:",
         f"`OMP_NUM_THREADS=1 python benchmarks/votes.py`; crowd-kit {peer or 'not installed'}, in a virtual",
         "environment of its own. Accuracy on items with gold; a tie counts as the chance of drawing the",
         "right label of those that tie. Intervals: 95 %, 2,000 paired bootstrap draws of items, seed 0.",
