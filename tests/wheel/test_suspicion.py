@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from bapsim.compose.asking import worth_asking
 from bapsim.core.errors import InputError
 from bapsim.core.records import Draft, Rows, derive, rows_of
 from bapsim.core.turn import Turn
@@ -52,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Checker:
-    """Answers at its turn what it was told to look at: the truth about these rows, by id."""
+    """Answers at its turn what it was told to look at again: the truth about these rows, by id."""
 
     ids: tuple[bytes, ...]
     at_turn: int
@@ -66,7 +67,7 @@ class Checker:
                 truth = [sentence(int(t.split()[-1]))[1] for t in asked.column("text").to_pylist()]
                 rows = Rows(rows_of(asked).set_column(1, "intent", pa.array(truth)))
                 parents = [[i] for i in range(len(asked))]
-                made = replace(origin("asked:check"), source="checker")
+                made = replace(origin("asked:repair"), source="checker")
                 yield derive(asked, parents, rows, changed=frozenset({"target"}), origin=made)
 
 
@@ -196,6 +197,19 @@ def test_a_sample_is_asked_and_what_people_say_is_told(tmp_path: Path) -> None:
         exam = load_stock(project, recipe.task).rows_with(exam_ids(project.ledger))
         now = load_stock(project, recipe.task)
         assert not (exam & now.of_origins(lambda _, o: o.source == "checker")).any()
+
+
+def test_the_sample_is_among_the_next_questions_and_is_asked_blindly(tmp_path: Path) -> None:
+    recipe = bank(sources={**FOUR, "base": History(200, 60)}, questions=worth_asking(200))
+    with opened(founded(tmp_path / "p")) as project:
+        told = run_turn(project, recipe)
+        assert told["asked"]["set_aside"]["count"] == SAMPLE
+        query = "select id, draw, suggested from question where id in (select id from asking where why=?)"
+        rows = project.ledger.rows(query, "set_aside")
+        assert {(row["draw"], row["suggested"]) for row in rows} == {("repair", None)}
+        stock = load_stock(project, recipe.task)
+        sample = to_check(stock, set_aside(project.ledger), np.zeros(len(stock), bool))["b@1"]
+        assert {row["id"] for row in rows} == {stock.ids[row].tobytes() for row in sample}
 
 
 def test_an_owner_takes_a_delivery_back(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def to_check(
     """The rows to ask people about, by delivery: int64, without those that are `done` (bool[N]).
 
     A sample at random, the same ever after: the labelled rows with the lowest ids, which are keyed hashes.
-    Whoever answers should not be shown the label, nor a model's; the answers must not refresh the exam.
+    Whoever answers is not shown the label, nor a model's; the answers do not refresh the exam.
     """
     found = {}
     for name, origins in deliveries.items():

@@ -1,4 +1,6 @@
-"""Labels worth a second look: a rule about them changed, they look wrong, or they contradict their like."""
+"""Labels worth a second look: a rule about them changed, they look wrong, they contradict their like, or they
+are a sample of a delivery that was set aside.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ from bapsim.refine.label_errors import NEAR
 from bapsim.refine.labels import Suspicion, suspicion
 from bapsim.store.ledger import Ledger
 from bapsim.text.vectors import unit_vectors
+from bapsim.wheel.aside import set_aside, to_check
 from bapsim.wheel.candidates import Candidate
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.kin import alike
@@ -23,6 +26,7 @@ from bapsim.wheel.stock import AGAIN, PENDING, TRAINED, Scene, standing
 
 WRONG = 0.25  # estimated chance of being wrong from which on a label is worth a question
 BELIEF = 10  # answers that the estimate counts for
+SET_ASIDE = "set_aside"  # why a label of the sample of a delivery is asked about
 CERTAIN = 0.9  # a label that the model, out of fold, gives this chance stands under a new rule, too
 
 
@@ -87,11 +91,13 @@ def doubted(scene: Scene, model: Candidate) -> Doubted:
 
 
 def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
-    """Rows `_id`, `why` (guideline, contradiction, label_error), `wrong`, what is most worth asking first.
+    """Rows `_id`, `why` (set_aside, guideline, contradiction, label_error), `wrong`; what is worth most first.
 
     askable: bool[N]. A label that was looked at again is only doubted for a new rule.
     """
     stock, at = scene.stock, found.at
+    aside = to_check(stock, set_aside(scene.project.ledger, stock.states), scene.superseded | ~askable)
+    sample = np.concatenate([np.empty(0, np.int64), *aside.values()])
     wrong = np.nan_to_num(found.said.wrong) * trusted(scene, found)
     contradicted = found.said.contradicted > 0
     since = ruled_since(scene.project.ledger, scene.recipe, scene.turn.n)
@@ -105,9 +111,9 @@ def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
     rows = np.flatnonzero(why != "")
     rows = rows[np.lexsort((stock.ids[at[rows]], -wrong[rows], rank[rows]))]
     columns = [
-        stock.part(at[rows]).column("_id"),
-        pa.array(why[rows].tolist(), pa.string()),
-        pa.array(wrong[rows]),
+        stock.part(np.concatenate([sample, at[rows]])).column("_id"),
+        pa.array([SET_ASIDE] * len(sample) + why[rows].tolist(), pa.string()),
+        pa.array(np.concatenate([np.full(len(sample), np.nan), wrong[rows]])),
     ]
     return Rows(pa.record_batch(columns, names=["_id", "why", "wrong"]))
 
@@ -133,4 +139,5 @@ def second_looks(scene: Scene) -> list[tuple[int, int]]:
     """Each answer about a label that is settled, and the row that it was asked about."""
     stock = scene.stock
     pairs = [(row, mums[0]) for row, mums in answers(stock).items() if stock.labelled[mums[0]]]
-    return [(row, old) for row, old in pairs if scene.superseded[old] and not scene.refused[row]]
+    aside = stock.of_refused_deliveries  # asked about because of their delivery, not of a look at the label
+    return [(row, old) for row, old in pairs if scene.superseded[old] and not scene.refused[row] | aside[old]]
