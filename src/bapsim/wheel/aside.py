@@ -13,7 +13,7 @@ from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.wheel.stock import ASKED, Stock, origin_of
 
-SAMPLE = 30  # rows that people are asked about: 40 % wrong labels are told from 10 % in nine of ten samples
+SAMPLE = 30  # rows that people are asked about: .98 of such samples tell 40 % wrong labels from 10 %
 
 Origins = tuple[int, ...]
 

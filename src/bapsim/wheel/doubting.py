@@ -91,7 +91,7 @@ def doubted(scene: Scene, model: Candidate) -> Doubted:
 
 
 def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
-    """Rows `_id`, `why` (set_aside, guideline, contradiction, label_error), `wrong`; what is worth most first.
+    """Rows `_id`, `why` (set_aside, guideline, contradiction, label_error), `wrong`; the most worthy first.
 
     askable: bool[N]. A label that was looked at again is only doubted for a new rule.
     """

@@ -57,7 +57,8 @@ def sources_table(
 def _read_rows(scene: Scene, model: Candidate) -> np.ndarray:
     """bool[N]: labels that can be held against the model: what it ate, and what was set aside."""
     stock = scene.stock
-    among = model.rows | stock.refused_deliveries
+    aside = [n for origins in set_aside(scene.project.ledger, stock.states).values() for n in origins]
+    among = model.rows | np.isin(stock.origin, aside)
     return np.asarray(stock.labelled & among & ~scene.exam & ~scene.superseded)
 
 
