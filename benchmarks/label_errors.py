@@ -448,7 +448,8 @@ def main() -> None:
         }
     said["cpu"] = time.process_time()
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "label_errors.json").write_text(json.dumps(said, indent=1) + "\n", "utf-8")
+    body = json.dumps(json.loads(json.dumps(said), parse_float=lambda v: round(float(v), 5)))
+    (args.out / "label_errors.json").write_text(body.replace('{"set"', '\n{"set"') + "\n", "utf-8")
     write(args.out)
 
 
