@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bapsim.core.records import VERDICT, Records, Task
 from bapsim.core.turn import Turn
 from bapsim.refine.schema import REASONS, Schema, schema
+from tests.image.pictures import encoded, part
 
 TURN = Turn(n=1, seed=0, task=Task(input="text", target="label"))
 KOREAN = "어떤 오락영화던 그 이상의 것을 보여줬다"
@@ -106,3 +107,11 @@ def test_hardly_a_real_review_is_called_garbled(data):
         texts = [json.loads(line)["text"] for _, line in zip(range(40_000), lines, strict=False)]
     found, _ = Schema().faults(pa.RecordBatch.from_pydict({"text": texts}), TURN.task)
     assert (found == REASONS.index("bad_encoding")).sum() <= 2
+
+
+def test_bytes_that_are_no_picture_are_refused():
+    task = Task(input="image", target="label", kind="image")
+    bodies = [encoded(part(1, "free")), b"no picture", None, b""]
+    batch = pa.RecordBatch.from_pydict({"image": pa.array(bodies, pa.large_binary()), "label": ["a"] * 4})
+    found = schema()(Records(batch), Turn(n=1, seed=0, task=task)).column("reason").to_pylist()
+    assert found == [None, "not_a_picture", "empty_input", "not_a_picture"]

@@ -274,7 +274,7 @@ def test_consent_follows_derived_records(tmp_path: Path) -> None:
     )
     recipe = bank(
         sources={"history": History(220, 0), "asked": asked, "clerk": Answerer()},
-        questions=replace(bank().questions, budget=9, exam_share=0.0),
+        questions=replace(bank().questions, budget=9, exam_share=0.0, repair_share=0.0),
     )
     turns(root, recipe, 2)
     with opened(root) as project:
@@ -557,8 +557,8 @@ def test_nobody_is_led_on_what_becomes_the_exam(tmp_path: Path) -> None:
     turns(root, bank(), 1)
     with opened(root) as project:
         rows = project.ledger.rows("select draw, suggested from question")
-    assert {r["draw"] for r in rows} == {"random", "chosen"}
-    assert all((r["suggested"] is None) == (r["draw"] == "random") for r in rows)
+    assert {r["draw"] for r in rows} == {"random", "chosen", "repair"}
+    assert all((r["suggested"] is None) == (r["draw"] != "chosen") for r in rows)
 
 
 def test_a_report_of_another_history_is_found(tmp_path: Path) -> None:

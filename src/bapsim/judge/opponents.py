@@ -17,7 +17,7 @@ from bapsim.core.records import Answers, Rows
 
 def _answers(prediction: Sequence[str | None], confidence: Sequence[float | None]) -> Answers:
     status = ["answered" if p is not None else "declined" for p in prediction]
-    columns = {
+    columns: dict[str, Any] = {
         "prediction": pa.array(prediction, pa.string()),
         "confidence": pa.array(confidence, pa.float32()),
         "_status": pa.array(status, pa.string()),

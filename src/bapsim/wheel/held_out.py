@@ -20,14 +20,27 @@ from bapsim.wheel.stock import Stock
 OOF = "oof.parquet"
 
 
-def write_oof(folder: Path, records: Records, fitted: CrossFit) -> None:
-    """The out-of-fold answers of one model, by id, beside the model."""
+Table = Path | pa.RecordBatch  # out-of-fold answers by id, in a file or in memory
+
+
+def oof_table(records: Records, fitted: CrossFit) -> pa.RecordBatch:
+    """The out-of-fold answers of one model, by id."""
     answers = fitted.answers
     kept = [n for n in ("prediction", "confidence", "probs") if n in answers.schema.names]
     columns = [records.column("_id"), *(answers.column(n) for n in kept)]
+    return pa.RecordBatch.from_arrays(columns, names=["_id", *kept])
+
+
+def write_oof(folder: Path, records: Records, fitted: CrossFit) -> None:
+    """The out-of-fold answers of one model, beside the model."""
     path = folder / OOF
-    path.write_bytes(parquet(pa.RecordBatch.from_arrays(columns, names=["_id", *kept])))
+    path.write_bytes(parquet(oof_table(records, fitted)))
     fault.point("oof written")
+
+
+def table_of(oof: Table, columns: list[str] | None = None) -> pa.RecordBatch:
+    """Out-of-fold answers, all columns or these."""
+    return oof if isinstance(oof, pa.RecordBatch) else read_batch(oof, columns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +56,14 @@ class HeldOut:
         return np.ones(len(self.prediction)) if self.probs is None else self.probs.max(axis=1)
 
 
-def held_out(model: Respondent, oof: Path | None, stock: Stock, rows: np.ndarray) -> HeldOut:
+def held_out(model: Respondent, oof: Table | None, stock: Stock, rows: np.ndarray) -> HeldOut:
     """A model's answers about stock rows; `oof` is its table, None for one that was trained on none."""
     records = stock.part(rows)
     classes = tuple(getattr(model, "classes", ()))
     place = np.full(len(records), -1, np.int64)
     table = None
     if oof is not None:
-        table = read_batch(oof)
+        table = table_of(oof)
         place = positions(records.column("_id"), table.column("_id"))
         valid = np.asarray(table.column("prediction").is_valid().to_numpy(zero_copy_only=False), bool)
         place = np.where((place >= 0) & valid[np.maximum(place, 0)], place, -1)
@@ -73,18 +86,11 @@ def held_out(model: Respondent, oof: Path | None, stock: Stock, rows: np.ndarray
     return HeldOut(prediction=prediction, probs=probs, classes=classes)
 
 
-def eaten(oof: Path | None, stock: Stock, rows: np.ndarray) -> np.ndarray:
+def eaten(oof: Table | None, stock: Stock, rows: np.ndarray) -> np.ndarray:
     """bool[n]: rows that the model of this table was trained on; all of them for a model without one."""
     if oof is None:
         return np.ones(len(rows), bool)
-    return np.isin(stock.ids[rows], id_bytes(read_batch(oof, ["_id"]).column("_id")))
-
-
-def of_crossfit(fitted: CrossFit, rows: np.ndarray) -> HeldOut:
-    """The out-of-fold answers of a fit about these rows of its mixture."""
-    answers = take(fitted.answers, rows)
-    prediction = np.array(strings(answers.column("prediction")), object)
-    return HeldOut(prediction=prediction, probs=probs_of(answers), classes=tuple(fitted.model.classes))
+    return np.isin(stock.ids[rows], id_bytes(table_of(oof, ["_id"]).column("_id")))
 
 
 def honest(said: HeldOut, stock: Stock, rows: np.ndarray, own: np.ndarray) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -17,9 +17,10 @@ from bapsim.core.arrow import strings, take, valid
 from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Model, Recipe
-from bapsim.core.records import Rows, Task, rows_of
+from bapsim.core.records import Rows, Task, Unread, rows_of
 from bapsim.gather.answers import escaped
 from bapsim.gather.chunk import Chunk
+from bapsim.gather.folder import Picture, as_rows, in_pieces
 from bapsim.gather.read import read
 from bapsim.gather.types import cast, typed
 from bapsim.gather.unpack import shown
@@ -27,6 +28,7 @@ from bapsim.judge.opponents import Endpoint, predicted, row_key
 from bapsim.store import fault
 from bapsim.store.lake import file_sha256
 from bapsim.store.project import Project
+from bapsim.wheel.pictures import are_pictures
 from bapsim.wheel.state import current_model, state, the_champion
 from bapsim.wheel.turn import Incumbent
 
@@ -51,7 +53,8 @@ def _harmless(project: Project, file: Path, out: Path) -> None:
 def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predicted:
     """One line for each record of a file, in its order: prediction, confidence, in_scope (0..1).
 
-    JSON, or a sheet with the column `error` at its end where `out` is named .csv.
+    Of a picture, or a folder of them: one line for each file, with its name in the column `file`. JSON, or a
+    sheet with the column `error` at its end where `out` is named .csv.
 
     A record that cannot be read gets a line with null and `error`, so that lines can be counted off against
     the input. In pieces: memory does not grow with the file. `out` is there whole or not at all. Raises
@@ -70,12 +73,13 @@ def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predict
     lines = unread = 0
     try:
         sheet = out.suffix.lower() == ".csv"
+        columns = ("file", *COLUMNS) if task.kind == "image" and are_pictures(file) else COLUMNS
         with temporary.open("w", encoding="utf-8-sig" if sheet else "utf-8", newline="") as sink:
-            put = _sheet(sink) if sheet else _json_lines(sink)
-            for chunk in read(file):
-                has_columns(chunk, task.inputs, file)
-                lines += len(chunk.rows) + len(chunk.unread)
-                unread += _write(put, typed(chunk, types), task, model)
+            put = _sheet(sink, columns) if sheet else _json_lines(sink)
+            for piece in _pieces(file, task, types, model):
+                for row in piece:
+                    lines, unread = lines + 1, unread + (row["prediction"] is None)
+                    put(row)
         fault.sync(temporary)
         fault.rename(temporary, out)
     finally:
@@ -99,15 +103,43 @@ def _json_lines(sink: IO[str]) -> Put:
     return lambda row: sink.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _sheet(sink: IO[str]) -> Put:
+COLUMNS = ("prediction", "confidence", "in_scope", "error")
+
+
+def _sheet(sink: IO[str], columns: Sequence[str]) -> Put:
     """Rows that open in a spreadsheet: with a head, and without a cell that would run."""
-    writer = csv.DictWriter(sink, ["prediction", "confidence", "in_scope", "error"])
+    writer = csv.DictWriter(sink, columns)
     writer.writeheader()
     return lambda row: writer.writerow({k: escaped(v) if isinstance(v, str) else v for k, v in row.items()})
 
 
-def _write(put: Put, chunk: Chunk, task: Task, model: Model) -> int:
-    """The lines of one chunk in the order of the file; returns how many have no prediction."""
+def _pieces(file: Path, task: Task, types: Mapping[str, str], model: Model) -> Iterator[list[dict[str, Any]]]:
+    """What is to be written, some lines at a time."""
+    if task.kind == "image" and are_pictures(file):
+        for some in in_pieces(file):
+            yield _of_pictures(some, task, model)
+        return
+    for chunk in read(file):
+        has_columns(chunk, task.inputs, file)
+        yield _lines(typed(chunk, types), task, model)
+
+
+def _of_pictures(some: list[Picture | Unread], task: Task, model: Model) -> list[dict[str, Any]]:
+    """One line for each file, in order."""
+    pictures = [one for one in some if not isinstance(one, Unread)]
+    said = iter(_answered(model, rows_of(as_rows(pictures, task), task.inputs), task))
+    lines = []
+    for one in some:
+        if isinstance(one, Unread):
+            error = f"{one.reason} {one.detail}".strip()
+            lines.append({"file": one.file, **dict.fromkeys(COLUMNS), "error": error})
+        else:
+            lines.append({"file": one.place.file, **next(said)})
+    return lines
+
+
+def _lines(chunk: Chunk, task: Task, model: Model) -> list[dict[str, Any]]:
+    """The lines of one chunk in the order of the file."""
     said = list(_answered(model, rows_of(chunk.rows, task.inputs), task)) if len(chunk.rows) else []
     lines = [(int(line), 0, row) for line, row in zip(chunk.lines, said, strict=True)]
     for one in chunk.unread:
@@ -115,9 +147,7 @@ def _write(put: Put, chunk: Chunk, task: Task, model: Model) -> int:
         nothing = {"prediction": None, "confidence": None, "in_scope": None, "error": error}
         lines.append((one.line, 1, nothing))
     lines.sort(key=lambda each: each[:2])
-    for _, _, row in lines:
-        put(row)
-    return sum(row["prediction"] is None for _, _, row in lines)
+    return [row for _, _, row in lines]
 
 
 def _answered(model: Model, rows: Rows, task: Task) -> Iterator[dict[str, Any]]:
