@@ -35,7 +35,7 @@ from sklearn.metrics import average_precision_score
 from bapsim.core.recipe import Mixture
 from bapsim.core.records import Records, Task
 from bapsim.refine.ambiguity import ambiguous_pairs
-from bapsim.refine.labels import flag, suspicion
+from bapsim.refine.labels import contradictions, flag, suspicion
 from bapsim.text.minhash import clusters
 from bapsim.text.vectors import unit_vectors
 from bapsim.train.text import calibrate, probabilities, text_linear
@@ -235,6 +235,15 @@ class Run:
     def truth(self) -> np.ndarray:
         return self.labels != self.part.y
 
+    @cached_property
+    def known(self) -> np.ndarray:
+        """bool[n]: rows but those with an equal text that was published under another label."""
+        part = self.part
+        if part.groups is None:
+            return np.ones(len(self.labels), bool)
+        share, _ = contradictions(part.groups, part.y, np.full(len(part.y), np.nan))
+        return ~np.isin(part.groups, part.groups[share > 0])
+
     def found(self) -> dict[str, Any]:
         """The estimate, and how well the ranking and the flags match the truth."""
         plain = suspicion(self.probs, self.labels)
@@ -251,6 +260,9 @@ class Run:
                 score = np.zeros(n)
                 score[order] = np.arange(n, n - len(order), -1)
                 told[f"ap_{name}"] = float(average_precision_score(self.truth, score))
+                told[f"apart_{name}"] = float(
+                    average_precision_score(self.truth[self.known], score[self.known])
+                )
                 told[f"f1_{name}"] = f1(mask(n, flag(one, self.labels).rows), self.truth)
         return told
 
@@ -295,7 +307,13 @@ def measured(folder: Path) -> list[dict[str, Any]]:
                 if rate == 0:
                     pairs = ambiguous_pairs(probs, labels, part.names, groups=part.groups)
                     one["pairs"] = [[p.first, p.second, p.merged[0]] for p in pairs]
-                np.savez(folder / f"{len(rows):05d}.npz", labels=labels, probs=probs, truth=run.truth)
+                np.savez(
+                    folder / f"{len(rows):05d}.npz",
+                    labels=labels,
+                    probs=probs,
+                    truth=run.truth,
+                    known=run.known,
+                )
                 rows.append(one)
             print(name, seed, f"{time.process_time():.0f} CPU-s", flush=True)
     return rows
@@ -307,12 +325,14 @@ def compared(folder: Path, rows: list[dict[str, Any]], python: str) -> None:
     subprocess.run([python, str(peer), str(folder)], check=True)
     for i, one in enumerate(rows):
         with np.load(folder / f"{i:05d}.peer.npz") as said, np.load(folder / f"{i:05d}.npz") as given:
-            truth = given["truth"]
+            truth, known = given["truth"], given["known"]
             one["peer_rate"] = float(said["rate"])
             if truth.any():
                 for key in said.files:
                     if key.startswith("rank_"):
                         one[f"ap_{key[5:]}"] = float(average_precision_score(truth, said[key]))
+                        apart = average_precision_score(truth[known], said[key][known])
+                        one[f"apart_{key[5:]}"] = float(apart)
                     elif key.startswith("flag_"):
                         one[f"f1_{key[5:]}"] = f1(said[key], truth)
 
@@ -393,7 +413,7 @@ def costs() -> dict[str, float]:
     scores[np.arange(n), y] += 4
     probs = np.exp(2 * scores)
     probs = (probs / probs.sum(axis=1, keepdims=True)).astype(np.float32)
-    labels = np.where(rng.random(n) < 0.1, (y + 1) % k, y)
+    labels = np.where(rng.random(n) < 0.1, np.minimum(y ^ 1, k - 1), y)
     told, made = {}, {}
 
     def timed(name: str, work: Callable[[], Any]) -> None:
@@ -428,7 +448,8 @@ def main() -> None:
         }
     said["cpu"] = time.process_time()
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "label_errors.json").write_text(json.dumps(said, indent=1) + "\n", "utf-8")
+    body = json.dumps(json.loads(json.dumps(said), parse_float=lambda v: round(float(v), 5)))
+    (args.out / "label_errors.json").write_text(body.replace('{"set"', '\n{"set"') + "\n", "utf-8")
     write(args.out)
 
 
