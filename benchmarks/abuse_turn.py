@@ -19,9 +19,8 @@ import numpy as np
 from abuse import Case, apart, cases
 from bapsim.compose.plan import exam
 from bapsim.core.errors import messages
-from bapsim.core.recipe import Recipe
+from bapsim.core.recipe import Recipe, Source
 from bapsim.core.records import Task
-from bapsim.gather.files import files
 from bapsim.judge.exam import accuracy, per_item
 from bapsim.judge.gate import paired
 from bapsim.refine.duplicates import exact_duplicates, near_duplicates
@@ -39,7 +38,7 @@ OUT = Path(__file__).parent.parent / "docs" / "results" / "abuse_turn.md"
 
 def through_wheel(case: Case, inbox: Path) -> tuple[int, Counter[str]]:
     """Rows that became records, and unread lines by reason; asserts what must hold."""
-    recipe, root = recipe_of(case.name), inbox.parent
+    recipe, root = recipe_of(case.source(case.name)), inbox.parent
     (root / "recipe.py").write_text("# a value\n")
     with opened(root) as project:
         turn = begin(project, recipe)
@@ -57,11 +56,11 @@ def through_wheel(case: Case, inbox: Path) -> tuple[int, Counter[str]]:
         return len(stock), Counter({row["reason"]: row["n"] for row in rows})
 
 
-def recipe_of(name: str) -> Recipe:
-    """A recipe over one file, with the checks and surveys that `bapsim new` writes."""
+def recipe_of(source: Source) -> Recipe:
+    """A recipe over one source, with the checks and surveys that `bapsim new` writes."""
     return Recipe(
         task=Task(input="text", target="label"),
-        sources={"data": files(name)},
+        sources={"data": source},
         checks={"schema": schema()},
         surveys={"copies": exact_duplicates(), "near": near_duplicates()},
         train=text_linear(),

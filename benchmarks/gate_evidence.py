@@ -1,6 +1,5 @@
-"""Checks of the constants beside the gate, on real data with planted harm: the residual that names a bad
-delivery, the pooled bound that lets an undecided candidate serve, and what a point of accuracy is worth in
-loss.
+"""Checks of the constants beside the gate, on real data with planted harm: the pooled bound that lets an
+undecided candidate serve, and what a point of accuracy is worth in loss.
 
     BAPSIM_DATA=... python benchmarks/gate_evidence.py [--seeds 40]
 """
@@ -18,7 +17,6 @@ import numpy as np
 
 from bapsim.judge.compare import sign_flip
 from bapsim.judge.gate import provisional
-from bapsim.judge.residual import flagged, residuals
 from gate_models import Vectors, folds_of, losses, train, vectors
 
 OUT = Path(__file__).parent.parent / "docs" / "results"
@@ -40,51 +38,6 @@ def spoiled(v: Vectors, rows: np.ndarray, kind: str, rate: float, rng: np.random
     bad = rng.random(len(rows)) < rate
     label[bad] = rng.integers(0, v.classes, bad.sum()) if kind == "uniform" else confusable(v)[label[bad]]
     return label
-
-
-def delivered(name: str, kind: str, rate: float, size: int, seed: int) -> dict[str, bool]:
-    """One champion, four deliveries (the least certain rows, a bad one, two good) beside its own training
-    rows.
-    """
-    v, rng = vectors(name), np.random.default_rng(seed)
-    order = rng.permutation(len(v.y))
-    base, pool = order[:1500], order[1500:]
-    champion = train(v.z[base], v.y[base], v.classes, folds_of(len(base), rng))
-    hard = pool[np.argsort(champion(v.z[pool]).max(axis=1))]
-    rest = rng.permutation(hard[size:])
-    parts = {
-        "expert": hard[:size],
-        "bad": rest[:size],
-        "good": rest[size : 2 * size],
-        "fine": rest[2 * size : 3 * size],
-    }
-    names, said, label = ["history"] * len(base), [champion.oof], [v.y[base]]
-    for part, rows in parts.items():
-        names += [part] * len(rows)
-        said.append(champion(v.z[rows]))
-        label.append(spoiled(v, rows, kind, rate, rng) if part == "bad" else v.y[rows])
-    answers, truth = np.concatenate(said), np.concatenate(label)
-    known = np.isin(truth, v.y[base])
-    judged = residuals(np.array(names), answers.argmax(axis=1) != truth, answers.max(axis=1), known)
-    named = set(flagged(judged))
-    return {"found": named == {"bad"}, "bad_named": "bad" in named, "wrongly": bool(named - {"bad"})}
-
-
-CASES = (
-    ("uniform", 0.0, 500), ("uniform", 0.2, 500), ("uniform", 0.4, 500), ("confused", 0.2, 500),
-    ("confused", 0.4, 500), ("confused", 0.4, 150), ("shifted", 1.0, 500),
-)  # fmt: skip
-
-
-def residual_table(seeds: int) -> list[dict]:
-    rows = []
-    for name in ("banking77", "clinc150", "nsmc_ko"):
-        for kind, rate, size in CASES:
-            found = [delivered(name, kind, rate, size, seed) for seed in range(seeds)]
-            share = {key: float(np.mean([f[key] for f in found])) for key in found[0]}
-            rows.append({"set": name, "kind": kind, "rate": rate, "size": size, **share})
-            print(rows[-1], file=sys.stderr, flush=True)
-    return rows
 
 
 def turned(name: str, base: int, add: int, kind: str, noise: float, seed: int) -> dict[str, float]:
@@ -208,13 +161,6 @@ def table(rows: list[dict], columns: dict[str, str]) -> str:
     return text + "\n"
 
 
-RESIDUAL = {
-    "set": "{set}",
-    "wrong labels": "{rate:.0%} {kind}",
-    "rows": "{size}",
-    "exactly the bad one named": "{found:.2f}",
-    "another named": "{wrongly:.2f}",
-}
 SERVES = {
     "set": "{set}",
     "rows": "{base:,} + {add}",
@@ -254,13 +200,7 @@ TEXT = """# Evidence beside the gate
 `BAPSIM_DATA=... OMP_NUM_THREADS=1 python benchmarks/gate_evidence.py --seeds {seeds}`,
 seeds 0 to {last}, {seconds:.0f} CPU seconds.
 
-## The residual: which delivery is bad
-
-A champion of 1,500 rows meets four deliveries: the rows it is least sure of with right labels (an expert
-picked by uncertainty), a bad one, two good ones. Shifted = each label moved to the next row. Errors drawn
-uniformly are sometimes right: of 20 % on a binary task, 10 % are wrong.
-
-{residual}## May an undecided candidate serve?
+## May an undecided candidate serve?
 
 Champion on so many rows, candidate on 500 more, exam of 400, truth on all other rows; suspects are not taken
 out, so this is the bound by itself. Loss in points: what one point of accuracy is worth to the champion. May
@@ -284,7 +224,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ask.add_argument("--seeds", type=int, default=40)
     said = ask.parse_args(arguments)
     found = {
-        "residual": residual_table(said.seeds),
         "serves": provisional_table(said.seeds),
         "skew": skew_table(),
     }
@@ -292,7 +231,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seeds=said.seeds,
         last=said.seeds - 1,
         seconds=time.process_time(),
-        residual=table(found["residual"], RESIDUAL),
         serves=table(found["serves"], SERVES),
         errors=table(found["serves"], ERRORS),
         skew=table(found["skew"], SKEW),

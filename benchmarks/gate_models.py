@@ -22,6 +22,12 @@ SETS = {
     "banking77": ("banking77/train.jsonl.gz", "intent", {"ngram_range": (1, 2)}, 10_003),
     "clinc150": ("clinc150/train.jsonl.gz", "intent", {"ngram_range": (1, 2)}, 15_000),
     "nsmc_ko": ("nsmc_ko/train.jsonl.gz", "label", {"analyzer": "char_wb", "ngram_range": (2, 3)}, 20_000),
+    "3i4k": (
+        "intent_3i4k_ko/train.jsonl.gz",
+        "label",
+        {"analyzer": "char_wb", "ngram_range": (2, 3)},
+        20_000,
+    ),
 }
 
 

@@ -38,6 +38,7 @@ SETS = {
     "banking77": ("banking77/train.jsonl.gz", "intent"),
     "nsmc_ko": ("nsmc_ko/train.jsonl.gz", "label"),
     "clinc150": ("clinc150/train.jsonl.gz", "intent"),
+    "3i4k": ("intent_3i4k_ko/train.jsonl.gz", "label"),
 }
 
 
@@ -139,7 +140,7 @@ class Expert:
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         _, labels = rows_in(self.world.name)
         for view in turn.data.values():
-            for draw in ("random", "chosen"):
+            for draw in ("random", "chosen", "repair"):
                 ids = sorted(i for i, d in turn.asked.items() if d == draw)
                 asked = view.find(pa.array(ids, pa.binary(16)))
                 if not len(asked):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bapsim.core.errors import InputError, Spent, Waiting
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.records import Answers, Rows
-from bapsim.mods import LedgerTill, Money, meter
+from bapsim.mods import LedgerTill, Money, meter, money
 from bapsim.store.ledger import Ledger
 
 KRW = "KRW"
@@ -168,3 +168,40 @@ def test_a_model_keeps_its_classes_and_a_ceiling_is_no_identity():
         == fingerprint(other)
         != fingerprint(meter("x", price=won(2), ceiling=won(2), till=Tin()))
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "minor", "currency", "shown"),
+    [
+        ("240000 KRW", 240_000, "KRW", "240,000"),
+        ("240,000 krw", 240_000, "KRW", "240,000"),
+        ("KRW 240000", 240_000, "KRW", "240,000"),
+        ("240000원", 240_000, "KRW", "240,000"),
+        ("₩1,240,000", 1_240_000, "KRW", "1,240,000"),
+        ("12.50 USD", 1250, "USD", "12.50"),
+        ("3 usd", 300, "USD", "3.00"),
+        ("0.5 KWD", 500, "KWD", "0.500"),
+        ("€ 7", 700, "EUR", "7.00"),
+        ("0 KRW", 0, "KRW", "0"),
+    ],
+)
+def test_an_amount_is_read_as_people_write_it(said, minor, currency, shown):
+    assert money(said) == Money(minor=minor, currency=currency)
+    assert money(said).amount == shown
+    assert money(f"{shown} {currency}") == money(said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "KRW", "12", "$12", "-5 KRW", "1.5 KRW", "12.505 USD", "1e9 KRW", "24,00 KRW", "12 34 USD",
+     "9" * 20 + " KRW", "1 KRW" + " " * 60, "12.50 US", "십만원", "1 KRW 2", "nan USD"],
+)  # fmt: skip
+def test_what_is_no_amount_is_refused_in_words(said):
+    with pytest.raises(InputError, match="is not an amount"):
+        money(said)
+
+
+@given(st.integers(0, 10**14), st.sampled_from(["KRW", "USD", "KWD"]))
+def test_what_is_shown_can_be_read_again(minor, currency):
+    one = Money(minor=minor, currency=currency)
+    assert money(f"{one.amount} {currency}") == one

@@ -10,17 +10,18 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from bapsim.core.errors import BapsimError, InputError, Waiting, text
 from bapsim.report.desk import SHARED, Desk, Verbs, columns, desk
+from bapsim.report.told import say_exported, say_found, some
 
 if TYPE_CHECKING:
     from bapsim.core.records import Task
+    from bapsim.mods import Money
     from bapsim.report.words import Story
-    from bapsim.wheel.founding import Found
     from bapsim.wheel.inbox import Added
 
 COLOURS = {"accept": "green", "refuse": "red", "undecided": "yellow"}
@@ -55,7 +56,7 @@ def verb(*parameters: Callable[..., Any]) -> Callable[[Callable[..., dict[str, A
     return made
 
 
-# --------------------------------------------------------------------------- new, add
+# --------------------------------------------------------------------------- audit, new, add
 
 
 def _want(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -66,6 +67,41 @@ def _want(context: click.Context, parameter: click.Parameter, value: Any) -> Non
 def _listed(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     names = tuple(name.strip() for name in (value or "").split(",") if name.strip())
     _want(context, parameter, names)
+
+
+@verb(
+    click.argument("files", metavar="FILE...", type=Path, nargs=-1, required=True),
+    click.option("--target", metavar="COLUMN", expose_value=False, callback=_want),
+    click.option("--text", metavar="COLUMN", expose_value=False, callback=_want),
+    click.option("--input", "inputs", metavar="A,B,C", expose_value=False, callback=_listed),
+    click.option("--split", metavar="COLUMN"),
+    click.option("-o", "out", metavar="PAGE.html", type=Path),
+    click.option("--suspects", metavar="SHEET.csv", type=Path),
+)
+def _audit(
+    files: tuple[Path, ...], split: str | None, out: Path | None, suspects: Path | None
+) -> dict[str, Any]:
+    from bapsim.report.audit_page import findings, headline, introduction, write_page
+    from bapsim.wheel.auditing import audit, write_suspects
+    from bapsim.wheel.founding import Wanted
+
+    room = desk()
+    facts = audit(files, Wanted(**click.get_current_context().meta["wanted"]), split, room.progress)
+    page = out if out is not None else Path(f"{files[0].name}.audit.html")
+    write_page(page, facts, room.lang)
+    room.line(headline(facts, room.lang))
+    for said in introduction(facts, room.lang):
+        room.line(said, first="  ", rest="  ")
+    found = findings(facts, room.lang)
+    room.table([[text(f"audit.{one.name}", room.lang), one.count] for one in found if one.count], right=[1])
+    todo = [one.do for one in found if one.do]
+    for number, said in enumerate(todo, 1):
+        room.line(said, first=f"  {number}. ", rest="     ")
+    room.say("audit.page", path=str(page))
+    if suspects is not None:
+        write_suspects(suspects, facts)
+        room.say("audit.sheet", path=str(suspects))
+    return facts | {"page": str(page)}
 
 
 @verb(
@@ -83,14 +119,16 @@ def _listed(context: click.Context, parameter: click.Parameter, value: str | Non
     ),
 )
 def _new(project: Path, source: Path) -> dict[str, Any]:
-    from bapsim.wheel.founding import Wanted, found_project
+    from bapsim.wheel.founding import Wanted, found_project, look_into
+    from bapsim.wheel.pictures import are_pictures, look_into_folder
 
     wanted = Wanted(**click.get_current_context().meta["wanted"])
     if wanted.text is not None and wanted.inputs:
         raise InputError("text_and_input")
     room, root = desk(), desk().folder / project
-    found = found_project(root, source, wanted, room.lang)
-    _say_found(room, found, root)
+    look = look_into_folder if source.is_dir() and are_pictures(source) else look_into
+    found = found_project(root, source, wanted, room.lang, look)
+    say_found(room, found, root)
     return {
         "project": str(root),
         "format": found.format,
@@ -108,104 +146,68 @@ def _new(project: Path, source: Path) -> dict[str, Any]:
         "left_out": list(found.left_out),
         "slips": found.slips,
         "strays": found.odd,
+        "sheets": list(found.sheets),
+        "workloads": found.workloads,
     }
 
 
-def _say_found(room: Desk, found: Found, root: Path) -> None:
-    """What was inferred, what was assumed, and where to change it."""
-    from bapsim.report.words import number, reason_text
-
-    rows = number(found.schema.rows)
-    encoding = text("new.mixed", room.lang) if found.encoding == "mixed" else found.encoding
-    room.say("new.file", file=found.file, format=found.format, encoding=encoding, rows=rows)
-    if found.schema.unread:
-        reasons = ", ".join(
-            f"{reason_text('unread', r, room.lang)} ({n:,})" for r, n in found.schema.unread.items()
-        )
-        room.say("new.unread", lines=number(sum(found.schema.unread.values())), reasons=reasons)
-    pool = found.schema.rows - found.labelled
-    room.say(f"new.{found.kind}", inputs=_some(found.inputs, 8), count=len(found.inputs), target=found.target)
-    room.say(
-        "new.labelled" if pool else "new.all_labelled", labelled=number(found.labelled), pool=number(pool)
-    )
-    _say_answer(room, found)
-    if found.classes:
-        room.say("new.classes", classes=number(len(found.classes)))
-    room.table([[label, number(count)] for label, count in list(found.classes.items())[:6]], right=[1])
-    if len(found.classes) > 6:
-        least, count = list(found.classes.items())[-1]
-        room.say("new.more_classes", more=number(len(found.classes) - 6), least=least, count=number(count))
-    if found.slips:
-        slips = [f"{label!r} ({count:,})" for label, count in found.slips.items()]
-        room.say("new.slips", labels=_some(slips, 8))
-    if found.left_out:
-        room.say("new.left_out", columns=_some(found.left_out, 8))
-    for column, strays in found.odd.items():
-        said = ", ".join(f"{value!r} ({count:,})" for value, count in strays.items())
-        room.say("new.strays", column=column, strays=said)
-    room.line()
-    if found.guessed:
-        room.say("new.guessed", target=found.target)
-    room.say("new.people", recipe=str(root / "recipe.py"))
-    room.say("new.next", bapsim=f"bapsim -C {root}")
-
-
-def _say_answer(room: Desk, found: Found) -> None:
-    """What the target was taken to say, where it is not plainly one class."""
-    import numpy as np
-
-    from bapsim.report.words import number
-    from bapsim.text.targets import NONE, numbers_of
-
-    told = {"target": found.target, "distinct": number(len(found.said))}
-    if found.answer == "number":
-        values = np.repeat(numbers_of(list(found.said)), list(found.said.values()))
-        ends = dict(zip(("least", "median", "most"), np.quantile(values, [0, 0.5, 1]).tolist(), strict=True))
-        shown = {name: f"{value:,.10g}" for name, value in ends.items()}
-        room.say("new.answer.number", **told, **shown)
-    elif found.answer == "labels":
-        sets = {"labels": number(len(found.classes)), "sets": told["distinct"]}
-        room.say("new.answer.labels", target=found.target, empty=number(found.said.get(NONE, 0)), **sets)
-    elif found.numeric and len(found.said) > 2:
-        room.say("new.answer.few_numbers", **told)
-
-
-def _some(names: Sequence[str], most: int) -> str:
-    return ", ".join(names[:most]) + (" …" if len(names) > most else "")
-
-
-@verb(click.argument("files", metavar="FILE...", type=Path, nargs=-1, required=True))
-def _add(files: tuple[Path, ...]) -> dict[str, Any]:
+@verb(
+    click.argument("files", metavar="FILE...", type=Path, nargs=-1, required=True),
+    click.option("--cost", metavar="'240000 KRW'"),
+)
+def _add(files: tuple[Path, ...], cost: str | None) -> dict[str, Any]:
+    from bapsim.mods import money
     from bapsim.report.words import number, reason_text
     from bapsim.wheel.inbox import SHOWN, add_file
+    from bapsim.wheel.pictures import add_pictures, are_pictures
 
     room = desk()
-    task = room.recipe().task
+    recipe = room.recipe()
+    if cost is not None and len(files) > 1:
+        raise InputError("cost_of_several", files=len(files))
+    paid = None if cost is None else money(cost)  # before anything is copied
     done = []
     for file in files:
-        one = add_file(room.folder, file, task)
-        strange = _strange(room, task, one)
+        pictures = recipe.task.kind == "image" and are_pictures(file)
+        one = (
+            add_pictures(room.folder, file, recipe.task) if pictures else add_file(room.folder, file, recipe)
+        )
+        strange = _strange(room, recipe.task, one)
         done.append(asdict(one) | {"missing": list(one.missing), "new_labels": strange})
         key = f"add.{one.kind}" if one.new else "add.again"
         room.say(key, file=one.file, path=one.path, rows=number(one.rows), blanks=number(one.blanks))
         for reason, lines in one.unread.items():
-            places = _some([number(line) for line in one.places[reason]], SHOWN) + " …" * (lines > SHOWN)
+            known = [one if isinstance(one, str) else number(one) for one in one.places[reason]]
+            places = some(known, SHOWN) + " …" * (lines > SHOWN)
             said = reason_text("unread", reason, room.lang)
-            room.say("add.unread", lines=number(lines), reason=said, places=places)
+            key = "add.unread_pictures" if pictures else "add.unread"
+            room.say(key, lines=number(lines), reason=said, places=places)
         if strange:
-            labels = _some([f"{label} ({count:,})" for label, count in strange.items()], 8)
-            key = "add.no_numbers" if task.answer == "number" else "add.labels"
+            labels = some([f"{label} ({count:,})" for label, count in strange.items()], 8)
+            key = "add.no_numbers" if recipe.task.answer == "number" else "add.labels"
             room.say(key, labels=labels, path=str(room.folder / one.path))
         if one.missing:
-            room.say("add.missing", columns=_some(one.missing, 8))
+            room.say("add.missing", columns=some(one.missing, 8))
+    if paid is not None:
+        _pay(room, done[0], paid)
     if any(one["new"] for one in done):
         room.say("add.next", bapsim=room.called)
     return {"added": done}
 
 
+def _pay(room: Desk, added: dict[str, Any], paid: Money) -> None:
+    """The cost of a file, told and written down beside it."""
+    from bapsim.wheel.costs import pay_for
+
+    with room.project(writing=True) as project:
+        new = pay_for(project, str(added["path"]).removeprefix("inbox/"), paid)
+    added["cost"] = {"minor": paid.minor, "currency": paid.currency, "new": new}
+    room.say("add.cost", amount=paid.amount, currency=paid.currency, path=added["path"])
+
+
 def _strange(room: Desk, task: Task, one: Added) -> dict[str, int]:
     """Labels in a sheet of answers that no record has: slips of the hand, or new ones; what is no number."""
-    if not one.labels or task.answer == "number":
+    if not one.labels or one.kind == "pictures" or task.answer == "number":
         return one.labels
     from bapsim.wheel.sheet import known_labels
 
@@ -295,11 +297,27 @@ def _say_story(room: Desk, said: dict[str, Any]) -> None:
 @verb(
     click.option("--turn", "number", metavar="N", type=int),
     click.option("--list", "which", type=click.Choice(("unread", "refused"))),
+    click.option("--worth", "source", metavar="SOURCE"),
 )
-def _show(number: int | None, which: str | None) -> dict[str, Any]:
+def _show(number: int | None, which: str | None, source: str | None) -> dict[str, Any]:
     if which is not None:
         return _list(which)
-    return _tell(number)
+    return _tell(number) if source is None else _worth(source)
+
+
+def _worth(source: str) -> dict[str, Any]:
+    """The points that training with a source gives: the fits of one candidate, made once."""
+    from bapsim.report.words import number, points
+    from bapsim.wheel.worth import worth_of
+
+    room = desk()
+    recipe = room.recipe()
+    with room.project(writing=True) as project:
+        said = worth_of(project, recipe, source)
+    key = "show.worth" if said["tells"] else "show.worth.unsure" if said["rows"] else "show.worth.none"
+    values = {name: points(said.get(name)) for name in ("gain", "low", "high")}
+    room.say(key, source=source, rows=number(said["rows"]), **values)
+    return said
 
 
 def _list(which: str) -> dict[str, Any]:
@@ -315,8 +333,9 @@ def _list(which: str) -> dict[str, Any]:
     for one in found[:LISTED]:
         reason = reason_text(kind, one["reason"], room.lang)
         if which == "unread":
+            place = f"{one['file']}:{one['line']}" if one["line"] else one["file"]  # line 0 is the whole file
             room.line(
-                f"{one['file']}:{one['line']}  {reason}" + (f" ({one['detail']})" if one["detail"] else ""),
+                f"{place}  {reason}" + (f" ({one['detail']})" if one["detail"] else ""),
                 rest="    ",
             )
         else:
@@ -385,8 +404,15 @@ def _ask(out: Path | None) -> dict[str, Any]:
 
     if out.exists():
         raise InputError("file_exists", path=str(out))
-    write_questions(out, sheet)
-    task, labels = recipe.task, str(out.with_suffix(".classes.txt"))
+    task = recipe.task
+    if task.kind == "image":
+        from bapsim.report.contact import write_asked
+
+        page = write_asked(out, sheet, room.lang)
+        room.say("ask.pictures", folder=str(out.with_suffix("")), path=str(page))
+        labels = str(out.with_suffix(".classes.txt"))
+    else:
+        labels = str(write_questions(out, sheet))
     key = "ask.written" if task.answer == "class" else f"ask.written.{task.answer}"
     room.say(key, questions=number(count), path=str(out), target=task.target, labels=labels)
     room.say("ask.next", bapsim=room.called, path=str(out))
@@ -434,7 +460,10 @@ def _use(version: str, reason: str) -> dict[str, Any]:
     room = desk()
     with room.project(writing=True) as project:
         said = use(project, version, reason)
-    room.say("use.done" if said["before"] != version else "use.same", version=version)
+    if "delivery" in said:
+        room.say("use.delivery", name=version, bapsim=room.called)
+    else:
+        room.say("use.done" if said["before"] != version else "use.same", version=version)
     return said
 
 
@@ -480,6 +509,55 @@ def _predict(file: Path, out: Path) -> dict[str, Any]:
     if done.unread:
         room.say("predict.unread", unread=number(done.unread))
     return {**asdict(done), "out": str(out)}
+
+
+# --------------------------------------------------------------------------- export, demo
+
+
+@verb(
+    click.argument("out", metavar="OUT_DIR", type=Path),
+    click.option("--format", "form", type=click.Choice(("parquet", "jsonl")), default="parquet"),
+    click.option(
+        "--what",
+        multiple=True,
+        type=click.Choice(("trained", "exam", "pool", "pending", "refused", "superseded", "all")),
+    ),
+    click.option("--rights", multiple=True, metavar="NAME"),
+    click.option("--columns", type=click.Choice(("task", "all")), default="task"),
+    click.option("--certificates/--no-certificates", default=True),
+)
+def _export(
+    out: Path,
+    form: Literal["parquet", "jsonl"],
+    what: tuple[str, ...],
+    rights: tuple[str, ...],
+    columns: str,
+    certificates: bool,
+) -> dict[str, Any]:
+    from bapsim.ship.label import SPLITS
+    from bapsim.ship.release import Wanted
+    from bapsim.wheel.exporting import export
+
+    room = desk()
+    recipe = room.recipe()
+    states = {} if not what else {"states": tuple(SPLITS) if "all" in what else what}
+    wanted = Wanted(
+        form=form, rights=rights, all_columns=columns == "all", certificates=certificates, **states
+    )
+    with room.project(writing=False) as project:
+        label = export(project, recipe, wanted, out, room.lang)
+    say_exported(room, label, out)
+    return {
+        "out": str(out),
+        "turn": label.turn,
+        "splits": {split.name: split.rows for split in label.splits},
+        "files": [file.path for split in label.splits for file in split.files],
+        "left_out": dict(label.left_out),
+        "other_rights": label.other_rights,
+        "unknown_rights": label.unknown_rights,
+        "columns_left_out": list(label.columns_left_out),
+        "lost": label.lost,
+    }
 
 
 @verb(click.argument("place", metavar="[DIR]", type=Path, default=Path("demo")))

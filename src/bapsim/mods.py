@@ -5,14 +5,21 @@ Money is whole minor units of one currency (cents, won): nothing is rounded, not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Protocol
 
 from bapsim.core.errors import InputError, Spent, Waiting
 from bapsim.core.recipe import Mod, Respondent
 from bapsim.core.records import Answers, Rows
 from bapsim.store.ledger import Ledger, now
+
+MINOR = {"KRW": 0, "JPY": 0, "VND": 0, "CLP": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}  # ISO 4217
+SIGNS = {"원": "KRW", "₩": "KRW", "€": "EUR", "£": "GBP"}  # a dollar or a yen sign is several countries'
+_AMOUNT = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?")
+MOST = 10**15  # minor units: what a ledger adds up without loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +37,31 @@ class Money:
 
     def __str__(self) -> str:
         return f"{self.minor} {self.currency}"
+
+    @property
+    def amount(self) -> str:
+        """As people write it: 240,000 or 12.50."""
+        digits = MINOR.get(self.currency, 2)
+        return f"{Decimal(self.minor).scaleb(-digits):,.{digits}f}"
+
+
+def money(said: str) -> Money:
+    """An amount as people write it: "240,000 KRW", "KRW 240000", "240000원", "12.50 USD".
+
+    Raises InputError for anything else, and for parts of a minor unit: nothing is rounded.
+    """
+    number, bare = _AMOUNT.search(said), re.sub(r"[\d.,\s]", "", said)
+    currency = SIGNS.get(bare, bare.upper())
+    if (
+        len(said) < 40
+        and number is not None
+        and re.sub(r"[^\d.,]", "", said) == number[0]
+        and re.fullmatch("[A-Z]{3}", currency)
+    ):
+        minor = Decimal(number[0].replace(",", "")).scaleb(MINOR.get(currency, 2))
+        if minor == minor.to_integral_value() and minor < MOST:
+            return Money(minor=int(minor), currency=currency)
+    raise InputError("not_an_amount", said=said[:40])
 
 
 class Till(Protocol):

@@ -99,7 +99,7 @@ def test_add_copies_once_and_names_what_it_refuses(project: Path, tmp_path: Path
     assert said("-C", root, "add", file)["added"][0]["path"] == "inbox/data/more-2.csv"
     assert file.exists(), "files are copied, never moved"
     (tmp_path / "sheet.xlsx").write_bytes(b"PK\x03\x04rest")
-    assert said("-C", root, "add", tmp_path / "sheet.xlsx", code=2)["error"]["key"] == "workbook"
+    assert said("-C", root, "add", tmp_path / "sheet.xlsx", code=2)["error"]["key"] == "not_workbook"
     assert said("-C", root, "add", tmp_path / "gone.csv", code=2)["error"]["key"] == "not_there"
     strange = write_csv(tmp_path / "strange.csv", [{"a": "1", "label": "card"}])
     assert said("-C", root, "add", strange)["added"][0]["missing"] == ["text"]
@@ -258,7 +258,7 @@ def test_help_follows_the_language() -> None:
     assert not re.search("Usage|Options|Show this", korean), "click's own words are translated, too"
     assert not re.search("Commands|Show the", run("--lang", "ko", "--help").stdout)
     assert "interrupted turn" in run("turn", "--help").stdout
-    assert run("--help").stdout.split("Commands:")[1].split()[0] == "new"
+    assert run("--help").stdout.split("Commands:")[1].split()[0] == "audit"
 
 
 def test_the_incumbent_is_beaten_or_not(project: Path, rows: list[dict[str, str]], tmp_path: Path) -> None:
@@ -325,7 +325,8 @@ def test_a_corrected_row_and_a_corrected_answer_take_the_place_of_the_old(tmp_pa
     run("-C", root, "ask", "-o", sheet)
     with sheet.open(encoding="utf-8-sig", newline="") as file:
         asked = [row | {"label": "card"} for row in csv.DictReader(file)]
-    write_csv(tmp_path / "1.csv", asked[:10])
+    pool = {row["text"] for row in rows[240:]}
+    write_csv(tmp_path / "1.csv", [row for row in asked if row["text"] in pool][:10])
     right = [row | {"label": truth["label"]} for row, truth in zip(wrong, sentences(300, 1), strict=False)]
     run("-C", root, "add", tmp_path / "1.csv", write_csv(tmp_path / "b.csv", right))
     turn = said("-C", root, "turn")
@@ -382,3 +383,13 @@ def test_show_says_that_a_turn_was_interrupted(project: Path, tmp_path: Path) ->
     assert "interrupted" in run("-C", root, "show").stdout
     run("-C", root, "turn")
     assert said("-C", root, "show")["interrupted"] is None
+
+
+def test_a_project_is_exported_as_its_turn_left_it(project: Path, tmp_path: Path) -> None:
+    told = said("-C", project, "export", tmp_path / "out", "--what", "all")
+    counts = json.loads((project / "reports/turn-001/report.json").read_text("utf-8"))["accounts"]
+    names = {"train": "trained", "test": "exam", "unlabelled": "pool", "refused": "refused"}
+    assert {names[split]: rows for split, rows in told["splits"].items()} == {
+        name: counts[name] for name in names.values() if counts[name]
+    }
+    assert (tmp_path / "out" / "README.md").is_file()

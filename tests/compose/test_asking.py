@@ -10,6 +10,7 @@ from bapsim.compose.asking import reserved, worth_asking
 from bapsim.core.errors import RecipeError
 from bapsim.core.records import Answers, Numbering, Records, Rows, Task, certify, source
 from bapsim.core.turn import Turn
+from tests.image.pictures import encoded, part
 
 
 def records(count: int) -> Records:
@@ -81,3 +82,29 @@ def test_a_small_pool_is_asked_once_each() -> None:
 def test_a_wrong_budget_is_refused_in_words(budget: int, share: float) -> None:
     with pytest.raises(RecipeError, match="worth_asking"):
         worth_asking(budget, exam_share=share)
+
+
+def test_one_question_for_pictures_that_are_nearly_the_same() -> None:
+    """Exposures of one part are asked about once; the pool comes in several batches."""
+    bodies = [
+        encoded(np.clip(part(i, "crack") * f, 0, 255).astype(np.uint8)) for f in (0.8, 1.1) for i in range(12)
+    ]
+    rows = Rows(pa.record_batch({"image": pa.array(bodies, pa.large_binary())}))
+    whole = certify(
+        source(rows, name="pool", maker="person", rights="own"),
+        secret=b"1" * 32,
+        origin=0,
+        numbering=Numbering(),
+    )
+
+    class Batches(Pool):
+        def batches(self, columns: Sequence[str] | None = None) -> Iterator[Records]:
+            yield Records(self.batch.slice(0, 5))
+            yield Records(self.batch.slice(5))
+
+    task = Task(input="image", target="label", kind="image")
+    now = Turn(n=1, seed=3, task=task, models={"current": unsure})
+    asked = worth_asking(20, exam_share=0.3)(Batches(whole), now)
+    place = {one: i % 12 for i, one in enumerate(whole.column("_id").to_pylist())}
+    parts = [place[one] for one in asked.column("_id").to_pylist()]
+    assert len(set(parts)) == len(parts) > 8

@@ -173,3 +173,13 @@ def test_a_mixture_has_the_length_of_its_records():
     mixture = mixture_of([{"text": "x", "label": "y"}], TASK)
     assert len(mixture) == 1
     assert isinstance(mixture, Mixture)
+
+
+def test_tokens_tell_values_apart():
+    bodies = [b"\xff\x00", b"\xff\x00", b"\xff", b"", None]
+    for kind in (pa.binary(), pa.large_binary()):
+        a, b, c, d, e = arrow.tokens(pa.array(bodies, kind))
+        assert a == b
+        assert len({a, c, d}) == 3
+        assert e is None
+    assert arrow.tokens(pa.array([7, None])) == ["7", None]

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import zipfile
 
+import openpyxl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -21,6 +23,7 @@ from bapsim.gather.answers import (
     unescaped,
     write_questions,
 )
+from bapsim.gather.read import read
 
 IDS = [bytes([i]) * 16 for i in range(1, 9)]
 
@@ -42,7 +45,19 @@ def fill(path, labels, notes=None, encoding="utf-8-sig"):
         writer.writerows(rows)
 
 
-@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def fill_book(path, label, value=None):
+    """What a person does in Excel: puts into the column `label` a value, or what another column says."""
+    book = openpyxl.load_workbook(path)
+    sheet = book["questions"]
+    names = [cell.value for cell in sheet[1]]
+    for row in sheet.iter_rows(min_row=2):
+        cell = row[names.index(label)]
+        cell.value = row[names.index("_suggested")].value if value is None else value
+        cell.data_type = "s" if isinstance(cell.value, str) else cell.data_type
+    book.save(path)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".xlsx"])
 def test_a_sheet_is_written_whole_or_not_at_all(tmp_path, monkeypatch, ending):
     def full(path, body):
         raise OSError(28, "No space left on device")
@@ -66,7 +81,7 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 @settings(max_examples=80)
 @given(
     st.lists(st.tuples(TEXT, TEXT.filter(str.strip)), min_size=1, max_size=6),
-    st.sampled_from([".csv", ".jsonl"]),
+    st.sampled_from([".csv", ".jsonl", ".xlsx"]),
 )
 def test_a_sheet_comes_back(tmp_path_factory, pairs, ending):
     path = tmp_path_factory.mktemp("sheet") / f"ask{ending}"
@@ -76,6 +91,10 @@ def test_a_sheet_comes_back(tmp_path_factory, pairs, ending):
             rows = list(csv.DictReader(file))
         assert [unescaped(row["text"]) for row in rows] == [text for text, _ in pairs]
         fill(path, [row["_suggested"] for row in rows])
+    elif ending == ".xlsx":
+        (chunk,) = read(path, rename={"_ask": "ask", "_suggested": "said", "_note": "note"})
+        assert chunk.rows.column("text").to_pylist() == [text or None for text, _ in pairs]
+        fill_book(path, "label")
     else:
         rows = [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
         assert [row["text"] for row in rows] == [text for text, _ in pairs]
@@ -96,7 +115,65 @@ def test_what_is_written(tmp_path):
     assert f"q{IDS[0].hex()},'=1+1,x,,\r\n".encode() in said
     assert (tmp_path / "ask.classes.txt").read_text() == "x\ny\n"
     with pytest.raises(InputError):
-        write_questions(tmp_path / "ask.xlsx", sheet_of(["a"]))
+        write_questions(tmp_path / "ask.ods", sheet_of(["a"]))
+
+
+def test_a_workbook_to_fill_in(tmp_path):
+    path = tmp_path / "ask.xlsx"
+    labels = ["=1+1", "3-1", "007", "모름, 아님"]
+    asked = sheet_of(
+        ["=1+1", "밥 " * 40, "a\nb", "x" * 40_000], suggested=[None, *labels[:3]], classes=labels
+    )
+    write_questions(path, asked)
+    body = path.read_bytes()
+    sheet = openpyxl.load_workbook(path)["questions"]
+    assert [[cell.value for cell in row[1:]] for row in sheet.iter_rows(max_row=4)] == [
+        ["text", "_suggested", "label", "_note"],
+        ["=1+1", None, None, None],
+        ["밥 " * 40, "=1+1", None, None],
+        ["a\nb", "3-1", None, None],
+    ]
+    cells = [cell for row in sheet.iter_rows() for cell in row]
+    assert {cell.number_format for cell in cells} == {"@"}
+    assert {cell.data_type for cell in cells if cell.value} == {"s"}, "no formula, no number, no date"
+    assert len(sheet["B5"].value) == 32_767
+    assert sheet.freeze_panes == "A2"
+    assert sheet.column_dimensions["B"].width == 60
+    assert sheet.column_dimensions["D"].width == 10
+    (choice,) = sheet.data_validations.dataValidation
+    assert (str(choice.sqref), choice.formula1) == ("D2:D5", "labels!$A$1:$A$5")
+    assert not choice.showErrorMessage, "another text may be typed"
+    known = openpyxl.load_workbook(path)["labels"]
+    assert [row[0].value for row in known.iter_rows()] == [*labels, "?"]
+    with zipfile.ZipFile(path) as archive:
+        assert {one.date_time for one in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}, "no clock in it"
+        assert archive.read("docProps/core.xml").count(b"1980-01-01T00:00:00Z") == 2
+    write_questions(path, asked)
+    assert path.read_bytes() == body
+    write_questions(tmp_path / "free.xlsx", sheet_of(["a"]))
+    assert openpyxl.load_workbook(tmp_path / "free.xlsx").sheetnames == ["questions"]
+
+
+def test_excel_changes_types(tmp_path):
+    """A label 1 comes back as a number, true as TRUE; where that is a known class, it is that class."""
+    path = tmp_path / "ask.xlsx"
+    for value, said, classes, meant in [
+        (1, "1", (), "1"),
+        (1.0, "1", ("1", "2"), "1"),
+        (7, "7", ("007", "008"), "007"),
+        (7, "7", ("007", "07"), None),
+        (True, "TRUE", ("true", "false"), "true"),
+        (2.5, "2.5", ("2.50", "3"), "2.50"),
+        ("Lost", "Lost", ("lost", "found"), "lost"),
+        ("?", "?", ("a",), None),
+    ]:
+        write_questions(path, sheet_of(["a"], classes=classes))
+        fill_book(path, "label", value)
+        sheet = read_answers(path, "label")
+        assert [a.target for a in sheet.answers] == [said]
+        taken, refused = accepted(sheet.answers, classes)
+        assert [a.target for a in taken] == ([meant] if meant else [])
+        assert len(taken) + len(refused) == 1
 
 
 def test_excel_on_a_korean_windows(tmp_path):

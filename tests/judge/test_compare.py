@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, norm
+from scipy.stats import binom, binomtest, norm
 
 from bapsim.judge import compare
 from bapsim.judge.compare import (
@@ -20,6 +20,7 @@ from bapsim.judge.compare import (
     standard_error,
     standardised,
     units,
+    wilson,
 )
 
 
@@ -228,6 +229,21 @@ def test_points_interval_covers():
         low, high = points_interval(np.concatenate([np.ones(b), -np.ones(c)]), 200)
         hit += low <= 0.04 <= high
     assert 0.94 <= hit / 4000 <= 0.97
+
+
+@pytest.mark.parametrize(("hits", "of"), [(196, 200), (0, 200), (5, 5), (1, 3), (30, 60)])
+def test_wilson_against_scipy(hits, of):
+    for level in (0.95, 0.99):
+        exact_one = binomtest(hits, of).proportion_ci(level, method="wilson")
+        assert wilson(hits, of, level) == pytest.approx(tuple(exact_one), abs=1e-12)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_wilson_covers_even_near_the_ends():
+    for share in (0.02, 0.5, 0.97):
+        hits = np.arange(201)
+        inside = [lo <= share <= hi for lo, hi in (wilson(int(h), 200) for h in hits)]
+        assert 0.92 < float(binom.pmf(hits, 200, share) @ np.array(inside)) < 0.985
 
 
 def test_holm():

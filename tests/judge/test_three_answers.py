@@ -355,7 +355,9 @@ def test_classes_are_calibrated_by_what_is_scored() -> None:
 
 
 def test_who_says_nothing_of_its_confidence_is_sure() -> None:
-    answers = pa.record_batch({"prediction": told(["a", "b"]), "confidence": told([0.25, None], pa.float32())})
+    answers = pa.record_batch(
+        {"prediction": told(["a", "b"]), "confidence": told([0.25, None], pa.float32())}
+    )
     assert heard(answers, ("a", "b"), "labels").confidence.tolist() == [0.25, 1.0]
     assert heard(answers, (), "class").confidence.tolist() == [0.25, 1.0]
     assert heard(answers.select(["prediction"]), (), "class").confidence.tolist() == [1.0, 1.0]

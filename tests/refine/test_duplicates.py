@@ -15,6 +15,8 @@ from bapsim.core.records import VERDICT, Numbering, Origin, Records, Rows, Task,
 from bapsim.core.turn import Turn
 from bapsim.refine.duplicates import exact_copies, exact_duplicates, near_copies, near_duplicates
 from bapsim.text.minhash import jaccard, shingles
+from tests.image import pictures
+from tests.image.pictures import encoded
 
 TEXT = Turn(n=1, seed=0, task=Task(input="text", target="label"))
 TABLE = Turn(n=1, seed=0, task=Task(input=("a", "b"), target="label", kind="table"))
@@ -227,3 +229,30 @@ def test_real_reviews(data):
     assert 0 < (exact & ~again).sum() < 200
     settled = said(near_duplicates(), Batches((records,), again))
     assert not [k for k in settled.column("keep").to_pylist() if k is False]
+
+
+PICTURES = Turn(n=1, seed=0, task=Task(input="image", target="label", kind="image"))
+
+
+def test_a_picture_that_was_saved_again_is_a_copy():
+    one, two = (pictures.part(i, "crack") for i in (1, 2))
+    bodies = [
+        encoded(one),
+        encoded(one, "BMP"),
+        encoded(one, "JPEG", quality=85),
+        encoded(two),
+        b"no picture",
+    ]
+    labels = ["crack", "crack", None, "crack", "crack"]
+    data = dataset({"image": pa.array([*bodies, bodies[0]], pa.large_binary()), "label": [*labels, "free"]})
+    survey = near_duplicates(0.9)
+    assert refused(survey, data, PICTURES) == [1]
+    verdict = said(survey, data, PICTURES)
+    assert verdict.column("value")[1].as_py() > 0.99
+    assert verdict.column("limit")[1].as_py() == pytest.approx(0.9)
+    assert refused(exact_duplicates(), data, PICTURES) == []
+    twice = dataset(
+        {"image": pa.array([bodies[0]] * 3, pa.large_binary()), "label": ["crack", None, "crack"]}
+    )
+    assert refused(exact_duplicates(), twice, PICTURES) == [1, 2]
+    assert refused(survey, twice, PICTURES) == [1, 2]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bapsim.core.records import VERDICT, Records, Task
 from bapsim.core.turn import Turn
 from bapsim.refine.schema import REASONS, Schema, schema
+from tests.image.pictures import encoded, part
 
 TURN = Turn(n=1, seed=0, task=Task(input="text", target="label"))
 KOREAN = "어떤 오락영화던 그 이상의 것을 보여줬다"
@@ -126,3 +127,11 @@ def test_targets_of_sets_and_numbers():
     ]
     assert about("labels", pa.array(["b|a", "z"]), known) == [None, "unknown_class"]
     assert about("labels", pa.array(["b|a", "z"])) == [None, None]
+
+
+def test_bytes_that_are_no_picture_are_refused():
+    task = Task(input="image", target="label", kind="image")
+    bodies = [encoded(part(1, "free")), b"no picture", None, b""]
+    batch = pa.RecordBatch.from_pydict({"image": pa.array(bodies, pa.large_binary()), "label": ["a"] * 4})
+    found = schema()(Records(batch), Turn(n=1, seed=0, task=task)).column("reason").to_pylist()
+    assert found == [None, "not_a_picture", "empty_input", "not_a_picture"]

@@ -21,6 +21,15 @@ SEEN = {"decision.better", "decision.worse", "decision.slice_worse", "decision.n
 VERDICT = {"decision.better": "accept", "decision.worse": "refuse", "decision.slice_worse": "refuse"}
 
 
+DOUBTED = {"id": "bb", "suggested": "y", "wrong": 0.9}
+GAIN = {"gain": 0.013, "low": 0.004, "high": 0.021}
+WEAK = {"rows": 120, "wrong": 0.41, "elsewhere": 0.12}
+SHOWN = {
+    "bb": {"text": "the <i>second</i> row", "label": "x"},
+    "cc": {"text": "money back", "label": "refund"},
+}
+
+
 def facts(reason: str, **changes: Any) -> dict[str, Any]:
     """The facts of a turn that ended for this reason, as report.json has them."""
     values: dict[str, Any] = {"z": 0.31, "rows": 1234, "fresh": 96, "slices": "language=ko"}
@@ -58,6 +67,16 @@ def facts(reason: str, **changes: Any) -> dict[str, Any]:
         "refused": {"exact_duplicate": 5, "their_own_reason": 2},
         "unread": {"json": 7},
         "curve": [{**point, "train_rows": 8000, "gain": 0.0123, "low": 0.0, "high": 0.02}],
+        "asked": {"random": {"count": 30, "ids": ["aa"]}, "label_error": {"count": 12, "ids": ["bb"]}},
+        "task": {"inputs": ["text"], "target": "label", "kind": "text"},
+        "notice": {
+            "noise": {"rate": 0.11, "low": 0.08, "high": 0.15, "rows": 8000, "some": [DOUBTED]},
+            "confused": [{"first": "x", "second": "y", "rows": 40, **GAIN, "ids": ["bb"]}],
+            "slices": [{"kind": "word", "name": "refund", **WEAK, "ids": ["cc"]}],
+            "repaired": {"asked": 9, "changed": 7, "now": 2, "some": [{"id": "bb", "old": "x", "new": "y"}]},
+            "made": {"depth": {"0": 7000, "1": 900, "unknown": 100}, "rights": {"own": 8000}, "source": {}},
+            "scripts": {"hangul": 900, "latin": 100, "other": 0},
+        },
         "recipe": "0123456789abcdef",
         "chain": "12 " + "a" * 64,
         **changes,
@@ -96,10 +115,13 @@ def test_every_decision_is_told_with_its_numbers(reason: str, lang: str) -> None
 @pytest.mark.parametrize("lang", ["en", "ko"])
 @pytest.mark.parametrize("reason", REASONS)
 def test_every_decision_has_a_page(reason: str, lang: str) -> None:
-    html = page(facts(reason, project="<b>bank</b>"), lang)
+    html = page(facts(reason, project="<b>bank</b>"), SHOWN, lang)
     assert "<b>bank</b>" not in html, "names are text"
     assert "their_own_reason" in html
     assert "exact_duplicate" not in html
+    assert "<i>second" not in html, "rows are text"
+    assert html.count("&lt;i&gt;second") == 4, "repaired, doubted, confused, asked about"
+    assert "money back" in html
     assert html.count("<svg") == (2 if reason in SEEN else 1)
 
 
@@ -113,12 +135,15 @@ def test_what_serves_meanwhile_is_told(reason: str, lang: str) -> None:
 
 
 def test_a_suspect_is_named() -> None:
-    one = {"name": "experts@3", "rows": 300, "excess": 0.281, "refused": True}
-    told = " ".join(story(facts("decision.not_proven", suspects=[one]), "en").sentences)
-    assert "experts@3 (300 rows)" in told
-    assert "28.1 points" in told
-    kept = " ".join(story(facts("decision.not_proven", suspects=[one | {"refused": False}]), "en").sentences)
-    assert "It was kept" in kept
+    one = {"name": "experts@3", "rows": 300, "noise": 0.381, "low": -0.02, "high": 0.45, "refused": True}
+    told = story(facts("decision.not_proven", suspects=[one]), "en")
+    said = " ".join(told.sentences)
+    assert "38 % (0 to 45) of the labels in experts@3" in said
+    assert "300 rows" in said
+    assert "use 'experts@3' --reason" in " ".join(told.next)
+    kept = story(facts("decision.not_proven", suspects=[one | {"refused": False}]), "en")
+    assert "was kept" in " ".join(kept.sentences)
+    assert "experts@3" not in " ".join(kept.next)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +172,7 @@ def test_numbers_are_told_in_their_own_unit(lang: str) -> None:
         assert shown in told
     assert "%p" not in told
     assert "points" not in told
-    whole = page(said, lang)
+    whole = page(said, SHOWN, lang)
     assert "4.57" in whole
     assert "+3.21" in whole
     said["decision"]["values"]["unit"] = "points"
@@ -160,11 +185,14 @@ def test_numbers_are_told_in_their_own_unit(lang: str) -> None:
 @pytest.mark.parametrize("lang", ["en", "ko"])
 @pytest.mark.parametrize("reason", MEANWHILE)
 def test_what_serves_of_numbers_and_which_delivery_is_odd(reason: str, lang: str) -> None:
-    suspects = [{"name": "x@2", "rows": 60, "excess": 0.3, "refused": r} for r in (True, False)]
+    suspects = [
+        {"name": "x@2", "rows": 60, "noise": 0.3, "low": 0.2, "high": 0.4, "refused": r}
+        for r in (True, False)
+    ]
     meanwhile = {"reason": reason, "allowed": reason == "provisional.serves"}
     said = facts("decision.screened", answer="number", suspects=suspects, provisional=meanwhile)
     told = " ".join(story(said, lang).sentences)
-    assert "30.0" in told
+    assert "30\u00a0%" in told or "30%" in told or "30 %" in told
     assert "log-loss" not in told
 
 

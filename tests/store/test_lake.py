@@ -125,6 +125,13 @@ def test_regroup_keeps_rows_and_order(sizes, rows):
     assert [len(batch) for batch in made] == [rows] * (start // rows) + [start % rows] * (start % rows > 0)
 
 
+def test_regroup_closes_a_batch_that_is_heavy():
+    parts = [Records(pa.record_batch({"image": pa.array([bytes(1000)] * n)})) for n in (3, 1, 4, 2)]
+    made = [len(batch) for batch in regroup(parts, 100, 3500)]
+    assert made == [4, 4, 2]
+    assert [len(batch) for batch in regroup(parts, 2, 3500)] == [2] * 5
+
+
 # ------------------------------------------------------------------ verdicts
 
 

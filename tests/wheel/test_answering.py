@@ -80,7 +80,7 @@ def test_a_bad_sheet_is_told_from_the_good_one_that_came_with_it(tmp_path: Path)
     root = founded(tmp_path / "p")
     recipe = bank(
         sources={"history": Coded(), "experts": answers("answers/")},
-        questions=replace(bank().questions, budget=80, exam_share=0.2),
+        questions=replace(bank().questions, budget=80, exam_share=0.2, repair_share=0.0),
     )
     with opened(root) as project:
         run_turn(project, recipe)

@@ -20,6 +20,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict:
     state = state_of(root)
     assert [t["state"] for t in state["turn"]] == ["done"] * 3
     assert json.loads(state["turn"][2]["accounts"])["superseded"] > 60, "questions, and corrected rows"
+    assert [b["fresh"] for b in state["batch"] if b["source"] == "pii"] == [4, 2, 0], "masked letters"
     return state
 
 

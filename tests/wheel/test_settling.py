@@ -111,10 +111,12 @@ class Known:
         return verdicts(np.array([s is None or s in ASKS for s in said], bool), "unknown")
 
 
-def recipe_of(*by_turn: list[tuple[int, str | None]], **more: object) -> object:
-    books = Books(tuple(tuple(said) for said in by_turn))
-    changes = {"sources": {"history": History(220, 0), "books": books}, "checks": {"known": Known()}} | more
-    return bank(questions=None, **changes)
+def recipe_of(*by_turn: list[tuple[int, str | None]], alone: bool = False, **more: object) -> object:
+    """alone: the right rows come from the books, too, so that no other source tells on them."""
+    rest = [(i, None) for i in range(2000, 2220)] if alone else []
+    books = Books(tuple(tuple(said) for said in ([*by_turn[0], *rest], *by_turn[1:])))
+    sources = {"books": books} if alone else {"history": History(220, 0), "books": books}
+    return bank(questions=None, **{"sources": sources, "checks": {"known": Known()}} | more)
 
 
 def rows_of_key(project: object, recipe: object, key: str) -> list[tuple[str, int]]:
@@ -128,7 +130,9 @@ def rows_of_key(project: object, recipe: object, key: str) -> list[tuple[str, in
 def test_true_corrections_are_no_harmful_delivery(tmp_path: Path) -> None:
     """The model knows the wrong labels by heart; asked out of fold, it does not contradict the right ones."""
     bad = list(AT)[:40]
-    recipe = recipe_of([(i, wrong(i) if i in bad else None) for i in AT], [(i, None) for i in bad])
+    recipe = recipe_of(
+        [(i, wrong(i) if i in bad else None) for i in AT], [(i, None) for i in bad], alone=True
+    )
     books = replace(recipe.sources["books"], by_heart=True)
     recipe = replace(recipe, sources={**recipe.sources, "books": books})
     with opened(founded(tmp_path / "p")) as project:
@@ -198,7 +202,7 @@ class Looks:
 
 
 def test_nobody_sees_the_text_of_an_exam_item_that_was_corrected(tmp_path: Path) -> None:
-    recipe = recipe_of([(i, wrong(i)) for i in AT], [(i, None) for i in AT], [], [])
+    recipe = recipe_of([(i, wrong(i)) for i in AT], [(i, None) for i in AT], [], [], alone=True)
     looks = Looks([], [])
     with opened(founded(tmp_path / "p")) as project:
         for n in range(1, 4):
@@ -209,7 +213,7 @@ def test_nobody_sees_the_text_of_an_exam_item_that_was_corrected(tmp_path: Path)
             texts = {t for t, e in zip(stock.texts, exam, strict=True) if e}
             assert texts
             assert not texts & looks.seen[-1]
-        corrected = exam & (stock.origin > 1)
+        corrected = exam & (stock.turn_of_origin[stock.origin] > 1)
         assert corrected.any()
         assert looks.marked[1] >= 120 - corrected.sum(), "replaced rows are marked"
         assert looks.marked[2] == looks.marked[1]
@@ -272,7 +276,7 @@ def test_corrections_that_are_unfit_taken_back_or_at_odds(tmp_path: Path) -> Non
 
 
 def test_what_a_machine_made_of_a_replaced_row_goes_with_it(tmp_path: Path) -> None:
-    recipe = recipe_of([(i, wrong(i)) for i in AT], [], [(i, None) for i in AT])
+    recipe = recipe_of([(i, wrong(i)) for i in AT], [], [(i, None) for i in AT], alone=True)
     recipe = replace(recipe, sources={**recipe.sources, "slips": misspell("books", share=0.5)})
     with opened(founded(tmp_path / "p")) as project:
         for _ in range(3):
@@ -362,7 +366,7 @@ class Votes:
 def test_answers_that_differ_leave_the_question_open_and_the_last_delivery_counts(tmp_path: Path) -> None:
     root = founded(tmp_path / "p")
     votes = Votes(((), ("card", "loan"), ("card",), (), ("login",)))
-    asked = replace(bank().questions, budget=1, exam_share=0.0)
+    asked = replace(bank().questions, budget=1, exam_share=0.0, repair_share=0.0)
     recipe = bank(sources={"history": History(220, 1), "votes": votes}, questions=asked)
     open_then, standing_then = [], []
     for _ in range(5):

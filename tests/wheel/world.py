@@ -24,6 +24,7 @@ from bapsim.core.turn import Turn
 from bapsim.gather.augment import misspell
 from bapsim.judge.exam import accuracy, per_item
 from bapsim.judge.gate import paired
+from bapsim.refine.pii import personal_data
 from bapsim.store import fault
 from bapsim.store.project import opened
 from bapsim.store.schema import VOLATILE
@@ -97,7 +98,7 @@ class Clerk:
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         names = list(ASKS)
         for view in turn.data.values():
-            for draw in ("random", "chosen"):
+            for draw in ("random", "chosen", "repair"):
                 ids = sorted(i for i, d in turn.asked.items() if d == draw)
                 asked = view.find(pa.array(ids, pa.binary(16)))
                 if not len(asked):
@@ -125,7 +126,9 @@ class Books:
     """A keyed source: at each turn these rows (numbers of sentences) with these labels; None = the truth."""
 
     by_turn: tuple[tuple[tuple[int, str | None], ...], ...]
-    by_heart: bool = False  # texts that share no word: what a model knows of them it has learnt by heart
+    by_heart: bool = (
+        False  # texts (of numbers below 2000) that share no word: a model can learn them by heart
+    )
 
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         for said in self.by_turn[: turn.n]:  # as a folder of files: all of it is read each turn
@@ -133,8 +136,38 @@ class Books:
             rows = batch([i for i, _ in said], True).set_column(1, "intent", pa.array(labels, pa.string()))
             if self.by_heart:
                 words = [" ".join(f"{7919 * i + 31 * k:x}" for k in range(6)) for i, _ in said]
+                words = [w if i < 2000 else sentence(i)[0] for w, (i, _) in zip(words, said, strict=True)]
                 rows = rows.set_column(0, "text", pa.array(words))
             yield Draft(rows=Rows(rows), origin=origin("file", "books"), keys=[f"k{i}" for i, _ in said])
+
+
+HOLDS = ("010-1234-56{:02}로", "minsu{}@naver.com으로", "900101-1234568", "서버 10.0.0.{}에서")
+
+
+def letter(i: int, label: str | None) -> dict[str, str | None]:
+    """Sentence number i with a label; every third one holds personal data."""
+    text = sentence(i)[0]
+    return {"text": text if i % 3 else f"{HOLDS[i % 4].format(i % 90)} {text}", "intent": label}
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Rows by turn: numbers of sentences, with the truth as label, none, or one corrected in the second."""
+
+    by_turn: tuple[tuple[int, ...], ...]
+    labels: str = "truth"
+    keyed: bool = False
+    consent: str | None = None
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        kind = pa.schema({"text": pa.string(), "intent": pa.string()})
+        for n, numbers in enumerate(self.by_turn[: turn.n], 1):
+            said = {i: None if self.labels == "none" else sentence(i)[1] for i in numbers}
+            if self.labels == "corrected" and n > 1:
+                said = {i: wrong(i) for i in numbers}
+            rows = pa.RecordBatch.from_pylist([letter(i, label) for i, label in said.items()], schema=kind)
+            keys = [f"k{i}" for i in numbers] if self.keyed else None
+            yield Draft(rows=Rows(rows), origin=replace(origin("file"), consent=self.consent), keys=keys)
 
 
 @dataclass(frozen=True)
@@ -166,14 +199,18 @@ def bank(**changes: Any) -> Recipe:
 
 
 def corrected_bank() -> Recipe:
-    """The bank, with rows that are corrected in the second turn and, some of them, put back in the third."""
+    """The bank, with rows that are corrected in the second turn and, some of them, put back in the third, and
+    letters with personal data, which is masked.
+    """
     first, second, third = range(2000, 2040), range(2000, 2010), range(2000, 2004)
     said = (
         tuple((i, wrong(i) if i in second else None) for i in first),
         tuple((i, None) for i in second),
         tuple((i, wrong(i)) for i in third),
     )
-    return bank(sources={**bank().sources, "books": Books(said)})
+    letters = Letters((tuple(range(3000, 3012)), tuple(range(3012, 3018))))
+    checks = {**bank().checks, "pii": personal_data()}
+    return bank(sources={**bank().sources, "books": Books(said), "letters": letters}, checks=checks)
 
 
 def founded(root: Path) -> Path:

@@ -1,76 +1,177 @@
-"""The questions of a recipe: pool rows through the current model and `choose`."""
+"""The questions of a recipe: what to ask people next, and which part of the budget each reason gets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from bapsim.compose.likely import likely
 from bapsim.compose.outcomes import outcomes
-from bapsim.compose.questions import CHOSEN, RANDOM, choose
-from bapsim.core.arrow import Column, cells, concat, id_bytes, strings
+from bapsim.compose.questions import CHOSEN, RANDOM, choose, trouble
+from bapsim.core.arrow import ID, Column, cells, concat, id_bytes, numbers, positions, strings, take
 from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Dataset
-from bapsim.core.records import Rows, Task, rows_of
+from bapsim.core.records import Answers, Rows, Task, rows_of
 from bapsim.core.turn import Turn
+from bapsim.image import alike
+from bapsim.image.alike import Sketches, joined, sketches
 from bapsim.text.minhash import clusters
 from bapsim.text.targets import decimal, number_of, written
+
+REPAIR = "repair"  # how a question about a label that is there already was drawn
+FEW = 3  # labels below which a class is in need
+SOUGHT, NEEDED = 0.25, 0.1  # of the chosen questions, at most, for classes that are sought, or in need
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorthAsking:
-    """Questions by doubt and diversity, apart from a random share that refreshes the exam.
+    """Questions that teach, apart from a random share that refreshes the exam.
 
-    budget: questions a turn; exam_share: of them drawn at random; near: Jaccard from which on two texts are
-    one question.
+    budget: questions a turn; exam_share: of them drawn at random; repair_share: of the others, at most, about
+    labels that look wrong (Turn.doubts); retrieve: classes of which likely rows are sought; without any,
+    those with fewer than three labels; near: Jaccard from which on two texts are one question.
     """
 
     budget: int
     exam_share: float = 0.2
+    repair_share: float = 0.25
+    retrieve: tuple[str, ...] = ()
     near: float = 0.8
 
     def __call__(self, pool: Dataset, turn: Turn) -> Rows:
-        """Rows `_id`, `draw` ("random" or "chosen") and `prediction` in the order of asking."""
-        batches = list(pool.batches(turn.task.inputs))
-        whole = concat([b for b in batches if len(b)] or batches)
-        inputs = rows_of(whole, turn.task.inputs)
-        answers = turn.models["current"](inputs)
-        rows, draw = self.drawn(outcomes(answers, turn.task.answer), self._groups(inputs), whole, turn)
-        at = pa.array(rows)
-        columns = {
-            "_id": whole.column("_id").take(at),
-            "draw": pa.array(draw.tolist(), pa.string()),
-            "prediction": pa.array(hints(answers.column("prediction").take(at), turn.task), pa.string()),
-        }
-        return Rows(pa.record_batch(list(columns.values()), names=list(columns)))
+        """Rows `_id`, `draw` (random, chosen, repair), `why` and `prediction` in the order of asking.
 
-    def drawn(
-        self, probs: np.ndarray, groups: np.ndarray, pool: pa.RecordBatch, turn: Turn
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Positions in the order of asking, and how each was drawn.
-
-        A share of all rows, decided by their ids for ever, is kept for random draws: if hard rows were taken
-        out of what random draws are made from, every later exam would be easier than the service.
+        pool: rows without a label. A share of them, decided by their ids for ever, is kept for random draws:
+        if hard rows were taken out of what random draws are made from, every later exam would be easier than
+        the service.
         """
-        rng = turn.rng("questions")
-        kept = reserved(pool, self.exam_share)
+        ids, said, marks = [], [], []
+        for batch in pool.batches(turn.task.inputs):  # a pool of pictures need not fit into memory
+            if len(batch):
+                inputs = rows_of(batch, turn.task.inputs)
+                ids.append(batch.select(["_id"]))
+                said.append(turn.models["current"](inputs))
+                marks.append(_marks(inputs))
+        if not ids:
+            return doubted(turn, self.budget, self.repair_share, 0)
+        whole, answers, groups = concat(ids), Answers(concat(said)), _groups(marks, self.near)
+        probs, kept, rng = (
+            outcomes(answers, turn.task.answer),
+            reserved(whole, self.exam_share),
+            turn.rng("questions"),
+        )
         at = np.flatnonzero(kept)
-        wanted = round(self.budget * self.exam_share)
-        random = at[choose(probs[at], groups[at], wanted, 1.0, rng).rows]
+        random = at[choose(probs[at], groups[at], round(self.budget * self.exam_share), 1.0, rng).rows]
         free = np.flatnonzero(~kept & ~np.isin(groups, groups[random]))
-        chosen = free[choose(probs[free], groups[free], self.budget - wanted, 0.0, rng).rows]
-        mixed = rng.permutation(len(random) + len(chosen))
-        draw = np.array([RANDOM] * len(random) + [CHOSEN] * len(chosen), dtype="U6")
-        return np.concatenate([random, chosen])[mixed], draw[mixed]
+        again = doubted(turn, self.budget - len(random), self.repair_share, len(np.unique(groups[free])))
+        left = self.budget - len(random) - len(again)
+        classes = tuple(getattr(turn.models["current"], "classes", ()) if turn.task.answer == "class" else ())
+        sought = [classes.index(c) for c in self.retrieve if c in classes]
+        sought = sought or [classes.index(c) for c in in_need(turn, classes)]
+        most = int((SOUGHT if self.retrieve else NEEDED) * left)
+        rare = free[_rare(probs[free], groups[free], sought, most)]
+        free = free[~np.isin(groups[free], groups[rare])]
+        weight = trouble_spots(turn, classes)[probs.argmax(1)] if classes else np.ones(len(probs))
+        unsure = free[choose(probs[free], groups[free], left - len(rare), 0.0, rng, weight[free]).rows]
+        parts = ((random, RANDOM, "random"), (rare, CHOSEN, "rare"), (unsure, CHOSEN, "unsure"))
+        asked = [_asked(whole, hints(answers.column("prediction"), turn.task), *part) for part in parts]
+        return _mixed([*asked, again], rng)
 
-    def _groups(self, inputs: Rows) -> np.ndarray:
-        if inputs.num_columns == 1 and pa.types.is_string(inputs.schema.field(0).type):
-            return clusters(strings(inputs.column(0)), self.near)
-        offsets, body = cells(inputs)
-        said = [bytes(body[offsets[i] : offsets[i + 1]]) for i in range(len(inputs))]
-        first: dict[bytes, int] = {}
-        return np.array([first.setdefault(v, i) for i, v in enumerate(said)], np.int64)
+
+Marks = Sketches | list[str | None] | list[bytes]
+
+
+def _marks(inputs: Rows) -> Marks:
+    """What tells near duplicates: sketches of pictures, texts, or the canonical bytes of a table's rows."""
+    if inputs.num_columns == 1:
+        kind = inputs.schema.field(0).type
+        if pa.types.is_string(kind):
+            return strings(inputs.column(0))
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            return sketches(inputs.column(0).to_pylist())
+    offsets, body = cells(inputs)
+    return [bytes(body[offsets[i] : offsets[i + 1]]) for i in range(len(inputs))]
+
+
+def _groups(marks: list[Any], near: float) -> np.ndarray:
+    """int64[n]: equal for near duplicates, over all batches."""
+    if isinstance(marks[0], Sketches):
+        return alike.groups(joined(marks), near).of
+    whole = [mark for part in marks for mark in part]
+    if not whole or not isinstance(whole[0], bytes):
+        return clusters(whole, near)
+    first: dict[bytes, int] = {}
+    return np.array([first.setdefault(v, i) for i, v in enumerate(whole)], np.int64)
+
+
+def _rare(probs: np.ndarray, groups: np.ndarray, sought: list[int], count: int) -> np.ndarray:
+    """int64[<= count]: the likeliest rows of each sought class, as many of each, every group once."""
+    taken = np.empty(0, np.int64)
+    for k, position in enumerate(sought):
+        free = np.flatnonzero(~np.isin(groups, groups[taken]))
+        share = (count - len(taken)) // (len(sought) - k)
+        taken = np.append(taken, free[likely(probs[free], position, share, groups[free]).rows])
+    return taken
+
+
+def _asked(pool: pa.RecordBatch, hint: list[str | None], rows: np.ndarray, draw: str, why: str) -> Rows:
+    at = pa.array(rows, pa.int64())
+    said = [pa.repeat(pa.scalar(word, pa.string()), len(rows)) for word in (draw, why)]
+    prediction = pa.array([hint[i] for i in rows.tolist()], pa.string())
+    columns = [pool.column("_id").take(at), *said, prediction]
+    return Rows(pa.record_batch(columns, names=["_id", "draw", "why", "prediction"]))
+
+
+def _mixed(parts: list[Rows], rng: np.random.Generator) -> Rows:
+    """All questions in one random order: who answers cannot tell why one is asked."""
+    whole = concat(parts)
+    return Rows(take(whole, rng.permutation(len(whole))))
+
+
+def doubted(turn: Turn, budget: int, share: float, free: int) -> Rows:
+    """The labels to ask about again: `share` of the budget at most, or what `free` pool rows leave of it."""
+    most = max(round(share * budget), budget - free) if share else 0
+    found = turn.doubts
+    names = ["_id", "draw", "why", "prediction"]
+    if found is None or most <= 0:
+        return Rows(
+            pa.RecordBatch.from_arrays([pa.array([], t) for t in (ID, *[pa.string()] * 3)], names=names)
+        )
+    some = found.slice(0, most)
+    said = [pa.repeat(pa.scalar(REPAIR, pa.string()), len(some)), some.column("why")]
+    columns = [some.column("_id"), *said, pa.nulls(len(some), pa.string())]
+    return Rows(pa.record_batch(columns, names=names))
+
+
+def in_need(turn: Turn, classes: tuple[str, ...]) -> list[str]:
+    """Classes that the model knows by fewer than FEW labels.
+
+    More of them would cost: the likeliest rows of a class teach less than doubtful ones (docs/LOG.md).
+    """
+    oof = turn.oof
+    if oof is None or "label" not in oof.schema.names:
+        return []
+    counts = dict.fromkeys(classes, 0)
+    for label in strings(oof.column("label")):
+        if label in counts:
+            counts[label] += 1
+    return [c for c in classes if counts[c] < FEW]
+
+
+def trouble_spots(turn: Turn, classes: tuple[str, ...]) -> np.ndarray:
+    """float64[k]: where the model errs more than it expects, out of fold; ones where nothing is known."""
+    oof = turn.oof
+    if oof is None or "label" not in oof.schema.names or "confidence" not in oof.schema.names:
+        return np.ones(len(classes))
+    said, gold = strings(oof.column("prediction")), strings(oof.column("label"))
+    known = np.array([s is not None and g is not None for s, g in zip(said, gold, strict=True)], bool)
+    at = positions(pa.array(said, pa.string()), pa.array(classes, pa.string()))
+    known &= at >= 0
+    right = np.array([s == g for s, g in zip(said, gold, strict=True)], bool)
+    return trouble(at[known], right[known], numbers(oof.column("confidence"))[known], len(classes))
 
 
 def hints(predictions: Column, task: Task) -> list[str | None]:
@@ -87,8 +188,21 @@ def reserved(pool: pa.RecordBatch, share: float) -> np.ndarray:
     return first.copy().view(">u4").reshape(-1) < share * 2**32
 
 
-def worth_asking(budget: int, *, exam_share: float = 0.2, near: float = 0.8) -> WorthAsking:
-    """What to ask people next: `budget` pool rows a turn, `exam_share` of them at random for the exam."""
-    if budget < 0 or not 0 <= exam_share <= 1:
+def worth_asking(
+    budget: int,
+    *,
+    exam_share: float = 0.2,
+    repair_share: float = 0.25,
+    retrieve: tuple[str, ...] = (),
+    near: float = 0.8,
+) -> WorthAsking:
+    """What to ask people next: `budget` questions a turn, `exam_share` of them at random for the exam.
+
+    Of the rest, `repair_share` at most goes to labels that look wrong; `retrieve` names rare classes of which
+    likely rows are sought.
+    """
+    if budget < 0 or not 0 <= exam_share <= 1 or not 0 <= repair_share <= 1:
         raise RecipeError("asking_out_of_range", budget=budget, exam_share=exam_share)
-    return WorthAsking(budget=budget, exam_share=exam_share, near=near)
+    return WorthAsking(
+        budget=budget, exam_share=exam_share, repair_share=repair_share, retrieve=retrieve, near=near
+    )

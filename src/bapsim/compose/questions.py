@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 RANDOM, CHOSEN = "random", "chosen"
+HELD = 5.0  # expected errors beforehand, before a class is taken for a trouble spot
 SHORTLIST = 5  # uncertain candidates for each question
 WORK = 2_000_000_000  # multiplications that the search for diversity may cost, before its shortlist shrinks
 
@@ -71,21 +72,38 @@ def _first_of_each(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return np.asarray(order[np.sort(first)])
 
 
+def trouble(predicted: np.ndarray, right: np.ndarray, confidence: np.ndarray, k: int) -> np.ndarray:
+    """float64[k] >= 1: how many times the errors that it expects the model makes where it answers a class.
+
+    predicted int[n], right bool[n], confidence float[n]: out-of-fold answers about labelled rows. HELD errors
+    of each kind beforehand: a class with few answers is left alone; a class that errs less gets 1.
+    """
+    made = np.bincount(predicted, ~right, k) + HELD
+    expected = np.bincount(predicted, 1 - confidence, k) + HELD
+    return np.maximum(made / expected, 1.0)
+
+
 def choose(
-    probs: np.ndarray, groups: np.ndarray, budget: int, exam_share: float, rng: np.random.Generator
+    probs: np.ndarray,
+    groups: np.ndarray,
+    budget: int,
+    exam_share: float,
+    rng: np.random.Generator,
+    weight: np.ndarray | None = None,
 ) -> Asked:
     """At most `budget` rows of the pool, each near-duplicate group at most once.
 
     probs: float32[n, k], calibrated, NaN rows and k = 0 allowed (no model yet); groups: int64[n], equal for
     exact and near duplicates. round(budget * exam_share) rows are drawn uniformly from the pool ("random");
-    the rest ("chosen") by uncertainty, then diversity, from groups that the random ones left. The two are
-    shuffled together: whoever answers cannot tell them apart, and an unfinished list keeps the proportion.
+    the rest ("chosen") by uncertainty (times `weight`, float64[n]), then diversity, from groups that the
+    random ones left. The two are shuffled together: whoever answers cannot tell them apart, and an unfinished
+    list keeps the proportion.
     """
     if len(groups) != len(probs) or budget < 0 or not 0 <= exam_share <= 1:
         raise ValueError("groups must fit probs, budget be >= 0 and exam_share lie in [0, 1]")
     drawn = _first_of_each(rng.permutation(len(probs)), groups)[: round(budget * exam_share)]
     free = np.flatnonzero(~np.isin(groups, groups[drawn]))
-    doubt = uncertainty(probs[free])
+    doubt = uncertainty(probs[free]) * (1.0 if weight is None else weight[free])
     ties = rng.permutation(len(free))
     free = _first_of_each(free[np.lexsort((ties, -doubt))], groups)
     count = min(budget - len(drawn), len(free))

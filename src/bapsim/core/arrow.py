@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -130,6 +131,14 @@ def strings(column: Column) -> list[str | None]:
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         column = column.cast(pa.string())
     return cast("list[str | None]", column.to_pylist())
+
+
+def tokens(column: Column) -> list[str | None]:
+    """A column as text that tells its values apart: bytes as a digest, other types written out."""
+    if not any(is_bytes(column.type) for is_bytes in _BYTES):
+        return strings(column)
+    bodies = cast("list[bytes | None]", column.to_pylist())
+    return [None if b is None else hashlib.blake2b(b, digest_size=16).hexdigest() for b in bodies]
 
 
 def numbers(column: Column, missing: float = np.nan) -> np.ndarray:

@@ -125,7 +125,7 @@ class Decision:
 Source = Callable[["Turn"], Iterable[Draft]]  # gather; sees the records of earlier turns
 Check = Callable[[Records, "Turn"], Verdicts]  # refine, row by row
 Survey = Callable[[Dataset, "Turn"], Iterable[Verdicts]]  # refine, whole set; aligned with all rows
-Questions = Callable[[Dataset, "Turn"], Rows]  # compose: pool rows to ask about: _id, draw, prediction
+Questions = Callable[[Dataset, "Turn"], Rows]  # compose: rows to ask about: _id, draw, why, prediction
 Trainer = Callable[[Model | None, Mixture, int], Model]  # parent: its calibration and constants are kept
 Composer = Callable[[Dataset, "Turn", Trainer, "Judge"], Mixture]  # compose: which rows, weight, order
 Judge = Callable[[Respondent, Mixture], Scores]
@@ -163,7 +163,8 @@ class Gate(Protocol):
 class Recipe:
     """What one wheel does, by name; its identity is the fingerprint of all its parts.
 
-    exam: how held-out items are drawn (compose.exam.exam); folds: parts of the out-of-fold table.
+    exam: how held-out items are drawn (compose.exam.exam); folds: parts of the out-of-fold table; guideline:
+    what people are told of a label, by label: where it changes, the older labels are asked about again.
     """
 
     task: Task
@@ -176,6 +177,7 @@ class Recipe:
     checks: Mapping[str, Check] = field(default_factory=dict)
     surveys: Mapping[str, Survey] = field(default_factory=dict)
     questions: Questions | None = None
+    guideline: Mapping[str, str] = field(default_factory=dict)
     compose: Composer | None = None
     folds: int = 5
     seed: int = 0

@@ -49,7 +49,7 @@ class Task:
 
     input: str | tuple[str, ...]
     target: str
-    kind: Literal["text", "table"] = "text"
+    kind: Literal["text", "table", "image"] = "text"  # image: its one input holds the bytes of a picture
     group: str | None = None
     time: str | None = None
     slices: tuple[str, ...] = ()

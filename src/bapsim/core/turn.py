@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bapsim.core.recipe import Dataset, Model
-from bapsim.core.records import Answers, Origin, Task
+from bapsim.core.records import Answers, Origin, Rows, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +21,10 @@ class Turn:
     models: by name (`champion`: last proven, `current`: what serves, generators); data: by table, without
     exam items and without the questions that became exam items; oof: last turn's out-of-fold answers with
     their `_id`; inbox: where sources find their files (not identity); origins: by number;
-    asked: every question ever asked, record id -> how it was drawn ("random" or "chosen"). The answer to a
-    question is derived from its record (`data[...].find(ids)`) with the method "asked:random" or
-    "asked:chosen": random ones may refresh the exam, chosen ones may not.
+    asked: every question ever asked, record id -> how it was drawn (random, chosen, repair). The answer to a
+    question is derived from its record (`data[...].find(ids)`) with the method "asked:" and how it was drawn:
+    random ones may refresh the exam, others may not; doubts: rows whose label is worth a second look, most
+    doubtful first: `_id`, `why`, `wrong` (estimated chance that the label is wrong).
     """
 
     n: int
@@ -35,6 +36,7 @@ class Turn:
     inbox: Path = Path()
     origins: Mapping[int, Origin] = field(default_factory=dict)
     asked: Mapping[bytes, str] = field(default_factory=dict)
+    doubts: Rows | None = None
 
     def rng(self, *name: object) -> np.random.Generator:
         """A generator of its own for each named purpose: adding one does not change another."""

@@ -10,8 +10,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from bapsim.core.records import Draft, Origin, Rows, Task, Unread
 from bapsim.core.turn import Turn
 from bapsim.gather.chunk import Chunk, NotRead
 from bapsim.gather.files import found, nothing
-from bapsim.gather.read import read, readable
+from bapsim.gather.question_book import question_book
+from bapsim.gather.read import WORKBOOKS, read, readable, suffix
 from bapsim.gather.types import cast, name_of, written
 from bapsim.gather.unpack import shown
 from bapsim.store import fault
@@ -63,25 +64,36 @@ class Sheet:
     classes: Sequence[str] = ()
 
 
-def write_questions(path: Path, sheet: Sheet) -> None:
-    """Writes .csv (UTF-8 with a mark: Excel shows Korean) or .jsonl, and the known labels beside it (.txt).
+def write_questions(path: Path, sheet: Sheet) -> Path:
+    """Writes .csv (UTF-8 with a mark: Excel shows Korean), .xlsx or .jsonl; returns where the labels lie.
 
-    Columns: `_ask`, the inputs, `_suggested`, the target (empty: it is asked for), `_note`.
+    Columns: `_ask`, the inputs, `_suggested`, the target (empty: it is asked for), `_note`. The known labels
+    are a second sheet of the .xlsx, else a .classes.txt beside the file.
     """
-    if path.suffix == ".jsonl":
-        said = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in _asked(sheet))
+    labels = path if path.suffix == ".xlsx" else path.with_suffix(".classes.txt")
+    if path.suffix == ".xlsx":
+        offered = list(dict.fromkeys([*sheet.classes, "?"])) if sheet.classes else []
+        body = question_book(_columns(sheet), _texts(sheet), sheet.target, offered)
+    elif path.suffix == ".jsonl":
+        said = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in _asked(sheet))
+        body = "".join(said).encode()
     elif path.suffix == ".csv":
-        body = io.StringIO(newline="")
-        writer = csv.writer(body)
-        writer.writerow(map(escaped, _columns(sheet)))
-        columns = [[cell or "" for cell in column] for column in _texts(sheet)]
-        writer.writerows(map(escaped, row) for row in zip(*columns, strict=True))
-        said = "\ufeff" + body.getvalue()
+        body = _csv(sheet).encode("utf-8-sig")
     else:
-        raise InputError("unknown_format", file=shown(path.name), known=".csv .jsonl")
-    if sheet.classes:
-        fault.write(path.with_suffix(".classes.txt"), ("\n".join(sheet.classes) + "\n").encode())
-    fault.write(path, said.encode())  # whole or not at all: people would fill in half a sheet
+        raise InputError("unknown_format", file=shown(path.name), known=".csv .xlsx .jsonl")
+    if sheet.classes and labels != path:
+        fault.write(labels, ("\n".join(sheet.classes) + "\n").encode())
+    fault.write(path, body)  # whole or not at all: people would fill in half a sheet
+    return labels
+
+
+def _csv(sheet: Sheet) -> str:
+    body = io.StringIO(newline="")
+    writer = csv.writer(body)
+    writer.writerow(map(escaped, _columns(sheet)))
+    columns = [[cell or "" for cell in column] for column in _texts(sheet)]
+    writer.writerows(map(escaped, row) for row in zip(*columns, strict=True))
+    return body.getvalue()
 
 
 def _columns(sheet: Sheet) -> list[str]:
@@ -148,11 +160,12 @@ def read_answers(path: Path, target: str, *, name: str | None = None) -> Sheets:
     answers: list[Answer] = []
     unread: list[Unread] = []
     blanks = 0
+    undo = str if suffix(path) in WORKBOOKS else unescaped  # a text cell of a workbook runs nothing
     for chunk in read(path, rename=_NAMES, name=name):
         unread += chunk.unread
         if not chunk.rows.schema.names:
             continue
-        for line, ask, said, note in _lines(chunk, target):
+        for line, ask, said, note in _lines(chunk, target, undo):
             one = _id(ask)
             if one is None:
                 unread.append(NotRead("unknown_question", "").at(chunk.file, line))
@@ -163,7 +176,9 @@ def read_answers(path: Path, target: str, *, name: str | None = None) -> Sheets:
     return Sheets(answers=tuple(answers), blanks=blanks, unread=tuple(unread))
 
 
-def _lines(chunk: Chunk, target: str) -> Iterator[tuple[int, str, str, str | None]]:
+def _lines(
+    chunk: Chunk, target: str, undo: Callable[[str], str]
+) -> Iterator[tuple[int, str, str, str | None]]:
     names = chunk.rows.schema.names
     missing = [name for name, known in ((ASK, _NAMES[ASK]), (target, target)) if known not in names]
     if missing:
@@ -173,7 +188,7 @@ def _lines(chunk: Chunk, target: str) -> Iterator[tuple[int, str, str, str | Non
     notes = chunk.rows.column(_NAMES[NOTE]).to_pylist() if _NAMES[NOTE] in names else [None] * count
     said = [written(chunk.rows.column(name)).to_pylist() for name in (_NAMES[ASK], target)]
     for line, ask, answer, note in zip(chunk.lines.tolist(), *said, notes, strict=True):
-        yield line, (ask or "").strip(), unescaped(answer or "").strip(), note and unescaped(note)
+        yield line, (ask or "").strip(), undo(answer or "").strip(), note and undo(note)
 
 
 def _id(ask: str) -> bytes | None:
@@ -188,11 +203,17 @@ def accepted(
 
     Every line is an answer, also of a sheet that was saved again, and where answers differ: the wheel settles
     them, turn by turn. "Cannot tell" gives no target (`cannot_tell`, its detail names the question); with
-    `classes`, a label that is none of them is refused (`unknown_label`).
+    `classes`, a label that a spreadsheet has turned into another type is the class that it was, and one that
+    is none of them is refused (`unknown_label`).
     """
     taken: list[Answer] = []
     refused: list[Unread] = []
-    for one in answers:
+    meant: dict[object, set[str]] = {}
+    for label in classes:
+        meant.setdefault(_typed(label), set()).add(label)
+    for said in answers:
+        maybe = meant.get(_typed(said.target), set()) if said.target not in classes else set()
+        one = replace(said, target=next(iter(maybe))) if len(maybe) == 1 else said
         if one.target.casefold() in CANNOT_TELL and one.target not in classes:
             refused.append(one.refused("cannot_tell", _ask(one.ask)))
         elif strange := [c for c in _said(one, several) if classes and c not in classes]:
@@ -204,6 +225,14 @@ def accepted(
 
 def _said(one: Answer, several: bool) -> tuple[str, ...]:
     return label_set(one.target) if several else (one.target,)
+
+
+def _typed(label: str) -> object:
+    """What a spreadsheet takes a label for: 007 is 7, TRUE is true."""
+    try:
+        return float(label)
+    except ValueError:
+        return label.casefold()
 
 
 # ---------------------------------------------------------------- the source

@@ -35,7 +35,7 @@ class Files:
     path: a file or folder in it; rights: the terms of use; maker: who wrote inputs and targets ("unknown" for
     a crawl: never in an exam); key: the column with the source's own name for each row; types: what columns
     are read as, others are inferred over all files; nulls: texts that mean that there is no value; rename:
-    other names for columns; labelled=False: a pool, whose targets are not taken.
+    other names for columns; labelled=False: a pool, whose targets are not taken; sheet: of a workbook.
     """
 
     path: str
@@ -49,6 +49,7 @@ class Files:
     nulls: tuple[str, ...] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
     consent: str | None = None
+    sheet: str | None = None
 
     def __post_init__(self) -> None:
         if self.maker not in get_args(Maker):
@@ -73,11 +74,14 @@ class Files:
         if not readable(path):
             yield nothing(Unread(file=shown(name), line=0, reason="format", detail="unknown kind of file"))
             return
-        yield from read(path, encoding=self.encoding, rename=self.rename, name=name)
+        yield from self._read(path, name)
+
+    def _read(self, path: Path, name: str | None = None) -> Iterator[Chunk]:
+        return read(path, encoding=self.encoding, rename=self.rename, name=name, sheet=self.sheet)
 
     def _types(self, paths: list[Path], turn: Turn) -> dict[str, str]:
         """The declared types, and what the other columns are over all files."""
-        chunks = (c for p in paths for c in read(p, encoding=self.encoding, rename=self.rename))
+        chunks = (c for p in paths for c in self._read(p))
         schema = infer(chunks, nulls=self.nulls, known=self.types)
         if self.key is not None and self.key not in schema.types and schema.rows:
             columns = ", ".join(map(shown, list(schema.types)[:12]))
@@ -177,7 +181,7 @@ def _exists(place: Path) -> bool:
 def _under(inbox: Path, folder: Path) -> Iterator[Path]:
     for path in folder.iterdir():
         inside(inbox, path.relative_to(inbox).as_posix())
-        if path.name.startswith("."):
+        if path.name.startswith((".", "~$")):  # the latter is Excel's mark that a workbook is open
             continue
         if path.is_dir() and not is_dataset(path):
             yield from _under(inbox, path)

@@ -19,11 +19,13 @@ from bapsim.gather.chunk import Chunk, Found, Item, NotRead, by_position, chunks
 from bapsim.gather.columnar import dataset, is_dataset, parquet
 from bapsim.gather.objects import by_name, json_lines, json_list
 from bapsim.gather.separated import separated
-from bapsim.gather.unpack import Cut, detect, lines, no_workbook, shown, texts
+from bapsim.gather.unpack import Cut, detect, head_of_text, lines, shown, texts
+from bapsim.gather.workbook import read_workbook
 
 PACKED = (".gz", ".zst", ".zstd")
 JSON, TABLES, PARQUET = (".jsonl", ".ndjson", ".json"), (".csv", ".tsv", ".tab"), (".parquet", ".pq")
-FORMATS = (*TABLES, *JSON, *PARQUET, ".txt")
+WORKBOOKS = (".xlsx", ".xlsm")
+FORMATS = (*TABLES, *JSON, *PARQUET, *WORKBOOKS, ".txt")
 # Why a record is no row (truncated and damaged stand for all behind them), then why an answer is none.
 REASONS = (
     "encoding",
@@ -34,12 +36,25 @@ REASONS = (
     "cells",
     "quote",
     "nul",
+    "cell",
+    "formula",
     "long",
     "truncated",
     "damaged",
     "type",
     "no_key",
     "format",
+    "empty_file",
+    "not_a_picture",
+    "too_large",
+    "outside",
+    "unfinished",
+    "no_input",
+    "unknown_request",
+    "raters",
+    "item",
+    "unknown_item",
+    "no_picture",
     "unknown_question",
     "unknown_label",
     "cannot_tell",
@@ -65,26 +80,31 @@ def read(
     encoding: str | None = None,
     rename: Mapping[str, str] | None = None,
     name: str | None = None,
+    sheet: str | None = None,
 ) -> Iterator[Chunk]:
-    """Reads CSV, TSV, JSON lines, a JSON list, text (one a line), each also .gz or .zst, Parquet, `datasets`.
+    """Reads CSV, TSV, JSON lines, a JSON list, text (one a line), each also .gz or .zst, Parquet, `datasets`,
+    workbooks.
 
     encoding: a codec's name instead of looking (UTF-8, UTF-16 and UTF-32 with a mark, cp949, or mixed line
-    by line); rename: other names for columns; name: what to call the file. An empty file gives no chunk, a
-    header alone one without rows. Raises InputError where the file as a whole cannot be used.
+    by line); rename: other names for columns; name: what to call the file; sheet: of a workbook, else its
+    first visible one with rows. An empty file gives no chunk, a header alone one without rows. Raises
+    InputError where the file as a whole cannot be used.
     """
     file = shown(name or path.name)
-    return named(_opened(path, file, encoding), file, rename or {})
+    return named(_opened(path, file, encoding, sheet), file, rename or {})
 
 
-def _opened(path: Path, file: str, encoding: str | None) -> Iterator[Chunk]:
+def _opened(path: Path, file: str, encoding: str | None, sheet: str | None) -> Iterator[Chunk]:
     if is_dataset(path):
         return dataset(path, file)
     kind = suffix(path)
     if not kind:
-        no_workbook(path)
+        head_of_text(path)
         raise InputError("unknown_format", file=file, known=" ".join(FORMATS))
     if kind in PARQUET:
         return parquet(path, file)
+    if kind in WORKBOOKS:
+        return read_workbook(path, file, sheet)
     return _text(path, file, kind, encoding or detect(path))
 
 

@@ -24,7 +24,8 @@ RECORD = 16 << 20  # one record may be this long; longer ones are quarantined
 EXPANSION = 200  # a compressed file may grow this many times, once it is larger than FLOOR
 FLOOR = 64 << 20
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # xlsx and zip, xls
+ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # .xlsx and other archives; .xls, and .xlsx under a password
+LOCKED = "EncryptedPackage".encode("utf-16-le")
 MARKS = (  # the longer ones first: a UTF-32 mark begins like a UTF-16 mark
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -68,12 +69,23 @@ def _said(why: Exception) -> str:
     return (why.strerror if isinstance(why, OSError) else None) or str(why).split("\n")[0]
 
 
-def no_workbook(path: Path) -> bytes:
-    """The first bytes of a file that is no spreadsheet, whatever its name."""
+def head_of_text(path: Path) -> bytes:
+    """The first bytes of a file that is text by its name, plain or packed; a workbook is refused."""
     magic = head(path)
-    if magic.startswith(WORKBOOKS):
+    if magic.startswith(OLE):
+        raise old_workbook(path)
+    if magic.startswith(ZIP):
         raise InputError("workbook", path=shown(path.name))
     return magic
+
+
+def old_workbook(path: Path) -> InputError:
+    """Why an OLE file is not read: its content is under a password, or in the old .xls format."""
+    tail, locked = b"", False
+    for block in _plain(path):
+        locked = locked or LOCKED in tail + block
+        tail = block[-len(LOCKED) :]
+    return InputError("locked_workbook" if locked else "old_workbook", path=shown(path.name))
 
 
 def blocks(path: Path) -> Iterator[bytes]:
@@ -81,7 +93,7 @@ def blocks(path: Path) -> Iterator[bytes]:
 
     Raises Cut where a compressed file breaks off, InputError when it grows past EXPANSION.
     """
-    magic = no_workbook(path)
+    magic = head_of_text(path)
     if magic.startswith(GZIP):
         return _bounded(path, _gunzip(path))
     if magic.startswith(ZSTD):

@@ -142,6 +142,17 @@ def points_interval(values: Floats, items: int, level: float = 0.95) -> tuple[fl
     return max(centre - half, -1.0), min(centre + half, 1.0)
 
 
+def wilson(hits: int, of: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share (Wilson 1927): honest near 0 and 1, and for few; 0 to 1 where there are none."""
+    if not of:
+        return 0.0, 1.0
+    z = NORMAL.inv_cdf((1 + level) / 2)
+    share, wide = hits / of, 1 + z * z / of
+    centre = (share + z * z / (2 * of)) / wide
+    half = z / wide * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """p-values adjusted for having asked several questions (Holm 1979), in the order given."""
     adjusted, least = [0.0] * len(p), 0.0

@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bapsim.core.arrow import Column, cells, numbers, strings
+from bapsim.core.arrow import Column, cells, numbers, strings, tokens
 from bapsim.core.recipe import Dataset, Survey
 from bapsim.core.records import VERDICT, Task, Verdicts, rows_of
 from bapsim.core.turn import Turn
+from bapsim.image import alike
 from bapsim.text.minhash import Ints, Shingles, clusters, jaccard, shingles
 from bapsim.text.targets import written
 
@@ -77,13 +78,13 @@ class _Table:
     sizes: list[int]
 
 
-def _numbered(values: list[bytes]) -> Ints:
+def numbered(values: list[bytes]) -> Ints:
     """int64[n]: equal values get one number, by first appearance."""
     known: dict[bytes, int] = {}
     return np.array([known.setdefault(value, len(known)) for value in values], np.int64)
 
 
-def _digests(batch: pa.RecordBatch, columns: tuple[str, ...]) -> list[bytes]:
+def digests(batch: pa.RecordBatch, columns: tuple[str, ...]) -> list[bytes]:
     """Sixteen bytes for each row's canonical values in these columns."""
     offsets, body = cells(rows_of(batch, columns))
     edges = offsets.tolist()
@@ -103,7 +104,7 @@ def _table(dataset: Dataset, task: Task) -> _Table:
         targets += [b"" if label is None else b"=" + label.encode("utf-8", "surrogatepass") for label in said]
         ranks.append(_rank(batch))
         sizes.append(len(batch))
-    codes = _numbered([b"", *targets])[1:] - 1  # no target is -1
+    codes = numbered([b"", *targets])[1:] - 1  # no target is -1
     alive = [np.asarray(mask, bool) for mask in dataset.kept()]
     return _Table(codes, _joined(ranks, float), _joined(alive, bool), sizes)
 
@@ -151,9 +152,9 @@ class ExactDuplicates:
     def __call__(self, dataset: Dataset, turn: Turn) -> Iterator[Verdicts]:
         table = _table(dataset, turn.task)
         inputs = [
-            key for batch in dataset.batches(turn.task.inputs) for key in _digests(batch, turn.task.inputs)
+            key for batch in dataset.batches(turn.task.inputs) for key in digests(batch, turn.task.inputs)
         ]
-        copies = exact_copies(_numbered(inputs), table.targets, table.rank, table.alive)
+        copies = exact_copies(numbered(inputs), table.targets, table.rank, table.alive)
         return _verdicts(table, copies, "exact_duplicate", np.full(len(copies), np.nan), None)
 
 
@@ -161,16 +162,19 @@ class ExactDuplicates:
 class NearDuplicates:
     """Refuses texts with the reason near_duplicate that are at least `threshold` alike to one that stays and
     has the same target; and texts without a target that equal another one, as they need not be asked about.
+    Pictures likewise.
 
-    value: exact Jaccard similarity of the shingles to the row that stays; limit: the threshold. Which row
-    stays is decided as for exact copies. Abstains where an input column is not text: equal rows of a table
-    are exact copies.
+    value: exact Jaccard similarity of the shingles to the row that stays, or likeness of the pictures' edges;
+    limit: the threshold (a higher one where most pictures are alike: `image.alike.groups`). Which row stays
+    is decided as for exact copies. Abstains for tables: their equal rows are exact copies.
     """
 
     threshold: float = 0.8
 
     def __call__(self, dataset: Dataset, turn: Turn) -> Iterator[Verdicts]:
         table = _table(dataset, turn.task)
+        if turn.task.kind == "image":
+            return self._pictures(dataset, turn.task, table)
         texts: list[str] = []
         for batch in dataset.batches(turn.task.inputs):
             part = input_texts(batch, turn.task)
@@ -178,29 +182,46 @@ class NearDuplicates:
                 nothing = _Table(table.targets, table.rank, np.zeros(len(table.alive), bool), table.sizes)
                 return _verdicts(nothing, nothing.alive, "", np.full(len(table.alive), np.nan), None)
             texts += part
-        same = _numbered([text.encode("utf-8", "surrogatepass") for text in texts])
-        known = exact_copies(same, table.targets, table.rank, table.alive) & (table.targets < 0)
-        value = np.where(known, 1.0, np.nan)
-        living = np.flatnonzero(table.alive & ~known)
-        value[living] = self._similar([texts[i] for i in living], table.targets[living], table.rank[living])
-        return _verdicts(table, ~np.isnan(value), "near_duplicate", value, self.threshold)
-
-    def _similar(self, texts: list[str], targets: Ints, rank: Floats) -> Floats:
-        """float64[n]: similarity of each copy to the text that stands for it, nan for the others."""
-        _, groups, counts = np.unique(
-            np.stack([clusters(texts, self.threshold), targets]),
-            axis=1,
-            return_inverse=True,
-            return_counts=True,
-        )
-        shared = counts[groups] > 1
+        same = numbered([text.encode("utf-8", "surrogatepass") for text in texts])
+        value, living = _known(table, same)
+        chosen = [texts[i] for i in living]
+        groups, shared = _same_target(clusters(chosen, self.threshold), table.targets[living])
         place = np.cumsum(shared) - 1
-        sets: Shingles = shingles([text for text, many in zip(texts, shared, strict=True) if many])
+        sets: Shingles = shingles([text for text, many in zip(chosen, shared, strict=True) if many])
 
-        def alike(a: Ints, b: Ints) -> Floats:
+        def likeness(a: Ints, b: Ints) -> Floats:
             return jaccard(sets, place[a], place[b])
 
-        return near_copies(groups, rank, shared, alike, self.threshold)
+        value[living] = near_copies(groups, table.rank[living], shared, likeness, self.threshold)
+        return _verdicts(table, ~np.isnan(value), "near_duplicate", value, self.threshold)
+
+    def _pictures(self, dataset: Dataset, task: Task, table: _Table) -> Iterator[Verdicts]:
+        bodies = (batch.column(task.inputs[0]) for batch in dataset.batches(task.inputs))
+        parts = [(tokens(column), alike.sketches(column.to_pylist())) for column in bodies]
+        same = numbered([(token or "").encode() for part, _ in parts for token in part])
+        value, living = _known(table, same)
+        found = alike.joined([part for _, part in parts]).part(living)
+        cluster, limit = alike.groups(found, self.threshold)
+        groups, shared = _same_target(cluster, table.targets[living])
+
+        def likeness(a: Ints, b: Ints) -> Floats:
+            return alike.likeness(found, a, b)
+
+        value[living] = near_copies(groups, table.rank[living], shared, likeness, limit)
+        return _verdicts(table, ~np.isnan(value), "near_duplicate", value, limit)
+
+
+def _known(table: _Table, same: Ints) -> tuple[Floats, Ints]:
+    """1 for rows without a target that equal another one, nan for the others; which rows are left."""
+    known = exact_copies(same, table.targets, table.rank, table.alive) & (table.targets < 0)
+    return np.where(known, 1.0, np.nan), np.flatnonzero(table.alive & ~known)
+
+
+def _same_target(cluster: Ints, targets: Ints) -> tuple[Ints, Mask]:
+    """Clusters parted by target, int64[n]; bool[n]: those that have more than one row."""
+    pairs = np.stack([cluster, targets])
+    _, groups, counts = np.unique(pairs, axis=1, return_inverse=True, return_counts=True)
+    return groups, counts[groups] > 1
 
 
 def exact_duplicates() -> Survey:

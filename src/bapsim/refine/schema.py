@@ -13,12 +13,22 @@ from bapsim.core.arrow import Column, numbers, valid
 from bapsim.core.recipe import Check
 from bapsim.core.records import VERDICT, Records, Task, Verdicts
 from bapsim.core.turn import Turn
+from bapsim.image.pixels import NoPicture, look
 from bapsim.text.normalise import Points, code_points
 from bapsim.text.targets import label_set, numbers_of, written
 
 Mask = NDArray[np.bool_]
-REASONS = (None, "empty_input", "bad_encoding", "too_long", "not_finite", "unknown_class", "not_a_number")
-_EMPTY, _ENCODING, _LONG, _FINITE, _CLASS, _NUMBER = range(1, 7)
+REASONS = (
+    None,
+    "empty_input",
+    "bad_encoding",
+    "too_long",
+    "not_finite",
+    "unknown_class",
+    "not_a_number",
+    "not_a_picture",
+)
+_EMPTY, _ENCODING, _LONG, _FINITE, _CLASS, _NUMBER, _PICTURE = range(1, 8)
 _SPACES = ((0, 0x20), (0x7F, 0xA0), (0x1680, 0x1680), (0x2000, 0x200F), (0x2028, 0x202F), (0x205F, 0x206F))
 _BLANK = (*_SPACES, (0xAD, 0xAD), (0x180E, 0x180E), (0x3000, 0x3000), (0x3164, 0x3164), (0xFEFF, 0xFEFF))
 _BROKEN = ((0, 8), (0xB, 0xC), (0xE, 0x1F), (0x7F, 0x9F), (0xD800, 0xDFFF), (0xFFFD, 0xFFFF))
@@ -30,7 +40,7 @@ _CP1252 = [
 @dataclass(frozen=True, kw_only=True)
 class Schema:
     """Refuses a row for its first fault: empty_input, bad_encoding, too_long, not_finite, unknown_class,
-    not_a_number (a target that should be one).
+    not_a_number (a target that should be one), not_a_picture.
 
     longest: characters of one input; strange: share of an input's characters that are control characters,
     U+FFFD, or bytes of UTF-8 read as Latin-1 or CP949; classes: the only labels that are allowed, none = any.
@@ -44,7 +54,7 @@ class Schema:
 
     def __call__(self, records: Records, turn: Turn) -> Verdicts:
         fault, value = self.faults(records, turn.task)
-        limits = np.array([np.nan, np.nan, self.strange, self.longest, np.nan, np.nan, np.nan])
+        limits = np.array([np.nan, np.nan, self.strange, self.longest, np.nan, np.nan, np.nan, np.nan])
         columns: list[Column] = [
             pa.array(fault == 0),
             pa.array([REASONS[f] for f in fault.tolist()], pa.string()),
@@ -69,6 +79,8 @@ class Schema:
             found(_ENCODING, m.strange > self.strange, m.strange)
             found(_LONG, m.length > self.longest, m.length)
             found(_FINITE, m.infinite)
+        if task.kind == "image":
+            found(_PICTURE, _no_picture(rows.column(task.inputs[0])))
         if task.target in rows.schema.names:
             target = rows.column(task.target)
             found(_FINITE, _infinite(target))
@@ -113,6 +125,19 @@ def _measured(column: Column) -> _Measured:
         np.divide(strange_points(points, bounds), length, out=nothing, where=length > 0),
         length,
     )
+
+
+def _no_picture(column: Column) -> Mask:
+    """Bytes whose head is that of no picture."""
+    return np.array([not _has_head(body) for body in column.to_pylist()], bool)
+
+
+def _has_head(body: object) -> bool:
+    try:
+        look(body if isinstance(body, bytes) else b"", whole=False)
+    except NoPicture:
+        return False
+    return True
 
 
 def _infinite(column: Column) -> Mask:

@@ -8,6 +8,9 @@ from typing import Any
 from bapsim.core.errors import InputError
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
+from bapsim.wheel.audit import chain_at
+from bapsim.wheel.costs import costs_of_turn
+from bapsim.wheel.worth import told_worth
 
 WEIGHED = (
     *("verdict", "reason", "values", "gain", "low", "high", "p_better", "p_worse", "test"),
@@ -15,7 +18,7 @@ WEIGHED = (
 )
 SUMMED = (
     *("candidate", "opponent", "looked", "provisional", "screen", "suspects", "questions"),
-    *("fits", "train_rows", "classes"),
+    *("fits", "train_rows", "classes", "asked", "notice", "task"),
 )
 
 DRAWN = ("verdict", "reason", "gain", "low", "high", "oof_accuracy", "oof_rows", "train_rows")
@@ -43,6 +46,7 @@ def facts(project: Project, n: int | None = None) -> dict[str, Any]:
         "exam": said["wear"],
         "accounts": said["accounts"],
         "fresh": said["fresh"],
+        "sources": _sources(ledger, said, number),
         "refused": _sorted(said["reasons"]),
         "unread": _unread(ledger, number),
         "curve": curve(ledger, number),
@@ -79,6 +83,16 @@ def _serves(ledger: Ledger, said: dict[str, Any], n: int) -> dict[str, Any] | No
     return {"version": version, "new": new, "state": state if new else None, **row}
 
 
+def _sources(ledger: Ledger, said: dict[str, Any], n: int) -> list[dict[str, Any]]:
+    """What each source gave and cost, with what was asked about its worth since."""
+    worth = {one["source"]: one for one in told_worth(ledger, n)}
+    found = []
+    for row in said.get("sources", []):  # turns of earlier versions have none
+        asked = worth.get(row["name"])
+        found.append(row if asked is None else row | {"points": asked})
+    return found
+
+
 def _sorted(counts: dict[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
@@ -89,23 +103,17 @@ def _unread(ledger: Ledger, n: int) -> dict[str, int]:
 
 
 def curve(ledger: Ledger, n: int) -> list[dict[str, Any]]:
-    """Each turn up to n: verdict, accuracy out of fold on people's rows (how many), rows trained on.
+    """Each turn up to n: verdict, accuracy out of fold on people's rows (how many), rows trained on, costs.
 
     oof_error: of numbers, the mean absolute error in place of the accuracy; unit: that of the gain.
     """
     found = []
     for row in ledger.rows("select n, decision from turn where state='done' and n <= ? order by n", n):
         said = json.loads(row["decision"])
-        unit = {"unit": said["values"].get("unit", "points"), "oof_error": said.get("oof_error")}
-        found.append({"turn": row["n"], **{name: said[name] for name in DRAWN}, **unit})
+        more = {"unit": said["values"].get("unit", "points"), "oof_error": said.get("oof_error")}
+        more |= {"costs": costs_of_turn(ledger, row["n"])}
+        found.append({"turn": row["n"], **{name: said[name] for name in DRAWN}, **more})
     return found
-
-
-def chain_at(ledger: Ledger, n: int) -> str:
-    """The head of the audit chain when turn n ended, "SEQ MAC": its decision was the last event."""
-    query = "select seq, mac from event where kind='turn' and subject=? order by seq desc limit 1"
-    row = ledger.row(query, json.dumps([n]))
-    return "" if row is None else f"{row['seq']} {row['mac']}"
 
 
 def serving(ledger: Ledger) -> dict[str, Any] | None:

@@ -10,14 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from bapsim.core.errors import messages, text
+from bapsim.judge.gate import FULL
 from bapsim.report import charts
 from bapsim.report.facts import facts, turns
-from bapsim.report.words import Story, amount, number, opponent, reason_text, story, unit_of
+from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
+from bapsim.report.words import (
+    Story,
+    amount,
+    number,
+    opponent,
+    percent,
+    reason_text,
+    story,
+    unit_of,
+)
 from bapsim.store import fault
 from bapsim.store.project import Project
 
 HERE = Path(__file__).parent
 STATES = ("trained", "exam", "pool", "pending", "superseded", "refused", "unread")
+INSIGHT = "made wear"
 WORDS = "turn gain worse better next curve curve_note accounts reasons details chain_note made_by"
 
 
@@ -29,9 +41,10 @@ def folder_of(project: Project, n: int) -> Path:
 def write_report(project: Project, n: int, lang: str) -> Path:
     """Write report.json and index.html of a turn that ended; returns the page's path."""
     said, folder = facts(project, n), folder_of(project, n)
+    shown = examples(project, said["task"], list(named_ids([said["notice"], said["asked"]])))
     body = json.dumps(said, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
     fault.write(folder / "report.json", body.encode())
-    fault.write(folder / "index.html", page(said, lang).encode())
+    fault.write(folder / "index.html", page(said, shown, lang).encode())
     return folder / "index.html"
 
 
@@ -42,11 +55,12 @@ def write_missing(project: Project, lang: str) -> None:
             write_report(project, n, lang)
 
 
-def page(report: Mapping[str, Any], lang: str) -> str:
-    """The page of one turn; it needs no other file."""
+def page(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> str:
+    """The page of one turn; it needs no other file. shown: the records that it names, by id."""
     import jinja2
 
     words = {name: text(f"page.{name}", lang) for name in WORDS.split()}
+    words |= {name: text(f"insight.{name}", lang) for name in INSIGHT.split()}
     against = opponent(report["opponent"], lang)
     unit = unit_of(report["decision"])
     words["gain_note"] = text(f"page.gain_note{'.number' * (unit == 'number')}", lang, opponent=against)
@@ -61,15 +75,19 @@ def page(report: Mapping[str, Any], lang: str) -> str:
         lang=lang,
         r=report,
         w=words,
-        css=_safe((HERE / "page.css").read_text("utf-8")),
+        css=safe((HERE / "page.css").read_text("utf-8")),
         ended=(report["ended"] or "")[:10],
         verdict=verdict,
         word=word,
         headline=headline[:1].upper() + headline[1:],
-        sentences=[_safe(_commands(sentence)) for sentence in said.sentences],
-        next=[_safe(_commands(step)) for step in said.next],
-        interval=_safe(charts.interval(report["decision"], words | {"label": _evidence(said)})),
-        learning=_safe(charts.learning(report["curve"], words | {"label": words["curve_note"]})),
+        sentences=[safe(marked(sentence)) for sentence in said.sentences],
+        next=[safe(marked(step)) for step in said.next],
+        interval=safe(charts.interval(report["decision"], words | {"label": _evidence(said)})),
+        learning=safe(charts.learning(report["curve"], words | {"label": words["curve_note"]})),
+        sections=list(_sections(report, shown, lang)),
+        made=list(made(report, lang)),
+        made_note=text("insight.made.note", lang, rows=number(report["train_rows"])),
+        wear=_wear(report, lang),
         counted=_counted(counts, lang),
         accounts=list(_accounts(counts, lang)),
         reasons=list(_reasons(report, lang)),
@@ -77,7 +95,26 @@ def page(report: Mapping[str, Any], lang: str) -> str:
     )
 
 
-def _safe(html: str) -> Any:
+def _sections(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Iterator[dict[str, Any]]:
+    """What the turn shows of the data: only what there is."""
+    for name, parts in (("labels", labels), ("confused", confused), ("weak", weak), ("asked", asked)):
+        groups = list(parts(report, shown, lang))
+        if groups:
+            key = f"insight.{name}.note"
+            note = text(key, lang) if key in messages() else ""
+            yield {"title": text(f"insight.{name}", lang), "note": note, "groups": groups}
+
+
+def _wear(report: Mapping[str, Any], lang: str) -> dict[str, Any]:
+    """How much of its exam a project has used up."""
+    exam = report["exam"]
+    left = min(exam["budget"] / FULL, 1.0)
+    counts = {name: number(exam[name]) for name in ("looks", "items")}
+    return {"left": 100 * left, "words": text("insight.wear.say", lang, **counts, left=percent(left))}
+
+
+def safe(html: str) -> Any:
+    """Text that is HTML already, and ours: not escaped again."""
     from markupsafe import Markup
 
     return Markup(html)  # noqa: S704  our own text: CSS, SVG and escaped words
@@ -87,7 +124,7 @@ def _evidence(said: Story) -> str:
     return said.sentences[0] if said.sentences else said.headline
 
 
-def _commands(step: str) -> str:
+def marked(step: str) -> str:
     """A step with what is to be typed, which stands between backticks, set as code."""
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(step, quote=False))
 

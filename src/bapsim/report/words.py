@@ -137,8 +137,8 @@ def _suspects(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     for one in report["suspects"]:
         key = "suspect.refused" if one["refused"] else "suspect.kept"
         key += ".number" if report.get("answer") == "number" else ""
-        share = points(one["excess"], signed=False)
-        yield text(key, lang, name=one["name"], rows=number(one["rows"]), share=share)
+        shares = {name: percent(one[name], 0) for name in ("noise", "low", "high")}
+        yield text(key, lang, name=one["name"], rows=number(one["rows"]), **shares)
 
 
 def _service(report: Mapping[str, Any], lang: str) -> Iterator[str]:
@@ -155,6 +155,10 @@ def _service(report: Mapping[str, Any], lang: str) -> Iterator[str]:
 
 
 def _next(report: Mapping[str, Any], lang: str, bapsim: str) -> Iterator[str]:
+    yield from steps(report, lang)
+    for one in report["suspects"]:
+        if one["refused"]:
+            yield text("next.overrule", lang, bapsim=bapsim, name=one["name"])
     if report["serves"] is not None:
         yield text("next.predict", lang, bapsim=bapsim)
     if report["questions"]:
@@ -162,3 +166,30 @@ def _next(report: Mapping[str, Any], lang: str, bapsim: str) -> Iterator[str]:
     else:
         yield text("next.pool", lang, bapsim=bapsim)
     yield text("next.turn", lang, bapsim=bapsim)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in percent, whole where it is whole; what chance took below 0 or above 1 is 0 or 100."""
+    return f"{100 * min(max(share, 0.0), 1.0):.{digits}f}".removesuffix(".0")
+
+
+def slice_name(one: Mapping[str, Any], lang: str) -> str:
+    """What a slice is, in words."""
+    kind, _, column = one["kind"].partition(" ")
+    return text(f"insight.slice.{kind}", lang, name=one["name"], column=column)
+
+
+def steps(report: Mapping[str, Any], lang: str) -> Iterator[str]:
+    """What to do next beyond the verbs: what this turn's data asks for."""
+    slices = report["notice"]["slices"]
+    for one in slices[:1]:
+        shares = {name: percent(one[name]) for name in ("wrong", "elsewhere")}
+        yield text("next.weak", lang, name=slice_name(one, lang), **shares)
+    for one in report["notice"].get("confused", [])[:1]:
+        names = {"first": one["first"], "second": one["second"]}
+        if one["gain"] is not None:
+            yield text("next.pair", lang, **names, gain=points(one["gain"], signed=False))
+    noise = report["notice"].get("noise")
+    doubted = report["asked"].get("label_error", {"count": 0})["count"]
+    if noise is not None and doubted:
+        yield text("next.labels", lang, rate=percent(noise["rate"]), count=number(doubted))

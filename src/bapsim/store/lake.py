@@ -22,6 +22,7 @@ from bapsim.core.records import CERTIFICATE, Records, Verdicts
 from bapsim.store import fault
 
 SHARD_ROWS = 65_536
+SHARD_BYTES = 256 << 20  # of a shard in memory: pictures fill it before there are so many rows
 
 
 def sha256(body: bytes) -> str:
@@ -86,17 +87,23 @@ class Shard:
     sha256: str
 
 
-def regroup(batches: Iterable[Records], rows: int = SHARD_ROWS) -> Iterator[Records]:
-    """The same rows in order, in batches of `rows` (the last one smaller)."""
+def regroup(batches: Iterable[Records], rows: int = SHARD_ROWS, size: int = SHARD_BYTES) -> Iterator[Records]:
+    """The same rows in order, in batches of `rows`, or of fewer that reach `size` bytes (the last one
+    smaller).
+    """
     waiting: list[pa.RecordBatch] = []
-    count = 0
+    count = heavy = 0
     for batch in batches:
         waiting.append(batch)
-        count += len(batch)
+        count, heavy = count + len(batch), heavy + batch.nbytes
         while count >= rows:
             whole = concat(waiting)
             yield Records(whole.slice(0, rows))
             waiting, count = [whole.slice(rows)], count - rows
+            heavy = waiting[0].nbytes
+        if heavy >= size:
+            yield Records(concat([b for b in waiting if len(b)]))
+            waiting, count, heavy = [], 0, 0
     if count:
         yield Records(concat([b for b in waiting if len(b)]))
 

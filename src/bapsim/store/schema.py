@@ -58,6 +58,11 @@ create table consent(n integer primary key, person text not null, scope text not
 create table descendant(id blob not null, consent text not null, primary key(id, consent));
 create table used(n integer primary key, version text not null, reason text not null, turn integer not null);
 """,
+    """
+create table asking(id blob not null, turn integer not null, why text not null, primary key(id, turn));
+create table guideline(label text not null, turn integer not null, rule text not null,
+    primary key(label, turn));
+""",
 )
 
 # Tables whose every row is in the audit chain, with their key columns.
@@ -75,6 +80,8 @@ GUARDED: dict[str, tuple[str, ...]] = {
     "model": ("version",),
     "eaten": ("version", "shard"),
     "question": ("id",),
+    "asking": ("id", "turn"),
+    "guideline": ("label", "turn"),
     "tape": ("dialogue", "step"),
     "cost": ("n",),
     "consent": ("n",),

@@ -1,4 +1,4 @@
-"""What to ask people next: questions about pool rows, and the answers that came in."""
+"""What to ask people next: questions about pool rows and doubted labels, and the answers that came in."""
 
 from __future__ import annotations
 
@@ -7,35 +7,54 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from bapsim.core.records import Rows
-from bapsim.store.lake import View
+from bapsim.core.arrow import positions, take
+from bapsim.core.records import Answers, Rows
+from bapsim.store.lake import View, read_batch
+from bapsim.wheel.candidates import Candidate
+from bapsim.wheel.doubting import Doubted, doubts
 from bapsim.wheel.judging import Judged
 from bapsim.wheel.stock import POOL, Scene, standing
 
 
-def ask_next(scene: Scene, judged: Judged, say: Callable[..., None]) -> list[dict[str, Any]]:
-    """The recipe's questions about pool rows, by the judged model of what serves from now on.
+def ask_next(scene: Scene, judged: Judged, found: Doubted, say: Callable[..., None]) -> list[dict[str, Any]]:
+    """The recipe's questions about pool rows and doubted labels, by the judged model of what serves next.
 
     Not by the served one: it ate the exam, and nothing of the exam may choose questions. What a person could
     not tell is not asked again.
     """
     recipe, stock = scene.recipe, scene.stock
-    pool = (standing(stock, scene.exam, scene.refused, scene.superseded) == POOL) & ~_in_vain(scene)
-    if recipe.questions is None or not pool.any():
+    if recipe.questions is None:
+        return []
+    vain = in_vain(scene)
+    pool = standing(stock, scene.exam, scene.refused, scene.superseded) == POOL
+    pool = (pool | scene.withheld) & ~vain
+    newest = judged.serves or judged.screened[0].candidate
+    doubted = doubts(scene, found, ~vain)
+    if not pool.any() and not len(doubted):
         return []
     say("ask", pool=int(pool.sum()))
     view = View(name="pool", root=scene.project.wheel, shards=stock.shards, hidden=tuple(stock.split(~pool)))
     models = dict(scene.turn.models)
-    serves = judged.serves
-    if serves is not None:
-        models["current"] = serves.model
-    models.setdefault("current", judged.screened[0].candidate.model)
-    chosen: Rows = recipe.questions(view, replace(scene.turn, models=models))
-    return list(chosen.select(["_id", "draw", "prediction"]).to_pylist())
+    if judged.serves is not None:
+        models["current"] = judged.serves.model
+    models.setdefault("current", newest.model)
+    turn = replace(scene.turn, models=models, oof=with_labels(scene, newest), doubts=doubted)
+    chosen: Rows = recipe.questions(view, turn)
+    return list(chosen.select(["_id", "draw", "why", "prediction"]).to_pylist())
 
 
-def _in_vain(scene: Scene) -> np.ndarray:
+def with_labels(scene: Scene, model: Candidate) -> Answers:
+    """A model's out-of-fold answers with what people said: `label`."""
+    table, stock = read_batch(model.oof), scene.stock
+    rows = positions(table.column("_id"), stock.records.column("_id"))
+    return Answers(
+        take(table, rows >= 0).append_column("label", pa.array(stock.labels[rows[rows >= 0]], pa.string()))
+    )
+
+
+def in_vain(scene: Scene) -> np.ndarray:
     """bool[N]: rows about which a person said that it cannot be told."""
     query = "select detail from unread where reason='cannot_tell' and detail<>''"
     said = {bytes.fromhex(row["detail"].removeprefix("q")) for row in scene.project.ledger.rows(query)}
@@ -61,4 +80,5 @@ def expire_and_answer(scene: Scene, asked: list[dict[str, Any]]) -> None:
             hint = one["prediction"] if one["draw"] == "chosen" else None  # nobody is led on exam items
             ledger.add("question", **row, suggested=hint)
         else:
-            ledger.amend("question", {"id": one["_id"]}, state="open", turn=n)
+            ledger.amend("question", {"id": one["_id"]}, state="open", turn=n, draw=one["draw"])
+        ledger.add("asking", id=one["_id"], turn=n, why=one["why"])

@@ -14,8 +14,8 @@ from bapsim.core.arrow import ID, id_bytes
 from bapsim.core.errors import Damaged, InputError
 from bapsim.core.recipe import Recipe
 from bapsim.store import artifacts
-from bapsim.store.lake import View, file_sha256
-from bapsim.store.ledger import Finding
+from bapsim.store.lake import View, file_sha256, sha256
+from bapsim.store.ledger import Finding, Ledger
 from bapsim.store.project import Project
 from bapsim.store.tape import in_doubt
 from bapsim.wheel.candidates import NAME
@@ -62,6 +62,13 @@ def check(project: Project, recipe: Recipe, head: str | None = None) -> dict[str
         "in_doubt": doubt,
         "head": f"{number} {mac}",
     }
+
+
+def chain_at(ledger: Ledger, n: int) -> str:
+    """The head of the audit chain when turn n ended, "SEQ MAC": its decision was the last event."""
+    query = "select seq, mac from event where kind='turn' and subject=? order by seq desc limit 1"
+    row = ledger.row(query, json.dumps([n]))
+    return "" if row is None else f"{row['seq']} {row['mac']}"
 
 
 def _reported(project: Project) -> list[Finding]:
@@ -203,7 +210,7 @@ def why_record(project: Project, recipe: Recipe, said: str) -> dict[str, Any]:
         "id": wanted.hex(),
         "labelled": bool(stock.labelled[at]),
         "replaced_by": [i.tobytes().hex() for i in stock.ids[heirs & (state[at] == SUPERSEDED)]],
-        "row": {k: v for k, v in values.items() if not k.startswith("_")},
+        "row": {k: _readable(v) for k, v in values.items() if not k.startswith("_")},
         "certificate": {
             "source": origin.source,
             "turn": about["turn"],
@@ -224,6 +231,13 @@ def why_record(project: Project, recipe: Recipe, said: str) -> dict[str, Any]:
         "children": [stock.ids[r].tobytes().hex() for r, mums in stock.parents if at in mums],
         "eaten_by": [r["version"] for r in eaten if _mask(r["mask"])[row]],
     }
+
+
+def _readable(value: Any) -> Any:
+    """A value of a row as JSON can hold it: bytes, a picture's say, by their number and digest."""
+    if isinstance(value, bytes):
+        return {"bytes": len(value), "sha256": sha256(value)}
+    return value
 
 
 def _verdicts_about(project: Project, shard: str, row: int) -> list[dict[str, Any]]:

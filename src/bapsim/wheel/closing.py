@@ -17,9 +17,12 @@ from bapsim.store.ledger import now
 from bapsim.store.project import Project
 from bapsim.wheel.asking import ask_next, expire_and_answer
 from bapsim.wheel.candidates import NAME, Candidate
+from bapsim.wheel.doubting import doubted, new_rules
 from bapsim.wheel.held_out import as_scores, held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
+from bapsim.wheel.noticing import SHOWN, notice
 from bapsim.wheel.refining import Opinions
+from bapsim.wheel.sources import sources_table
 from bapsim.wheel.stock import REFUSED, Scene, accounts, standing
 
 Say = Callable[..., None]
@@ -78,7 +81,9 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {k: _finite(v) if isinstance(v, float) else v for k, v in values.items()}
 
 
-def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float, say: Say) -> dict[str, Any]:
+def finish(
+    scene: Scene, opinions: Opinions, judged: Judged, summary: dict[str, Any], started: float, say: Say
+) -> dict[str, Any]:
     """One transaction makes the turn: states, what serves, questions, accounts, decision."""
     project, ledger, n = scene.project, scene.project.ledger, scene.turn.n
     before = {r["n"]: r["state"] for r in ledger.rows("select n, state from origin")}
@@ -86,18 +91,30 @@ def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float
     _settle(scene, judged, states)
     stock = replace(scene.stock, states=states)
     refused = scene.refused | stock.refused_deliveries
-    asked = ask_next(scene, judged, say)
-    counts = accounts(ledger, standing(stock, scene.exam, refused & ~scene.exam, scene.superseded))
+    newest = judged.serves or judged.screened[0].candidate
+    found = doubted(scene, newest)
+    asked = ask_next(scene, judged, found, say)
+    stood = standing(stock, scene.exam, refused & ~scene.exam, scene.superseded)
+    counts = accounts(ledger, stood)
     late = counts["refused"] - sum(summary["reasons"].values())  # machine-made, by this turn's verdict
     if late:
         summary["reasons"] = summary["reasons"] | {"turn_refused": late}
-    summary |= {"accounts": counts, "questions": len(asked)}
+    people = judged.screened[0].candidate
+    summary["sources"] = sources_table(scene, opinions, people, stood, summary["suspects"])
+    summary |= {"accounts": counts, "questions": len(asked), "asked": by_reason(asked)}
+    task = scene.recipe.task
+    summary |= {
+        "task": {"inputs": list(task.inputs), "target": task.target, "kind": task.kind, "answer": task.answer}
+    }
+    summary |= {"notice": notice(scene, newest, found)}
     with ledger.change("turn done"):
         for number, value in states.items():
             if value != before[number]:
                 ledger.amend("origin", {"n": number}, state=value)
         _release(scene, judged)
         expire_and_answer(scene, asked)
+        for label, rule in list(new_rules(ledger, scene.recipe)):
+            ledger.add("guideline", label=label, turn=n, rule=rule)
         body = json.dumps(summary, ensure_ascii=False, sort_keys=True)
         ledger.amend(
             "turn",
@@ -111,6 +128,16 @@ def finish(scene: Scene, judged: Judged, summary: dict[str, Any], started: float
     tidy(project)
     say("done", verdict=summary["verdict"])
     return summary
+
+
+def by_reason(asked: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many questions are asked for each reason, and the first few of them by id."""
+    found: dict[str, Any] = {}
+    for one in asked:
+        mine = found.setdefault(one["why"], {"count": 0, "ids": []})
+        mine["count"] += 1
+        mine["ids"] += [one["_id"].hex()] if len(mine["ids"]) < SHOWN else []
+    return found
 
 
 def _settle(scene: Scene, judged: Judged, states: dict[int, str]) -> None:

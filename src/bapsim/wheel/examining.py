@@ -4,24 +4,42 @@ from __future__ import annotations
 
 import numpy as np
 
+from bapsim.compose.asking import reserved
 from bapsim.compose.exam import Frame, draw
 from bapsim.compose.strata import strata
 from bapsim.core.arrow import strings
-from bapsim.core.recipe import Recipe, Wear
+from bapsim.core.recipe import Questions, Recipe, Wear
 from bapsim.core.turn import Turn
 from bapsim.judge.gate import refund, wear_after
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.wheel.refining import Opinions
-from bapsim.wheel.stock import Stock, exam_ids
+from bapsim.wheel.stock import ASKED, Stock, exam_ids
 
 FRESH = "asked:random"  # the method of answers to questions that were drawn at random
+WITHHELD = "exam_share"  # the verdict on corrections that only random questions may use
 
 
 def eligible(stock: Stock, out: np.ndarray) -> np.ndarray:
-    """bool[N]: a person made input and target, and the row is not out (refused or superseded: bool[N])."""
-    chosen = stock.of_origins(lambda _, origin: origin.method == "asked:chosen")
-    return np.asarray(stock.by_people & stock.labelled & ~out & ~chosen)
+    """bool[N]: a person made input and target, and the row is not out (refused or superseded: bool[N]).
+
+    Nor was it picked: chosen questions, doubted labels and corrections of a service's answers are no sample.
+    """
+    asked = stock.of_origins(lambda _, o: o.method.startswith(ASKED) and o.method != FRESH)
+    chosen = stock.of_origins(lambda _, o: o.method.endswith(":chosen"))
+    return np.asarray(stock.by_people & stock.labelled & ~out & ~asked & ~chosen)
+
+
+def withheld(stock: Stock, questions: Questions | None) -> np.ndarray:
+    """bool[N]: corrections in the share of rows that random questions are drawn from; only those use them.
+
+    People correct what went wrong. If those requests were not among the random questions, an exam made of the
+    answers would be easier than the service, and if they were trained on, it would be known by heart.
+    """
+    rows = stock.labelled & stock.of_origins(lambda _, origin: origin.method == "service:chosen")
+    share = getattr(questions, "exam_share", 0.0)
+    rows[rows] = reserved(stock.part(np.flatnonzero(rows)), share)
+    return np.asarray(rows)
 
 
 def compose_exam(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,13 +16,15 @@ import pyarrow as pa
 from bapsim.core.arrow import strings
 from bapsim.core.errors import InputError, RecipeError, text
 from bapsim.core.recipe import Recipe
-from bapsim.core.records import Answer
+from bapsim.core.records import Answer, Task
 from bapsim.gather.answers import CANNOT_TELL
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.infer import NUMERIC, Column, Schema, guess_answer, infer
-from bapsim.gather.read import PARQUET, read, suffix
+from bapsim.gather.read import PARQUET, WORKBOOKS, read, suffix
+from bapsim.gather.service import first_workload, schema_of, workloads
 from bapsim.gather.types import written
 from bapsim.gather.unpack import detect, shown
+from bapsim.gather.workbook import sheets
 from bapsim.store import fault
 from bapsim.store.artifacts import import_file
 from bapsim.text.targets import label_set, number_of
@@ -32,7 +34,13 @@ MOST_CLASSES = 1000
 FEWEST = 20  # rows, of which each has another text in one column: a code, which teaches nothing
 TRAINABLE = ("string", "int64", "float64", "bool", "date", "time", "timestamp")  # what a table model reads
 NO_LABEL = CANNOT_TELL | {"n/a", "na", "null", "none", "nan", "-", "unknown", "없음", "미정", "미분류"}
+NO_LABEL |= {"#n/a", "#div/0!", "#ref!", "#value!", "#name?", "#num!", "#null!"}  # errors of a spreadsheet
 WIDTH = 106
+STEPS = {  # trainer, the survey of copies, its threshold
+    "text": ("text_linear", "near_duplicates", ""),
+    "table": ("table_boosted", "exact_duplicates", ""),
+    "image": ("image_linear", "near_duplicates", "0.95"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +67,16 @@ class Found:
     """What a file holds: format, encoding, labels with their counts, and which column plays which part.
 
     classes: of sets, each label by itself; of numbers, none; said: the written targets with their counts;
-    left_out: columns that a table model cannot read; odd: texts that alone keep a column from being numbers.
+    left_out: columns that a table model cannot read; odd: texts that alone keep a column from being numbers;
+    sheets: of a workbook, those with rows, the one that is read first; workloads: of a service log, with
+    their counts, the one that is read first.
     """
 
     file: str
     format: str
     encoding: str
     schema: Schema
-    kind: Literal["text", "table"]
+    kind: Literal["text", "table", "image"]
     inputs: tuple[str, ...]
     target: str
     wanted: Wanted
@@ -74,6 +84,8 @@ class Found:
     classes: dict[str, int]
     said: dict[str, int]
     left_out: tuple[str, ...]
+    sheets: tuple[str, ...] = ()
+    workloads: Mapping[str, int] | None = None
 
     @property
     def labelled(self) -> int:
@@ -82,7 +94,7 @@ class Found:
     @property
     def numeric(self) -> bool:
         """Whether the target's column holds numbers, whatever they are taken for."""
-        return NUMERIC.fullmatch(self.schema.types[self.target]) is not None
+        return NUMERIC.fullmatch(self.schema.types.get(self.target, "")) is not None
 
     @property
     def guessed(self) -> bool:
@@ -91,14 +103,7 @@ class Found:
 
     @property
     def slips(self) -> dict[str, int]:
-        """Labels that differ from a more frequent one by blanks or case only, or say that there is none."""
-        frequent: dict[str, str] = {}
-        found = {}
-        for label, count in self.classes.items():  # the most frequent first
-            plain = " ".join(label.casefold().split())
-            if frequent.setdefault(plain, label) != label or plain in NO_LABEL:
-                found[label] = count
-        return found
+        return slips_of(self.classes)
 
     @property
     def odd(self) -> dict[str, dict[str, int]]:
@@ -108,6 +113,8 @@ class Found:
     def types(self) -> dict[str, str]:
         """The types of the columns that play a part; labels are text, or lists of it."""
         wanted = self.wanted
+        if self.kind == "image":
+            return {}
         parts = [*self.inputs, *wanted.slices, wanted.group, wanted.time, wanted.key]
         named = {name: self.schema.types[name] for name in parts if name is not None}
         if self.kind == "text":
@@ -118,30 +125,54 @@ class Found:
         return named | {self.target: kind}
 
 
+def slips_of(classes: Mapping[str, int]) -> dict[str, int]:
+    """Labels that differ from a more frequent one by blanks or case only, or say that there is none.
+
+    classes: labels with their counts, the most frequent first.
+    """
+    frequent: dict[str, str] = {}
+    found = {}
+    for label, count in classes.items():
+        plain = " ".join(label.casefold().split())
+        if frequent.setdefault(plain, label) != label or plain in NO_LABEL:
+            found[label] = count
+    return found
+
+
+def look_at(files: Sequence[Path], wanted: Wanted) -> tuple[Schema, str | None]:
+    """The columns of files that are read together, and the one that holds labels, if one is named or found.
+
+    Raises InputError where a file cannot be read or a named column is not there.
+    """
+    schema = infer(chunk for file in files for chunk in read(file))
+    if not schema.rows:
+        unread = sum(schema.unread.values())
+        raise InputError("nothing_to_read", file=shown(files[0].name), unread=unread)
+    names = list(schema.types)
+    _all_there(wanted, names)
+    target = wanted.target or schema.target
+    if target is not None and target in (wanted.text, *wanted.inputs):
+        raise InputError("target_is_input", target=shown(target))
+    return schema, target
+
+
 def look_into(file: Path, wanted: Wanted) -> Found:
     """Read a whole file and say what it holds.
 
     Raises InputError where it cannot be read, a named column is not there, or nothing can be told apart.
     """
-    schema = infer(read(file))
-    if not schema.rows:
-        unread = sum(schema.unread.values())
-        raise InputError("nothing_to_read", file=shown(file.name), unread=unread)
-    names = list(schema.types)
-    absent = [name for name in wanted.named if name not in names]
-    if absent:
-        raise InputError("no_such_column", columns=_listed(absent), known=_listed(names))
-    target = wanted.target or schema.target
+    log = workloads(file)
+    if log is not None:
+        return _look_into_log(file, wanted, log)
+    schema, target = look_at([file], wanted)
     if target is None:
-        raise InputError("no_target_found", known=_listed(names))
-    if target in (wanted.text, *wanted.inputs):
-        raise InputError("target_is_input", target=shown(target))
+        raise InputError("no_target_found", known=_listed(list(schema.types)))
     texts = _count_labels(file, target)
     answer = wanted.answer or guess_answer(schema.types[target], texts)
     said = _in_one_form(texts, answer)
     classes = _classes(said, answer)
     _targets_make_sense(target, said, classes, answer, schema)
-    kind, inputs, left_out = _inputs(schema, wanted, target)
+    kind, inputs, left_out = inputs_of(schema, wanted, target)
     form, encoding = _format(file)
     return Found(
         file=file.name,
@@ -156,7 +187,34 @@ def look_into(file: Path, wanted: Wanted) -> Found:
         classes=classes,
         said=said,
         left_out=left_out,
+        sheets=tuple(sheets(file)) if suffix(file) in WORKBOOKS else (),
     )
+
+
+def _look_into_log(file: Path, wanted: Wanted, found: dict[str, int]) -> Found:
+    """A service log: its rows are the source's, and have no labels but where people corrected it."""
+    task = Task(input=wanted.text or "text", target=wanted.target or "label")
+    _all_there(wanted, task.columns)
+    return Found(
+        file=file.name,
+        format="log",
+        encoding=detect(file),
+        schema=schema_of(file, task, first_workload(found)),
+        kind="text",
+        inputs=task.inputs,
+        target=task.target,
+        wanted=wanted,
+        answer=wanted.answer or "class",
+        classes={},
+        said={},
+        left_out=(),
+        workloads=found,
+    )
+
+
+def _all_there(wanted: Wanted, names: Sequence[str]) -> None:
+    if absent := [name for name in wanted.named if name not in names]:
+        raise InputError("no_such_column", columns=_listed(absent), known=_listed(names))
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -211,8 +269,8 @@ def _targets_make_sense(
         )
 
 
-def _inputs(
-    schema: Schema, wanted: Wanted, target: str
+def inputs_of(
+    schema: Schema, wanted: Wanted, target: str | None
 ) -> tuple[Literal["text", "table"], tuple[str, ...], tuple[str, ...]]:
     """Text or table, which columns are read, and which could not be."""
     if wanted.text is not None:
@@ -247,29 +305,36 @@ def _format(file: Path) -> tuple[str, str]:
     if is_dataset(file):
         return "datasets", "arrow"
     form = suffix(file)
+    if form in WORKBOOKS:
+        return form.lstrip("."), "xml"
     return form.lstrip("."), "parquet" if form in PARQUET else detect(file)
 
 
 # --------------------------------------------------------------------------- the folder
 
 
-def found_project(root: Path, file: Path, wanted: Wanted, lang: str) -> Found:
+def found_project(
+    root: Path, file: Path, wanted: Wanted, lang: str, look: Callable[[Path, Wanted], Found] = look_into
+) -> Found:
     """Make a project in a new folder: the file in its inbox, and a recipe to read; all of it or nothing.
 
     Raises InputError where something is there already.
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise InputError("folder_not_empty", path=shown(root))
-    if not is_dataset(file) and file.is_dir():
-        raise InputError("not_a_file", path=shown(file))
-    found = look_into(file, wanted)
+    found = look(file, wanted)
     root.parent.mkdir(parents=True, exist_ok=True)
     temporary = root.with_name(f".{root.name}.{os.getpid()}.tmp")
     try:
-        (temporary / "inbox" / "data").mkdir(parents=True)
-        (temporary / "inbox" / "answers").mkdir()
-        copy = shutil.copytree if file.is_dir() else shutil.copyfile
-        copy(file, temporary / "inbox" / "data" / file.name)
+        for name in ("data", "answers", *(["log"] if found.workloads is not None else [])):
+            (temporary / "inbox" / name).mkdir(parents=True)
+        data = temporary / "inbox" / ("data" if found.workloads is None else "log")
+        if found.kind == "image":  # its sub-folders are the classes
+            (temporary / "inbox" / "pool").mkdir()
+            shutil.copytree(file, data, symlinks=True, dirs_exist_ok=True)
+        else:
+            copy = shutil.copytree if file.is_dir() else shutil.copyfile
+            copy(file, data / file.name)
         (temporary / "recipe.py").write_text(recipe_text(found, root.resolve().name, lang), "utf-8")
         fault.sync(temporary / "recipe.py")
         fault.rename(temporary, root)
@@ -309,9 +374,7 @@ def _line(error: BaseException, path: Path) -> int:
 
 def recipe_text(found: Found, name: str, lang: str) -> str:
     """The recipe as Python with comments that say what to change and why."""
-    prose = found.kind == "text"
-    train = "text_linear" if prose else "table_boosted"
-    copies = "near_duplicates" if prose else "exact_duplicates"
+    train, copies, limit = STEPS[found.kind]
     values = {
         "name": _comment(name),
         "file": _comment(found.file),
@@ -321,7 +384,7 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
     }
     said = {
         key: text(f"recipe.{key}", lang, **values)
-        for key in ("title", "task", "data", "checks", "ask", "gate")
+        for key in ("title", "task", "data", "pictures", "pool", "checks", "ask", "gate")
     }
     if found.answer != "class":
         said["task"] = text(f"recipe.task.{found.answer}", lang, **values)
@@ -334,10 +397,12 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         "from bapsim.core.recipe import Recipe",
         "from bapsim.core.records import Task",
         "from bapsim.gather.answers import answers",
-        "from bapsim.gather.files import files",
+        f"from bapsim.gather.{'folder import folder' if found.kind == 'image' else 'files import files'}",
+        *(["from bapsim.gather.service import OPENAI, service"] if found.workloads is not None else []),
         f"from bapsim.judge.exam import {', '.join(sorted((metric, 'per_item')))}",
         "from bapsim.judge.gate import paired",
         f"from bapsim.refine.duplicates import {copies}",
+        "from bapsim.refine.label_errors import label_errors",
         "from bapsim.refine.schema import schema",
         f"from bapsim.train.{found.kind} import {train}",
         "",
@@ -346,13 +411,13 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         f"    # {said['task']}",
         *_task(found),
         "    sources={",
-        f"        # {said['data']}",
-        *_files(found, lang),
+        *_log(found, lang),
+        *(_folders(said) if found.kind == "image" else [f"        # {said['data']}", *_files(found, lang)]),
         '        "experts": answers("answers/", rights="own"),',
         "    },",
         f"    # {said['checks']}",
         '    checks={"schema": schema()},',
-        f'    surveys={{"copies": {copies}()}},',
+        f'    surveys={{"copies": {copies}({limit}), "labels": label_errors()}},',
         f"    # {said['ask']}",
         "    questions=worth_asking(budget=200, exam_share=0.2),",
         f"    train={train}(),",
@@ -417,8 +482,8 @@ def _packed(items: Sequence[str], indent: int) -> Iterator[str]:
 def _task(found: Found) -> Iterator[str]:
     wanted = found.wanted
     parts = [f"input={'INPUTS' if _many(found) else _input(found)}", f"target={_quoted(found.target)}"]
-    if found.kind == "table":
-        parts.append('kind="table"')
+    if found.kind != "text":
+        parts.append(f'kind="{found.kind}"')
     if found.answer != "class":
         parts.append(f'answer="{found.answer}"')
     parts += [f"{k}={_quoted(v)}" for k, v in (("group", wanted.group), ("time", wanted.time)) if v]
@@ -427,7 +492,24 @@ def _task(found: Found) -> Iterator[str]:
 
 
 def _input(found: Found) -> str:
-    return _quoted(found.inputs[0]) if found.kind == "text" else _tuple(found.inputs)
+    return _tuple(found.inputs) if found.kind == "table" else _quoted(found.inputs[0])
+
+
+def _folders(said: Mapping[str, str]) -> Iterator[str]:
+    yield f"        # {said['pictures']}"
+    yield '        "pictures": folder("data/", maker="person", rights="own"),'
+    yield f"        # {said['pool']}"
+    yield '        "pool": folder("pool/", labelled=False, maker="person", rights="own"),'
+
+
+def _log(found: Found, lang: str) -> Iterator[str]:
+    if found.workloads is None:
+        return
+    where = "".join(
+        f", where={{{_quoted(k)}: {_quoted(v)}}}" for k, v in first_workload(found.workloads).items()
+    )
+    yield f"        # {text('recipe.log', lang)}"
+    yield f'        "service": service("log/", rights="unknown"{where}),'
 
 
 def _files(found: Found, lang: str) -> Iterator[str]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import strings, take
+from bapsim.core.arrow import take, tokens
 from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Source
 from bapsim.core.records import Draft, Numbering, Origin, Records, Task, Unread, certify
 from bapsim.core.turn import Turn
-from bapsim.store.lake import SHARD_ROWS, Shard, file_sha256, read_batch, regroup, write_shard
+from bapsim.store.lake import SHARD_BYTES, SHARD_ROWS, Shard, file_sha256, read_batch, regroup, write_shard
 from bapsim.store.project import Project
 from bapsim.text.targets import written
 from bapsim.wheel.answering import whole
@@ -102,11 +103,11 @@ class Delivery:
 
     def _write(self, columns: str, *, full_only: bool) -> None:
         waiting = self.waiting[columns]
-        if full_only and sum(len(b) for b in waiting) < SHARD_ROWS:
+        if full_only and not _full(waiting):
             return
         self.waiting[columns] = []
         for batch in regroup(waiting):
-            if full_only and len(batch) < SHARD_ROWS:
+            if full_only and not _full([batch]):
                 self.waiting[columns] = [batch]
                 return
             folder = self._folder(columns)
@@ -128,6 +129,11 @@ class Delivery:
         return "rows" if count == 0 else f"rows-{count + 1}"
 
 
+def _full(waiting: Sequence[Records]) -> bool:
+    """Whether these are a whole shard."""
+    return sum(len(b) for b in waiting) >= SHARD_ROWS or sum(b.nbytes for b in waiting) >= SHARD_BYTES
+
+
 def returns(draft: Draft, task: Task, told: dict[tuple[str, ...], list[str | None]]) -> Sequence[int] | None:
     """How often each keyed row's target was said before and then changed, in the order of reading.
 
@@ -139,7 +145,7 @@ def returns(draft: Draft, task: Task, told: dict[tuple[str, ...], list[str | Non
     there = [name for name in task.inputs if name in draft.rows.schema.names]
     if not there:
         return None
-    inputs = zip(*(strings(draft.rows.column(name)) for name in there), strict=True)
+    inputs = zip(*(tokens(draft.rows.column(name)) for name in there), strict=True)
     counts = []
     targets = written(draft.rows.column(task.target), task.answer)
     for key, row, target in zip(draft.keys, inputs, targets, strict=False):
@@ -185,13 +191,22 @@ def gather(project: Project, sources: dict[str, Source], turn: Turn) -> dict[str
         staged = project.ledger.value("select output from stage where key=?", key)
         fresh[name] = 0
         if staged is None:
-            fresh[name] = _gather_one(project, name, source, turn, key)
+            fresh[name] = gather_one(project, name, source, turn, key)
         elif project.ledger.value("select turn from stage where key=?", key) == turn.n:
             fresh[name] = int(json.loads(staged)["fresh"])
     return fresh
 
 
-def _gather_one(project: Project, name: str, source: Source, turn: Turn, key: str) -> int:
+def gather_one(
+    project: Project,
+    name: str,
+    source: Source,
+    turn: Turn,
+    key: str,
+    stage: str = "gather",
+    output: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
+    """Run one source and enter what it brought, with a stage of this name and output; its new records."""
     ledger = project.ledger
     known: set[Any] = set()
     for shard in project.shards():
@@ -205,12 +220,14 @@ def _gather_one(project: Project, name: str, source: Source, turn: Turn, key: st
         for part in whole(project, draft, turn):
             delivery.take_in(part)
     delivery.finish()
-    return _enter(project, delivery, turn, key)
+    fresh = sum(s.rows for _, s in delivery.shards)
+    _enter(project, delivery, turn, {"key": key, "name": stage, "output": {**output, "fresh": fresh}})
+    return fresh
 
 
-def _enter(project: Project, delivery: Delivery, turn: Turn, key: str) -> int:
+def _enter(project: Project, delivery: Delivery, turn: Turn, stage: dict[str, Any]) -> None:
     """One transaction: origins, folders, shards, counts, unread lines, and that the stage is done."""
-    name, fresh = delivery.name, sum(s.rows for _, s in delivery.shards)
+    name = delivery.name
     with project.ledger.change("gathered") as ledger:
         for origin, number in delivery.origins.items():
             machine = "machine" in (origin.input_maker, origin.target_maker)
@@ -235,9 +252,9 @@ def _enter(project: Project, delivery: Delivery, turn: Turn, key: str) -> int:
         for u in unread:
             row = {"file": u.file, "line": u.line, "reason": u.reason, "detail": u.detail}
             ledger.add("unread", source=name, turn=turn.n, **row)
-        _count(project, turn.n, name, {"again": delivery.again, "fresh": fresh, "unread": len(unread)})
-        ledger.add("stage", key=key, name="gather", turn=turn.n, output=json.dumps({"fresh": fresh}))
-    return fresh
+        counts = {"again": delivery.again, "fresh": stage["output"]["fresh"], "unread": len(unread)}
+        _count(project, turn.n, name, counts)
+        ledger.add("stage", turn=turn.n, **stage | {"output": json.dumps(stage["output"])})
 
 
 def _count(project: Project, turn: int, source: str, counts: dict[str, int]) -> None:

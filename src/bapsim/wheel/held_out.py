@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from bapsim.core.arrow import id_bytes, positions, take, valid
 from bapsim.core.recipe import CrossFit, Respondent
-from bapsim.core.records import Records, Rows, Scores, Task, rows_of
+from bapsim.core.records import Records, Scores, rows_of
 from bapsim.judge.exam import Heard, decides, heard, joined_up, scored
 from bapsim.store import fault
 from bapsim.store.lake import parquet, read_batch
@@ -19,46 +19,54 @@ OOF = "oof.parquet"
 KEPT = ("prediction", "confidence", "probs", "low", "high")
 
 
-def write_oof(folder: Path, records: Records, fitted: CrossFit) -> None:
-    """The out-of-fold answers of one model, by id, beside the model."""
+Table = Path | pa.RecordBatch  # out-of-fold answers by id, in a file or in memory
+
+
+def oof_table(records: Records, fitted: CrossFit) -> pa.RecordBatch:
+    """The out-of-fold answers of one model, by id."""
     answers = fitted.answers
     kept = [n for n in KEPT if n in answers.schema.names]
     columns = [records.column("_id"), *(answers.column(n) for n in kept)]
+    return pa.RecordBatch.from_arrays(columns, names=["_id", *kept])
+
+
+def write_oof(folder: Path, records: Records, fitted: CrossFit) -> None:
+    """The out-of-fold answers of one model, beside the model."""
     path = folder / OOF
-    path.write_bytes(parquet(pa.RecordBatch.from_arrays(columns, names=["_id", *kept])))
+    path.write_bytes(parquet(oof_table(records, fitted)))
     fault.point("oof written")
 
 
-def held_out(model: Respondent, oof: Path | None, stock: Stock, rows: np.ndarray) -> Heard:
+def table_of(oof: Table, columns: list[str] | None = None) -> pa.RecordBatch:
+    """Out-of-fold answers, all columns or these."""
+    return oof if isinstance(oof, pa.RecordBatch) else read_batch(oof, columns)
+
+
+def held_out(model: Respondent, oof: Table | None, stock: Stock, rows: np.ndarray) -> Heard:
     """A model's answers about stock rows; `oof` is its table, None for one that was trained on none."""
-    records, task = stock.part(rows), stock.task
+    ids, task = stock.records.column("_id").take(pa.array(rows)), stock.task  # without bytes of pictures
     classes = tuple(getattr(model, "classes", ()))
-    place = np.full(len(records), -1, np.int64)
+    place = np.full(len(rows), -1, np.int64)
     parts: list[tuple[Heard, np.ndarray]] = []
     if oof is not None:
-        table = read_batch(oof)
-        place = positions(records.column("_id"), table.column("_id"))
+        table = table_of(oof)
+        place = positions(ids, table.column("_id"))
         place = np.where((place >= 0) & valid(table.column("prediction"))[np.maximum(place, 0)], place, -1)
         known = np.flatnonzero(place >= 0)
         if len(known):
             parts.append((heard(take(table, place[known]), classes, task.answer), known))
     new = np.flatnonzero(place < 0)
     if len(new) or not parts:
-        answers = model(Rows(take(rows_of(records, task.inputs), new)))
+        answers = model(rows_of(stock.part(rows[new]), task.inputs))
         parts.append((heard(answers, classes, task.answer), new))
     return joined_up(parts)
 
 
-def eaten(oof: Path | None, stock: Stock, rows: np.ndarray) -> np.ndarray:
+def eaten(oof: Table | None, stock: Stock, rows: np.ndarray) -> np.ndarray:
     """bool[n]: rows that the model of this table was trained on; all of them for a model without one."""
     if oof is None:
         return np.ones(len(rows), bool)
-    return np.isin(stock.ids[rows], id_bytes(read_batch(oof, ["_id"]).column("_id")))
-
-
-def of_crossfit(fitted: CrossFit, task: Task, rows: np.ndarray) -> Heard:
-    """The out-of-fold answers of a fit about these rows of its mixture."""
-    return heard(take(fitted.answers, rows), fitted.model.classes, task.answer)
+    return np.isin(stock.ids[rows], id_bytes(table_of(oof, ["_id"]).column("_id")))
 
 
 def honest(said: Heard, stock: Stock, rows: np.ndarray, own: np.ndarray) -> bool:
@@ -69,4 +77,4 @@ def honest(said: Heard, stock: Stock, rows: np.ndarray, own: np.ndarray) -> bool
 def as_scores(said: Heard, stock: Stock, rows: np.ndarray, groups: np.ndarray) -> Scores:
     """Held-out answers as scores, so that the gate's functions read them; groups int64[n]."""
     group = pa.array([str(g) for g in groups], pa.string())
-    return scored(said, stock.labels[rows].tolist(), stock.part(rows).column("_id"), group)
+    return scored(said, stock.labels[rows].tolist(), stock.records.column("_id").take(pa.array(rows)), group)

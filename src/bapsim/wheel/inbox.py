@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bapsim.core.errors import InputError
+from bapsim.core.errors import BapsimError, InputError
+from bapsim.core.recipe import Recipe
 from bapsim.core.records import Task, Unread
+from bapsim.core.turn import Turn
 from bapsim.gather.answers import ASK, CANNOT_TELL, NOTE, SUGGESTED, read_answers
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.read import PACKED, read
@@ -28,11 +31,13 @@ OURS = {ASK: "bapsim ask", SUGGESTED: "bapsim suggested", NOTE: "bapsim note"}  
 
 @dataclass(frozen=True, kw_only=True)
 class Added:
-    """One file in the inbox: kind `data` or `answers`; new: it was not there before; what it holds.
+    """One file in the inbox: kind `data`, `answers`, `pictures` or `source` (of the recipe, with a folder of
+    its own: a log, votes); new: it was not there before; what it holds.
 
-    rows: data rows or filled answers; blanks: questions without an answer; unread: lines by reason;
-    places: where the first of these are; missing: input columns of the task that the file does not have;
-    labels: what a sheet of answers says, with counts; where numbers are asked for, what is none.
+    rows: data rows or filled answers; blanks: questions without an answer; unread: lines by reason; places:
+    where the first of these are (lines, or files of pictures); missing: input columns of the task that the
+    file does not have; labels: what a sheet of answers says, with counts; where numbers are asked for, what
+    is none.
     """
 
     file: str
@@ -42,7 +47,7 @@ class Added:
     rows: int
     blanks: int
     unread: dict[str, int]
-    places: dict[str, list[int]]
+    places: dict[str, Sequence[int | str]]
     missing: tuple[str, ...]
     labels: dict[str, int]
 
@@ -65,7 +70,7 @@ class _Holds:
                 lines.append(one.line)
 
 
-def add_file(root: Path, file: Path, task: Task) -> Added:
+def add_file(root: Path, file: Path, recipe: Recipe) -> Added:
     """Copy a file, or a `datasets` folder, to where the recipe's sources find it.
 
     The same content is not taken twice; another file of the same name gets a new name. Raises InputError
@@ -75,13 +80,18 @@ def add_file(root: Path, file: Path, task: Task) -> Added:
         raise InputError("not_there", path=shown(file))
     if file.is_dir() and not is_dataset(file):
         raise InputError("not_a_file", path=shown(file))
-    names = _columns(file)
-    kind = "answers" if ASK in names else "data"
-    holds = _holds(file, kind, task)
-    folder = root / "inbox" / kind
+    task, source, kind = recipe.task, _whose(file, recipe), "source"
+    missing: tuple[str, ...] = ()
+    if source is None:
+        names = _columns(file)
+        kind = "answers" if ASK in names else "data"
+        holds = _holds(file, kind, task)
+        missing = tuple(c for c in task.inputs if c not in names) if kind == "data" else ()
+    folder = root / "inbox" / (kind if source is None else source.path)
     there = _twin(folder, file)
     place = there or _copied(file, folder, root)
-    missing = tuple(c for c in task.inputs if c not in names) if kind == "data" else ()
+    if source is not None:
+        holds = _delivered(root / "inbox", source, task, place, new=there is None)
     return Added(
         file=shown(file),
         path=place.relative_to(root).as_posix(),
@@ -90,10 +100,32 @@ def add_file(root: Path, file: Path, task: Task) -> Added:
         rows=holds.rows,
         blanks=holds.blanks,
         unread=dict(holds.unread),
-        places=holds.places,
+        places=dict(holds.places),
         missing=missing,
         labels=dict(holds.labels),
     )
+
+
+def _whose(file: Path, recipe: Recipe) -> Any:
+    """The source that knows the file for one of its own, and has a folder for it."""
+    sources: Iterable[Any] = recipe.sources.values()
+    known = (one for one in sources if hasattr(one, "takes") and one.path.endswith("/"))
+    return next((one for one in known if one.takes(file, recipe.task)), None)
+
+
+def _delivered(inbox: Path, source: Any, task: Task, place: Path, *, new: bool) -> _Holds:
+    """What a source makes of one of its files; one that cannot be used is not kept."""
+    holds, alone = _Holds(), replace(source, path=place.relative_to(inbox).as_posix())
+    try:
+        for draft in alone(Turn(n=0, seed=0, task=task, inbox=inbox)):
+            known = [one for one in draft.unread if one.reason != "unknown_request"]
+            holds.take(known)  # feedback may be on a request in another file
+            holds.rows += len(draft.rows) + len(draft.unread) - len(known)
+    except BapsimError:
+        if new:
+            place.unlink()
+        raise
+    return holds
 
 
 def _columns(file: Path) -> set[str]:

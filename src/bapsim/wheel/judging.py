@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from bapsim.judge.gate import Duo, Provisional, duo, fresh_needed, point_worth, 
 from bapsim.store.ledger import now
 from bapsim.wheel.candidates import Candidate, mixture_of
 from bapsim.wheel.examining import eligible, wear
-from bapsim.wheel.held_out import as_scores, eaten, held_out, honest
+from bapsim.wheel.held_out import Table, as_scores, eaten, held_out, honest
 from bapsim.wheel.stock import Scene
 
 
@@ -30,7 +29,7 @@ class Opponent:
     name: str  # version, `majority` or `incumbent`
     fingerprint: str
     respond: Respondent
-    oof: Path | None
+    oof: Table | None
 
 
 @dataclass(frozen=True, kw_only=True)

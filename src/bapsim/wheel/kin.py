@@ -6,6 +6,7 @@ import numpy as np
 
 from bapsim.compose.exam import Frame, groups
 from bapsim.core.arrow import strings
+from bapsim.image.alike import groups as near_pictures
 from bapsim.text.minhash import clusters
 from bapsim.wheel.stock import Stock
 
@@ -16,17 +17,25 @@ def numbered(values: list[str]) -> np.ndarray:
     return np.array([first.setdefault(v, i) for i, v in enumerate(values)], np.int64)
 
 
+def alike(stock: Stock, rows: np.ndarray, threshold: float) -> np.ndarray:
+    """int64[N]: rows of one number (nearly) say the same; only `rows` (bool[N]) are compared."""
+    chosen = np.flatnonzero(rows)
+    found = np.arange(len(stock), dtype=np.int64)
+    if stock.task.kind == "image":
+        found[chosen] = chosen[near_pictures(stock.sketches.part(chosen), threshold).of]
+        return found
+    texts = [stock.texts[i] for i in chosen]
+    found[chosen] = chosen[clusters(texts, threshold) if stock.task.kind == "text" else numbered(texts)]
+    return found
+
+
 def kin(stock: Stock, rows: np.ndarray, threshold: float) -> np.ndarray:
     """int64[N]: rows of one number go to one side of any split; only `rows` (bool[N]) are compared.
 
-    Text: clusters of near-duplicates; tables: equal inputs; both: shared ancestors and the task's group
-    (compose.exam.groups, which keeps texts that everybody writes from tying all groups into one).
+    Text and pictures: clusters of near-duplicates; tables: equal inputs; all: shared ancestors and the task's
+    group (compose.exam.groups, which keeps texts that everybody writes from tying all groups into one).
     """
-    chosen = np.flatnonzero(rows)
-    texts = [stock.texts[i] for i in chosen]
-    alike = clusters(texts, threshold) if stock.task.kind == "text" else numbered(texts)
-    cluster = np.arange(len(stock), dtype=np.int64)
-    cluster[chosen] = chosen[alike]
+    cluster = alike(stock, rows, threshold)
     group = None
     if stock.task.group is not None:
         names = strings(stock.records.column(stock.task.group))

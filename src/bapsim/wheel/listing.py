@@ -41,7 +41,7 @@ def found(project: Project, recipe: Recipe, said: str) -> list[dict[str, Any]]:
     keyed = np.isin(stock.origin, list(stock.keyed))
     rows = [i for i in np.flatnonzero(keyed).tolist() if keys[i] == said]
     words = said.casefold()
-    rows = rows or [i for i, text in enumerate(stock.texts) if words in text.casefold()]
+    rows = rows or [i for i, text in enumerate(stock.told) if words in text.casefold()]
     return [_told(stock, state, i) for i in rows[:MOST]]
 
 
@@ -76,6 +76,6 @@ def _told(stock: Stock, state: np.ndarray, row: int) -> dict[str, Any]:
     return {
         "id": stock.ids[row].tobytes().hex(),
         "stands": STATES[int(state[row])],
-        "input": stock.texts[row].replace("\x1f", " | "),
+        "input": stock.told[row],
         "target": stock.labels[row],
     }

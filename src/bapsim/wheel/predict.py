@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -18,9 +18,10 @@ from bapsim.core.arrow import strings, take, valid
 from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Model, Recipe
-from bapsim.core.records import Rows, Task, rows_of
+from bapsim.core.records import Rows, Task, Unread, rows_of
 from bapsim.gather.answers import escaped
 from bapsim.gather.chunk import Chunk
+from bapsim.gather.folder import Picture, as_rows, in_pieces
 from bapsim.gather.read import read
 from bapsim.gather.types import cast, typed
 from bapsim.gather.unpack import shown
@@ -29,6 +30,7 @@ from bapsim.store import fault
 from bapsim.store.lake import file_sha256
 from bapsim.store.project import Project
 from bapsim.text.targets import label_set, numbers_of, written
+from bapsim.wheel.pictures import are_pictures
 from bapsim.wheel.state import current_model, state, the_champion
 from bapsim.wheel.turn import Incumbent
 
@@ -54,9 +56,9 @@ def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predict
     """One line for each record of a file, in its order: prediction, confidence, in_scope (0..1).
 
     A set of labels is a list in JSON and written in a sheet; a number has low and high in place of a
-    confidence: four of five truths lie between them.
-
-    JSON, or a sheet with the column `error` at its end where `out` is named .csv.
+    confidence: four of five truths lie between them. Of a picture, or a folder of them: one line for each
+    file, with its name in the column `file`. JSON, or a sheet with the column `error` at its end where `out`
+    is named .csv.
 
     A record that cannot be read gets a line with null and `error`, so that lines can be counted off against
     the input. In pieces: memory does not grow with the file. `out` is there whole or not at all. Raises
@@ -75,12 +77,14 @@ def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predict
     lines = unread = 0
     try:
         sheet = out.suffix.lower() == ".csv"
+        named = ("file",) if task.kind == "image" and are_pictures(file) else ()
+        columns = (*named, "prediction", *_measures(task), "error")
         with temporary.open("w", encoding="utf-8-sig" if sheet else "utf-8", newline="") as sink:
-            put = _sheet(sink, task) if sheet else _json_lines(sink, task)
-            for chunk in read(file):
-                has_columns(chunk, task.inputs, file)
-                lines += len(chunk.rows) + len(chunk.unread)
-                unread += _write(put, typed(chunk, types), task, model)
+            put = _sheet(sink, columns) if sheet else _json_lines(sink, task)
+            for piece in _pieces(file, task, types, model):
+                for row in piece:
+                    lines, unread = lines + 1, unread + (row["prediction"] is None)
+                    put(row)
         fault.sync(temporary)
         fault.rename(temporary, out)
     finally:
@@ -109,29 +113,52 @@ def _json_lines(sink: IO[str], task: Task) -> Put:
     return put
 
 
-def _sheet(sink: IO[str], task: Task) -> Put:
-    """Rows that open in a spreadsheet: with a head, and without a cell that would run."""
-    writer = csv.DictWriter(sink, ["prediction", *_measures(task), "error"])
-    writer.writeheader()
-    return lambda row: writer.writerow({k: escaped(v) if isinstance(v, str) else v for k, v in row.items()})
-
-
 def _measures(task: Task) -> tuple[str, ...]:
     """What is said beside a prediction."""
     return ("low", "high", "in_scope") if task.answer == "number" else ("confidence", "in_scope")
 
 
-def _write(put: Put, chunk: Chunk, task: Task, model: Model) -> int:
-    """The lines of one chunk in the order of the file; returns how many have no prediction."""
+def _sheet(sink: IO[str], columns: Sequence[str]) -> Put:
+    """Rows that open in a spreadsheet: with a head, and without a cell that would run."""
+    writer = csv.DictWriter(sink, columns)
+    writer.writeheader()
+    return lambda row: writer.writerow({k: escaped(v) if isinstance(v, str) else v for k, v in row.items()})
+
+
+def _pieces(file: Path, task: Task, types: Mapping[str, str], model: Model) -> Iterator[list[dict[str, Any]]]:
+    """What is to be written, some lines at a time."""
+    if task.kind == "image" and are_pictures(file):
+        for some in in_pieces(file):
+            yield _of_pictures(some, task, model)
+        return
+    for chunk in read(file):
+        has_columns(chunk, task.inputs, file)
+        yield _lines(typed(chunk, types), task, model)
+
+
+def _of_pictures(some: list[Picture | Unread], task: Task, model: Model) -> list[dict[str, Any]]:
+    """One line for each file, in order."""
+    pictures = [one for one in some if not isinstance(one, Unread)]
+    said = iter(_answered(model, rows_of(as_rows(pictures, task), task.inputs), task))
+    lines = []
+    for one in some:
+        if isinstance(one, Unread):
+            error = f"{one.reason} {one.detail}".strip()
+            lines.append({"file": one.file, **_nothing(task, error)})
+        else:
+            lines.append({"file": one.place.file, **next(said)})
+    return lines
+
+
+def _lines(chunk: Chunk, task: Task, model: Model) -> list[dict[str, Any]]:
+    """The lines of one chunk in the order of the file."""
     said = list(_answered(model, rows_of(chunk.rows, task.inputs), task)) if len(chunk.rows) else []
     lines = [(int(line), 0, row) for line, row in zip(chunk.lines, said, strict=True)]
     for one in chunk.unread:
         error = f"line {one.line}: {one.reason} {one.detail}".strip()
         lines.append((one.line, 1, _nothing(task, error)))
     lines.sort(key=lambda each: each[:2])
-    for _, _, row in lines:
-        put(row)
-    return sum(row["prediction"] is None for _, _, row in lines)
+    return [row for _, _, row in lines]
 
 
 def _answered(model: Model, rows: Rows, task: Task) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Records, Verdicts, abstained, verdicts
 from bapsim.core.turn import Turn
+from bapsim.image import alike
 from bapsim.store.lake import (
     View,
     read_batch,
@@ -59,6 +60,20 @@ class Opinions:
         """bool[N]: some verdict says no."""
         return refused_by(self.named, len(self.stock))
 
+    def refused_for(self, reason: str) -> np.ndarray:
+        """bool[N]: rows that nothing else refuses than verdicts with this reason."""
+        mine, others = np.zeros(len(self.stock), bool), np.zeros(len(self.stock), bool)
+        for said in self.named.values():
+            no = ~booleans(said.column("keep"), True)
+            named = np.array([one == reason for one in said.column("reason").to_pylist()], bool)
+            mine |= no & named
+            others |= no & ~named
+        return mine & ~others
+
+    def says_no(self, name: str) -> np.ndarray:
+        """bool[N]: this verdict says no."""
+        return refused_by({name: self.named[name]}, len(self.stock))
+
     def reasons(self, among: np.ndarray) -> dict[str, int]:
         """Refused rows of `among` by the reason that comes first in the recipe's order."""
         left = among.copy()
@@ -79,10 +94,11 @@ def refine(
     Surveys do not see settled rows either, nor corrections of exam items: nothing is a copy of them.
     """
     opinions = Opinions(stock=stock)
+    turn = replace(turn, origins=stock.origins)  # `only` must know this turn's deliveries, too
     for name, said in _checked(project, recipe, turn, stock, stock.split(~hidden)).items():
         opinions.add(name, said)
     settled = opinions.settled = settle(stock, opinions.refused())
-    hidden = hidden | settled.replaced | settled.conflicting
+    hidden = hidden | settled.conflicting | (settled.superseded & stock.labelled)
     hidden[settled.heir[exam & (settled.heir >= 0)]] = True
     shown = stock.split(~hidden)
     for name, survey in recipe.surveys.items():
@@ -127,19 +143,27 @@ def leaks(
 ) -> Verdicts:
     """Rows of `among` that equal or nearly equal an exam item, or are its kin, are left out of training.
 
-    Text: Jaccard of shingles at least `threshold`; tables: equal input columns; groups: int64[N] of kin.
+    Text: Jaccard of shingles at least `threshold`; pictures: likeness of sketches; tables: equal input
+    columns; groups: int64[N] of kin.
     """
     leak = among & np.isin(groups, groups[exam])
     items, rows = np.flatnonzero(exam), np.flatnonzero(among & ~leak)
     if len(items) and len(rows):
-        texts = stock.texts
-        if stock.task.kind == "text":
-            hit = near([texts[i] for i in items], [texts[i] for i in rows], threshold) >= 0
-        else:
-            known = {texts[i] for i in items}
-            hit = np.array([texts[i] in known for i in rows], bool)
-        leak[rows[hit]] = True
+        leak[rows[_equal(stock, items, rows, threshold)]] = True
     return verdicts(~leak, "exam_leak", limit=threshold)
+
+
+def _equal(stock: Stock, items: np.ndarray, rows: np.ndarray, threshold: float) -> np.ndarray:
+    """bool[len(rows)]: rows whose input equals, or nearly equals, that of one of the items."""
+    if stock.task.kind == "image":
+        exam = stock.sketches.part(items)
+        limit = alike.groups(exam, threshold).threshold  # where all pictures are alike, it takes more
+        return alike.near(exam, stock.sketches.part(rows), limit)
+    texts = stock.texts
+    if stock.task.kind == "text":
+        return near([texts[i] for i in items], [texts[i] for i in rows], threshold) >= 0
+    known = {texts[i] for i in items}
+    return np.array([texts[i] in known for i in rows], bool)
 
 
 def write_opinions(project: Project, opinions: Opinions, turn: int) -> None:

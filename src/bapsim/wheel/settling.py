@@ -7,6 +7,7 @@ and their input is the same (a key may also name a rater, whose rows have nothin
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +18,16 @@ from bapsim.core.records import Verdicts, verdicts
 from bapsim.wheel.stock import ASKED, Stock
 
 SUPERSEDED = "superseded"  # the verdict under which this is stored
+_Name = tuple[str, "str | None", str]  # source, key, input
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settled:
     """bool[N] each; heir: int64[N], the row that took the place of a replaced one, -1 = none.
 
-    answered: questions with an answer that stands; replaced: rows of which a later turn says something else,
-    or that say again what stands, and what machines made of them; conflicting: rows of one turn that
-    disagree; unfit: as it was given.
+    answered: questions with an answer that stands, and pool rows that a labelled row has the source, key and
+    input of; replaced: rows of which a later turn says something else, or that say again what stands, and
+    what machines made of them; conflicting: rows of one turn that disagree; unfit: as it was given.
     """
 
     answered: np.ndarray
@@ -48,14 +50,9 @@ def subjects(stock: Stock) -> np.ndarray:
     """int64[N]: labelled rows of one number speak about one thing; -1 = no other row does."""
     found = np.full(len(stock), -1, np.int64)
     names: dict[Any, int] = {}
-    for row, mums in _answers(stock).items():
+    for row, mums in answers(stock).items():
         found[row] = names.setdefault(mums, len(names))
-    counts = Counter(stock.origins[n].source for n in stock.keyed)
-    keyed = stock.of_origins(lambda n, origin: n in stock.keyed and counts[origin.source] > 1)
-    rows = np.flatnonzero(keyed & stock.labelled).tolist()
-    keys = strings(stock.records.column("_key")) if rows else []
-    for row in rows:
-        name = (stock.origins[int(stock.origin[row])].source, keys[row], stock.texts[row])
+    for row, name in _keyed(stock, stock.labelled):
         found[row] = names.setdefault(name, len(names))
     if names:
         several = np.bincount(found[found >= 0], minlength=len(names)) > 1
@@ -63,7 +60,17 @@ def subjects(stock: Stock) -> np.ndarray:
     return found
 
 
-def _answers(stock: Stock) -> dict[int, tuple[int, ...]]:
+def _keyed(stock: Stock, among: np.ndarray) -> Iterator[tuple[int, _Name]]:
+    """Rows (bool[N]) of sources that delivered keys more than once: source, key and input of each."""
+    counts = Counter(stock.origins[n].source for n in stock.keyed)
+    keyed = stock.of_origins(lambda n, origin: n in stock.keyed and counts[origin.source] > 1)
+    rows = np.flatnonzero(keyed & among).tolist()
+    keys = strings(stock.records.column("_key")) if rows else []
+    for row in rows:
+        yield row, (stock.origins[int(stock.origin[row])].source, keys[row], stock.texts[row])
+
+
+def answers(stock: Stock) -> dict[int, tuple[int, ...]]:
     """Answers that have a label, with the questions that they answer."""
     asked = stock.of_origins(lambda _, origin: origin.method.startswith(ASKED))
     return {row: mums for row, mums in stock.parents if asked[row] and mums and stock.labelled[row]}
@@ -85,14 +92,28 @@ def settle(stock: Stock, unfit: np.ndarray) -> Settled:
     edges = np.flatnonzero(np.diff(subject[rows])) + 1
     for said in np.split(rows, edges) if len(rows) else ():
         _settle_one(stock, said, replaced, conflicting, heir)
-    answers, answered = _answers(stock), np.zeros(len(stock), bool)
-    for row, mums in answers.items():
+    answered = np.zeros(len(stock), bool)
+    given = answers(stock)
+    for row, mums in given.items():
         if not out[row] and not conflicting[row]:
             answered[list(mums)] = True
+    told = {name for _, name in _keyed(stock, stock.labelled & ~out & ~conflicting & ~replaced)}
+    _settle_pool(stock, told, answered, replaced)
     for row, mums in stock.parents:  # what was made of a replaced row has the label that was corrected
-        if row not in answers and replaced[list(mums)].any():  # parents come before their children
+        if row not in given and replaced[list(mums)].any():  # parents come before their children
             replaced[row] = True
     return Settled(answered=answered, replaced=replaced, conflicting=conflicting, heir=heir, unfit=unfit)
+
+
+def _settle_pool(stock: Stock, told: set[_Name], answered: np.ndarray, replaced: np.ndarray) -> None:
+    """Rows without a label: none stands whose name has one, and of one name the last (feedback was added)."""
+    pool = list(_keyed(stock, ~stock.labelled))
+    told = told | {name for row, name in pool if answered[row]}
+    turn = stock.turn_of_origin[stock.origin]
+    last = {name: row for row, name in sorted(pool, key=lambda one: (turn[one[0]], one[0]))}
+    for row, name in pool:
+        answered[row] |= name in told
+        replaced[row] |= last[name] != row
 
 
 def _settle_one(

@@ -4,29 +4,47 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from bapsim.core.arrow import ID, id_bytes
+from bapsim.core.arrow import ID, id_bytes, positions
 from bapsim.core.records import Task, rows_of
 from bapsim.gather.answers import Sheet
-from bapsim.store.lake import View
+from bapsim.store.lake import View, by_folder
 from bapsim.store.project import Project
 from bapsim.text.targets import labels_in, written
+from bapsim.wheel.stock import FILE
 
 
 def open_questions(project: Project, task: Task) -> Sheet:
     """What is worth asking, in the order of asking: inputs, ids, what the model says, known labels."""
-    asked = project.ledger.rows("select id, suggested from question where state='open' order by rowid")
-    ids = pa.array([one["id"] for one in asked], ID)
-    view = View(name="questions", root=project.wheel, shards=tuple(project.shards()))
-    found = view.find(ids)
-    suggested = {one["id"]: one["suggested"] for one in asked}
+    query = "select id, suggested from question where state='open' order by rowid"
+    asked = {one["id"]: one["suggested"] for one in project.ledger.rows(query)}
+    found = _questions(project, task, list(asked))
     there = [one.tobytes() for one in id_bytes(found.column("_id"))]
     return Sheet(
-        rows=rows_of(found, task.inputs),
+        rows=rows_of(found),
         ids=there,
         target=task.target,
-        suggested=[suggested[one] for one in there],
+        suggested=[asked[one] for one in there],
         classes=() if task.answer == "number" else known_labels(project, task),
     )
+
+
+def _questions(project: Project, task: Task, ids: list[bytes]) -> pa.RecordBatch:
+    """The asked rows in the order of asking: `_id`, inputs, names of picture files.
+
+    Questions may come from sources that have other columns beside the task's.
+    """
+    wanted, shards = pa.array(ids, ID), project.shards()
+    names = ["_id", *task.inputs, *([FILE] if task.kind == "image" else [])]
+    parts = []
+    for folder, mine in by_folder(shards).items():
+        view = View(name=folder, root=project.wheel, shards=tuple(shards[i] for i in mine))
+        found = view.find(wanted)
+        parts.append(pa.table(found.select([name for name in names if name in found.schema.names])))
+    if not parts:
+        return pa.RecordBatch.from_pylist([], schema=pa.schema([("_id", ID)]))
+    whole = pa.concat_tables(parts, promote_options="permissive").combine_chunks()
+    place = positions(wanted, whole.column("_id").combine_chunks())
+    return whole.take(pa.array(place[place >= 0])).combine_chunks().to_batches()[0]
 
 
 def known_labels(project: Project, task: Task) -> list[str]:

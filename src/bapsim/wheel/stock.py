@@ -4,32 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bapsim.core.arrow import id_bytes, numbers, strings, take
+from bapsim.core.arrow import Column, concat, id_bytes, numbers, strings, take, tokens
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import CERTIFICATE, Origin, Records, Task
 from bapsim.core.turn import Turn
-from bapsim.store.lake import Shard
+from bapsim.image.alike import Sketches, joined, sketches
+from bapsim.store.lake import Shard, read_batch, with_columns
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.text.minhash import unite
 from bapsim.text.targets import votes_in, written
 
+FILE = "file"  # the column in which a source of pictures says where each came from
 ASKED = "asked:"  # how the method of an answer begins
+AGAIN = "asked:repair"  # the method of answers about labels that were there already
 STATES = ("exam", "superseded", "refused", "pool", "pending", "trained")
 EXAM, SUPERSEDED, REFUSED, POOL, PENDING, TRAINED = range(len(STATES))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stock:
-    """The task's columns and certificates of all shards, in order, as one batch of N rows."""
+    """The task's columns and certificates of all shards, in order, as one batch of N rows.
+
+    The bytes of pictures stay in the shards of `wheel` until `part` is asked for them.
+    """
 
     task: Task
+    wheel: Path = Path()
     shards: tuple[Shard, ...]
     records: Records
     origins: dict[int, Origin]
@@ -61,11 +69,32 @@ class Stock:
 
     @cached_property
     def texts(self) -> list[str]:
-        """Each row's input as one text: what duplicates and leaks are sought in."""
+        """Each row's input as one text: what duplicates and leaks are sought in; a digest for a picture."""
+        if self.task.kind == "image":
+            return [t or "" for i in range(len(self.shards)) for t in tokens(self._pictures(i))]
         columns = [strings(self.records.column(name)) for name in self.task.inputs]
         if len(columns) == 1:
             return [t or "" for t in columns[0]]
         return ["\x1f".join("" if v is None else v for v in row) for row in zip(*columns, strict=True)]
+
+    @cached_property
+    def told(self) -> list[str]:
+        """Each row's input as a person knows it: its texts, or the file that a picture came in."""
+        if self.task.kind == "image":
+            return [name or "" for name in strings(self.records.column(FILE))]
+        return [text.replace("\x1f", " | ") for text in self.texts]
+
+    @cached_property
+    def sketches(self) -> Sketches:
+        """What tells near-duplicate pictures."""
+        return joined([sketches(self._pictures(i).to_pylist()) for i in range(len(self.shards))])
+
+    def _pictures(self, i: int) -> Column:
+        """The bytes of the pictures of a shard; null where its folder has no such column."""
+        name = self.task.inputs[0]
+        here = pq.read_schema(self.wheel / self.shards[i].path).names
+        batch = read_batch(self.wheel / self.shards[i].path, ["_id", *({name} & set(here))])
+        return with_columns(batch, [name]).column(name).cast(pa.large_binary())
 
     @cached_property
     def origin(self) -> np.ndarray:
@@ -93,10 +122,26 @@ class Stock:
 
     @cached_property
     def refused_deliveries(self) -> np.ndarray:
+        """bool[N]: rows of refused deliveries, and what machines made of them."""
+        return self.with_offspring(self.of_refused_deliveries)
+
+    @cached_property
+    def of_refused_deliveries(self) -> np.ndarray:
         """bool[N]: rows of refused deliveries; of what machines made in part, the rows that they touched."""
         refused = self.of_origins(lambda n, _: self.states[n] == "refused")
-        part = self.of_origins(lambda _, o: "machine" in (o.input_maker, o.target_maker))
-        return np.asarray(refused & (self.by_machine | ~part))
+        return np.asarray(refused & (self.by_machine | ~self._machines))
+
+    def with_offspring(self, rows: np.ndarray) -> np.ndarray:
+        """bool[N]: these rows, and what machines made of them without asking anybody."""
+        found = rows.copy()
+        for row, mums in self.parents if rows.any() else ():  # parents come before their children
+            found[row] |= self._machines[row] and found[list(mums)].any()
+        return found
+
+    @cached_property
+    def _machines(self) -> np.ndarray:
+        """bool[N]: a machine took part in the delivery."""
+        return self.of_origins(lambda _, o: "machine" in (o.input_maker, o.target_maker))
 
     def of_origins(self, wanted: Any) -> np.ndarray:
         """bool[N]: rows of the origins for which `wanted(number, origin)` holds."""
@@ -148,14 +193,31 @@ class Stock:
         return [mask[a:b] for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)]
 
     def part(self, rows: np.ndarray) -> Records:
-        return Records(take(self.records, rows))
+        """The rows at these positions (int64[m], or where bool[N] is true), with all that the task reads, and
+        the files of pictures.
+        """
+        found = take(self.records, rows)
+        if self.task.kind != "image":
+            return Records(found)
+        at = np.flatnonzero(rows) if rows.dtype == bool else rows
+        shard = np.searchsorted(self.starts, at, side="right") - 1
+        bodies = [pa.record_batch([pa.array([], pa.large_binary())], names=["_"])]
+        for i in np.unique(shard).tolist():
+            here = pa.record_batch([self._pictures(i)], names=["_"])
+            bodies.append(take(here, at[shard == i] - self.starts[i]))
+        order = np.argsort(np.argsort(shard, kind="stable"), kind="stable")
+        pictures = take(concat(bodies), order).column(0)
+        whole = found.append_column(self.task.inputs[0], pictures)
+        return Records(whole.select([*dict.fromkeys([*self.task.columns, FILE]), *CERTIFICATE.names]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
     """What one turn works on: the stock, and masks over its N rows.
 
-    refused, superseded, exam: bool[N]; groups: int64[N], rows of one number are never split.
+    refused, superseded, exam: bool[N]; pruned: bool[N], refused only because the label looks wrong; withheld:
+    bool[N], refused rows that random questions are drawn from as well; groups: int64[N], rows of one number
+    are never split.
     """
 
     project: Project
@@ -166,18 +228,23 @@ class Scene:
     superseded: np.ndarray
     exam: np.ndarray
     groups: np.ndarray
+    pruned: np.ndarray
+    withheld: np.ndarray
 
 
 def load_stock(project: Project, task: Task, before: int | None = None) -> Stock:
     """The stock as the ledger and the shards have it now, or as it was before a turn gathered."""
     shards = tuple(project.shards(before))
+    columns = list(task.columns)
+    if task.kind == "image":  # too much to have at hand: read when it is needed
+        columns = [FILE, *(name for name in columns if name not in (FILE, *task.inputs))]
     tables = []
     for shard in shards:
         file = pq.ParquetFile(project.wheel / shard.path)
         have = set(file.schema_arrow.names)
-        wanted = [*task.columns, *CERTIFICATE.names]
+        wanted = [*columns, *CERTIFICATE.names]
         tables.append(in_one_form(file.read(columns=[c for c in wanted if c in have]), task))
-    empty = in_one_form(pa.table({name: pa.nulls(0) for name in task.columns}), task)  # null: any type
+    empty = in_one_form(pa.table({name: pa.nulls(0) for name in columns}), task)  # null: any type
     whole = pa.concat_tables([*tables, CERTIFICATE.empty_table(), empty], promote_options="permissive")
     batches = whole.combine_chunks().to_batches()
     schema = whole.schema
@@ -185,8 +252,9 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
     rows = project.ledger.rows("select * from origin order by n")
     return Stock(
         task=task,
+        wheel=project.wheel,
         shards=shards,
-        records=Records(records.select([*task.columns, *CERTIFICATE.names])),
+        records=Records(records.select([*columns, *CERTIFICATE.names])),
         origins={r["n"]: origin_of(r) for r in rows},
         states={r["n"]: r["state"] for r in rows},
         turns={r["n"]: r["turn"] for r in rows},

@@ -1,30 +1,31 @@
-"""Which delivery is bad: the champion's residual names it, one retrain without it confirms or clears it."""
+"""Which delivery is bad: two models' residuals name it, one retrain without it confirms or clears it.
+
+One model learnt none of its labels: the last proven one, else the last that was trained, else (in a first
+turn) one of the other deliveries. The other learnt from all deliveries, and answers out of fold: what agrees
+with itself is another way of speaking, or a class that the first model hardly knew, not a fault.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from bapsim.compose.exam import folds
-from bapsim.compose.oof import crossfit
 from bapsim.core.fingerprint import fingerprint
-from bapsim.core.turn import named_seed
-from bapsim.judge.compare import standardised, units
-from bapsim.judge.exam import Heard, contradicts, knows, uncalibrated
-from bapsim.judge.gate import duo
-from bapsim.judge.residual import FEWEST, flagged, residuals
-from bapsim.wheel.candidates import data_fingerprint, mixture_of
-from bapsim.wheel.examining import frame
-from bapsim.wheel.held_out import as_scores, eaten, held_out, honest, of_crossfit
+from bapsim.judge.exam import Heard, contradicts, knows
+from bapsim.judge.residual import FEWEST, Delivery, flagged, residuals
+from bapsim.wheel.candidates import data_fingerprint
+from bapsim.wheel.contrast import contrast, fit
+from bapsim.wheel.held_out import eaten, held_out
 from bapsim.wheel.judging import Opponent, random_rows
 from bapsim.wheel.settling import Settled, settle
-from bapsim.wheel.stock import Scene
+from bapsim.wheel.stock import AGAIN, Scene, Stock
 
+DOUBT = 0.5  # z of a delivery by a model that learnt from it, too, from which on it is worth a retrain
 HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
 
 
@@ -45,83 +46,178 @@ def delivery_names(scene: Scene) -> dict[int, str]:
     return {r["n"]: f"{r['batch'] if by_itself[r['n']] else r['source']}@{r['turn']}" for r in rows}
 
 
-def judge_deliveries(scene: Scene, settled: Settled, champion: Opponent | None) -> list[dict[str, Any]]:
-    """This turn's deliveries that contradict the champion, each with what the retrain said.
+def judge_deliveries(
+    scene: Scene, settled: Settled, model: Opponent | None, *, proven: bool
+) -> list[dict[str, Any]]:
+    """This turn's deliveries whose labels look wrong, each with what the retrain said.
 
-    A delivery that is refused is not trained on and not examined with; its records are kept. The finding is
-    a stage: a resumed turn reads it; the deliveries' states change when the turn is done. Rows that were
-    picked for being difficult or that a machine labelled are judged as well: the champion's own confidence
-    says what to expect of them. A correction is held against what the champion, out of fold, said of the
-    row that it replaces: the champion ate that row, and by heart it would contradict every correction.
+    model: what they are held against, None = one another. A delivery that is refused is not trained on and
+    not examined with; its records are kept. The finding is a stage: a resumed turn reads it; the deliveries'
+    states change when the turn is done. Rows that were picked for being difficult or that a machine labelled
+    are judged as well: the model's own confidence says what to expect of them. Answers about labels are not:
+    those labels were asked about because the model contradicts them.
     """
     ledger = scene.project.ledger
     key = f"suspects:{scene.turn.n}:{fingerprint(scene.recipe)}"  # under another recipe it is judged anew
     staged = ledger.value("select output from stage where key=?", key)
     if staged is not None:
         return list(json.loads(staged))
-    found = [] if champion is None else _judge(scene, settled, champion)
+    found = _judge(scene, settled, model, proven)
     with ledger.change("deliveries judged"):
         ledger.add("stage", key=key, name="suspects", turn=scene.turn.n, output=json.dumps(found))
     return found
 
 
-def _judge(scene: Scene, settled: Settled, champion: Opponent) -> list[dict[str, Any]]:
-    stock, names = scene.stock, delivery_names(scene)
-    rows = stock.labelled & ~scene.refused & ~scene.exam
-    at = np.flatnonzero(rows & ~settled.replaced)
-    asked_of, heirs = np.arange(len(stock)), np.flatnonzero(settled.heir >= 0)
-    asked_of[settled.heir[heirs]] = heirs
-    heirs = heirs[eaten(champion.oof, stock, heirs)]
-    asked_of[settled.heir[heirs]] = heirs  # rather one that the champion knows out of fold
-    said = held_out(champion.respond, champion.oof, stock, asked_of[at])
-    judged = residuals(
-        np.array([names[int(o)] for o in stock.origin[at]]),
-        contradicts(said, stock.labels[at].tolist()),
-        said.confidence,
-        knows(said, stock.labels[at].tolist()),
-    )
-    ledger = scene.project.ledger
-    done = int(ledger.value("select coalesce(max(n), 0) from turn where state='done'"))
-    fresh = {names[n] for n, turn in stock.turns.items() if turn > done}  # also of turns that were stopped
-    worst = [name for name in flagged(judged) if name in fresh]
-    if not worst:
-        return []
-    z = with_and_without(scene, settled, rows, stock.of_origins(lambda n, _: names[n] in worst))
-    return [asdict(judged[name]) | {"z_with": z, "refused": bool(z < HELPS)} for name in worst]
-
-
-def with_and_without(scene: Scene, settled: Settled, rows: np.ndarray, suspect: np.ndarray) -> float:
-    """z of held-out answers with the suspect rows against without, on random rows that are not suspect.
-
-    Rows that the suspect ones replace stand again without them.
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """The labels that are judged: rows bool[N], all that stand or stood; at int64[n], those that stand;
+    delivery str[n]; fresh: deliveries since the last turn that ended, also of turns that were stopped.
     """
+
+    rows: np.ndarray
+    at: np.ndarray
+    delivery: np.ndarray
+    fresh: frozenset[str]
+    origins: dict[str, tuple[int, ...]]
+
+
+def _claims(scene: Scene, settled: Settled) -> Claims:
+    stock, names, ledger = scene.stock, delivery_names(scene), scene.project.ledger
+    rows = stock.labelled & ~scene.refused & ~scene.exam
+    again = stock.of_origins(lambda _, o: o.method == AGAIN)
+    at = np.flatnonzero(rows & ~settled.superseded & ~again)
+    delivery = np.array([names[int(o)] for o in stock.origin[at]], str)
+    done = int(ledger.value("select coalesce(max(n), 0) from turn where state='done'"))
+    new = {names[n] for n, turn in stock.turns.items() if turn > done}
+    origins: dict[str, tuple[int, ...]] = {}
+    for number, name in names.items():
+        origins[name] = (*origins.get(name, ()), number)
+    return Claims(
+        rows=rows, at=at, delivery=delivery, fresh=frozenset(new & set(delivery.tolist())), origins=origins
+    )
+
+
+def _judge(scene: Scene, settled: Settled, model: Opponent | None, proven: bool) -> list[dict[str, Any]]:
+    claims = _claims(scene, settled)
+    fits: dict[str, Opponent] = {}
+    if not claims.fresh:
+        return []
+    if model is not None:
+        judged = read(scene.stock, claims, settled, model, proven=proven)
+        named = flagged(judged, claims.fresh)
+        named = named and _doubtful(scene, settled, claims, named, fits)
+    else:
+        judged, named = _among_themselves(scene, settled, claims, fits)
+    if not named:
+        return []
+    said = with_and_without(scene, settled, claims, named, fits)
+    points = said["points"] if len(named) == 1 else None  # of all of them together: of none
+    told = {"z_with": said["z"], "points": points, "refused": bool(said["z"] < HELPS)}
+    return [asdict(judged[name]) | {"origins": claims.origins[name]} | told for name in named]
+
+
+def _everything(scene: Scene, claims: Claims) -> np.ndarray:
+    """bool[N]: what would be trained on if nothing were set aside."""
+    return np.asarray(claims.rows & ~scene.stock.by_machine & ~scene.superseded)
+
+
+def _doubtful(
+    scene: Scene, settled: Settled, claims: Claims, names: Collection[str], fits: dict[str, Opponent]
+) -> tuple[str, ...]:
+    """Those of these deliveries that a model of everything contradicts, too."""
+    whole = _once(scene, _everything(scene, claims), fits)
+    seen = read(scene.stock, claims, settled, whole, proven=False)
+    return tuple(name for name in names if seen[name].z > DOUBT)
+
+
+def _among_themselves(
+    scene: Scene, settled: Settled, claims: Claims, fits: dict[str, Opponent]
+) -> tuple[dict[str, Delivery], tuple[str, ...]]:
+    """Deliveries held against one another, and the names of bad ones; it takes two with labels enough."""
+    stock, counts = scene.stock, Counter(claims.delivery.tolist())
+    if sum(count >= FEWEST for count in counts.values()) < 2 or not _teaches(
+        stock, _everything(scene, claims)
+    ):
+        return {}, ()
+    doubtful = _doubtful(scene, settled, claims, sorted(claims.fresh), fits)
+    left = without(scene, settled, claims, doubtful)
+    if not doubtful or not _teaches(stock, left):
+        return {}, ()
+    judged = read(stock, claims, settled, _once(scene, left, fits), proven=False)
+    return judged, flagged(judged, doubtful, of=len(claims.fresh))
+
+
+def _teaches(stock: Stock, rows: np.ndarray) -> bool:
+    return len(set(stock.labels[rows].tolist())) > 1
+
+
+def read(
+    stock: Stock, claims: Claims, settled: Settled, model: Opponent, *, proven: bool
+) -> dict[str, Delivery]:
+    """Every delivery as a model sees it.
+
+    A correction is held against what the model, out of fold, said of the row that it replaces: it ate that
+    row, and by heart it would contradict every correction.
+    """
+    asked_of, heirs = np.arange(len(stock)), np.flatnonzero(settled.heir >= 0)
+    heirs = heirs[eaten(model.oof, stock, heirs)]
+    asked_of[settled.heir[heirs]] = heirs
+    said = held_out(model.respond, model.oof, stock, asked_of[claims.at])
+    own = eaten(model.oof, stock, claims.at)
+    probs, label = held_against(said, stock.labels[claims.at])
+    classes = said.answer == "class"
+    return residuals(claims.delivery, probs, label, own, proven=proven, among=claims.fresh, classes=classes)
+
+
+def held_against(said: Heard, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a model expects and what labels say: probs float[n, k]; label int64[n], -1 = it cannot say that.
+
+    Of classes, those. Of sets and numbers two: the label agrees with the answer (0), of a number it lies in
+    its interval, or contradicts it (1); where that is the likelier, nothing is told by a contradiction.
+    """
+    if said.answer == "class":
+        return probabilities(said), codes(labels, said.classes)
+    gold = labels.tolist()
+    sure = np.maximum(said.confidence, 0.5)
+    label = np.where(knows(said, gold), contradicts(said, gold), -1)
+    return np.stack([sure, 1 - sure], axis=1), label.astype(np.int64)
+
+
+def codes(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """int64[n]: the position of each label among the classes, -1 = none of them."""
+    place = {name: i for i, name in enumerate(classes)}
+    return np.array([place.get(label, -1) for label in labels], np.int64)
+
+
+def probabilities(said: Heard) -> np.ndarray:
+    """float[n, k]; a model that gives none is sure of its answers."""
+    if said.probs is not None:
+        return said.probs
+    at = codes(said.prediction, said.classes)
+    return np.asarray(at[:, None] == np.arange(len(said.classes)), np.float32)
+
+
+def without(scene: Scene, settled: Settled, claims: Claims, names: Collection[str]) -> np.ndarray:
+    """bool[N]: people's rows but for these deliveries; what they replace stands again."""
     stock = scene.stock
-    bad = dict.fromkeys(stock.origin[suspect].tolist(), "refused")
-    left = settle(replace(stock, states=stock.states | bad), settled.unfit)
-    trained = rows & ~stock.by_machine
-    parts = (trained & ~suspect & ~left.replaced, trained & ~scene.superseded)
-    at = np.flatnonzero(random_rows(scene) & parts[0] & parts[1])
-    if not len(at):
-        return -np.inf
-    told = [_crossfitted(scene, part, at) for part in parts]
-    scores = [as_scores(said, stock, at, scene.groups[at]) for said in told]
-    if not all(honest(said, stock, at, np.ones(len(at), bool)) for said in told):
-        scores = [uncalibrated(one) for one in scores]
-    both = duo(scores[0], scores[1])
-    return standardised(units(both.primary, both.groups))
+    bad = [n for name in names for n in claims.origins[name]]
+    left = settle(replace(stock, states=stock.states | dict.fromkeys(bad, "refused")), settled.unfit)
+    return np.asarray(claims.rows & ~stock.by_machine & ~np.isin(stock.origin, bad) & ~left.superseded)
 
 
-def _crossfitted(scene: Scene, rows: np.ndarray, wanted: np.ndarray) -> Heard:
-    recipe, stock = scene.recipe, scene.stock
-    mixture, at = mixture_of(stock, rows)
-    seed = named_seed("train", data_fingerprint(stock, rows), recipe.seed)
-    rng = np.random.default_rng(named_seed("folds", seed))
-    split = folds(frame(stock, at, scene.groups), recipe.folds, rng)
-    fitted = crossfit(recipe.train, None, mixture, split, seed % 2**31)
-    return of_crossfit(fitted, stock.task, order(at, wanted))
+def with_and_without(
+    scene: Scene, settled: Settled, claims: Claims, names: Collection[str], fits: dict[str, Opponent]
+) -> dict[str, Any]:
+    """What training with the suspects gives on random rows of the others."""
+    left, whole = without(scene, settled, claims, names), _everything(scene, claims)
+    at = np.flatnonzero(random_rows(scene) & left & whole)
+    before, after = (_once(scene, rows, fits) for rows in (left, whole))
+    return contrast(scene.stock, scene.groups, before, after, at)
 
 
-def order(at: np.ndarray, wanted: Sequence[int] | np.ndarray) -> np.ndarray:
-    """int64: where each wanted row stands in `at`."""
-    place = np.argsort(at, kind="stable")
-    return place[np.searchsorted(at[place], wanted)]
+def _once(scene: Scene, rows: np.ndarray, fits: dict[str, Opponent]) -> Opponent:
+    """One fit for the same rows, however often it is needed."""
+    data = data_fingerprint(scene.stock, rows)
+    if data not in fits:
+        fits[data] = fit(scene.recipe, scene.stock, scene.groups, rows)
+    return fits[data]

@@ -22,15 +22,16 @@ from bapsim.store import artifacts
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME, Candidate, candidate, refit
 from bapsim.wheel.closing import finish, summarise, tidy
-from bapsim.wheel.examining import compose_exam
+from bapsim.wheel.examining import WITHHELD, compose_exam, withheld
 from bapsim.wheel.gathering import gather
 from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, screen
 from bapsim.wheel.kin import kin
+from bapsim.wheel.mending import mend, menders
 from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
-from bapsim.wheel.state import begin, the_champion, unseen
+from bapsim.wheel.state import begin, the_champion, the_newest, unseen
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, examined, load_stock, standing
-from bapsim.wheel.suspicion import delivery_names, judge_deliveries
+from bapsim.wheel.suspicion import judge_deliveries
 
 Say = Callable[..., None]
 
@@ -55,10 +56,11 @@ def run_turn(
     Raises NotEnough when there is too little people-made data for a model, Waiting when people are asked.
     """
     started = time.perf_counter()
+    menders(recipe)  # a recipe that cannot run is told before anybody is asked
     tidy(project)  # what a kill after the last commit left behind
     turn = begin(project, recipe)
     say("gather")
-    fresh = gather(project, dict(recipe.sources), turn)
+    fresh = gather(project, dict(recipe.sources), turn) | mend(project, recipe, turn)
     say("refine", fresh=sum(fresh.values()))
     scene, opinions, suspects = refined(project, recipe, turn)
     champion = the_champion(project)
@@ -72,7 +74,7 @@ def run_turn(
         say("refit")
         refit(scene, judged.serves)
     summary = summarise(scene, opinions, judged, opponent, fresh, suspects)
-    return finish(scene, judged, summary, started, say)
+    return finish(scene, opinions, judged, summary, started, say)
 
 
 # --------------------------------------------------------------------------- refine and compose
@@ -93,11 +95,14 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
         superseded=opinions.settled.superseded,
         exam=before,
         groups=groups,
+        pruned=opinions.refused_for("label_error"),
+        withheld=np.zeros(len(stock), bool),
     )
-    suspects = judge_deliveries(scene, opinions.settled, the_champion(project))
-    worst = {one["name"] for one in suspects if one["refused"]}
-    if worst:  # what they replaced stands again, and was not compared with the others
-        bad = {n: "refused" for n, name in delivery_names(scene).items() if name in worst}
+    champion = the_champion(project)
+    model = champion or the_newest(project, turn.n)
+    suspects = judge_deliveries(scene, opinions.settled, model, proven=champion is not None)
+    bad = {n: "refused" for one in suspects if one["refused"] for n in one["origins"]}
+    if bad:  # what they replaced stands again, and was not compared with the others
         stock = replace(stock, states=stock.states | bad)
         opinions = _judged(project, recipe, turn, stock, before)
         groups = _grouped(opinions, recipe, before)
@@ -105,9 +110,15 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
     among = ~unseen(stock, exam) & ~opinions.refused()
     opinions.add("exam_leak", leaks(stock, exam, among, groups, recipe.exam.near))
     write_opinions(project, opinions, turn.n)
-    out = opinions.settled.superseded
     scene = replace(
-        scene, stock=stock, exam=exam, refused=opinions.refused() & ~exam, superseded=out, groups=groups
+        scene,
+        stock=stock,
+        exam=exam,
+        refused=opinions.refused() & ~exam,
+        superseded=opinions.settled.superseded,
+        groups=groups,
+        pruned=opinions.refused_for("label_error") & ~exam,
+        withheld=opinions.says_no(WITHHELD) & ~opinions.says_no("exam_leak"),
     )
     return scene, opinions, suspects
 
@@ -117,6 +128,8 @@ def _judged(project: Project, recipe: Recipe, turn: Turn, stock: Stock, exam: np
     hidden = exam | stock.rows_with(examined(project.ledger, before=turn.n))
     opinions = refine(project, recipe, turn, stock, unseen(stock, hidden), exam)
     _by_origin(opinions, stock)
+    kept = withheld(stock, recipe.questions) & ~opinions.refused() & ~opinions.settled.superseded
+    opinions.add(WITHHELD, verdicts(~kept, WITHHELD))
     return opinions
 
 
@@ -128,10 +141,9 @@ def _grouped(opinions: Opinions, recipe: Recipe, exam: np.ndarray) -> np.ndarray
 
 def _by_origin(opinions: Opinions, stock: Stock) -> None:
     """The wheel's own verdicts on whole deliveries."""
-    refused = stock.refused_deliveries
-    machine = stock.by_machine
-    opinions.add("harmful_delivery", verdicts(~(refused & ~machine), "harmful_delivery"))
-    opinions.add("turn_refused", verdicts(~(refused & machine), "turn_refused"))
+    harmful = stock.with_offspring(stock.of_refused_deliveries & ~stock.by_machine)
+    opinions.add("harmful_delivery", verdicts(~harmful, "harmful_delivery"))
+    opinions.add("turn_refused", verdicts(~(stock.refused_deliveries & ~harmful), "turn_refused"))
 
 
 def trainable(scene: Scene, code: int) -> np.ndarray:

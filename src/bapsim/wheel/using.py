@@ -1,4 +1,4 @@
-"""Override what serves: a person's choice, with a reason, on the record."""
+"""Override what serves, or what was set aside: a person's choice, with a reason, on the record."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from typing import Any
 
 from bapsim.core.errors import InputError
 from bapsim.store.project import Project
+from bapsim.wheel.aside import set_aside, take_back
 from bapsim.wheel.candidates import NAME
 
 
 def use(project: Project, version: str, reason: str) -> dict[str, Any]:
     """Let another version serve from now on; the next turn that accepts or provisionally serves replaces it.
 
-    Raises InputError for a version that is not known, or that has nothing to serve with.
+    The name of a delivery that was set aside is taken back instead (`take_back`). Raises InputError for a
+    version that is not known, or that has nothing to serve with.
     """
     ledger = project.ledger
+    if version in set_aside(ledger):
+        return take_back(project, version, reason)
     servable = [
         r["version"] for r in ledger.rows("select version from model where served is not null order by rowid")
     ]

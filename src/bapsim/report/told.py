@@ -1,0 +1,128 @@
+"""What `new` and `export` say of what they found and wrote: one message a line, at a desk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bapsim.core.errors import text
+from bapsim.report.desk import Desk
+
+if TYPE_CHECKING:
+    from bapsim.ship.label import Label
+    from bapsim.wheel.founding import Found
+
+
+def say_found(room: Desk, found: Found, root: Path) -> None:
+    """What was inferred, what was assumed, and where to change it."""
+    from bapsim.report.words import number, reason_text
+
+    rows = number(found.schema.rows)
+    encoding = text("new.mixed", room.lang) if found.encoding == "mixed" else found.encoding
+    head = "new.folder" if found.kind == "image" else "new.file"
+    room.say(head, file=found.file, format=found.format, encoding=encoding, rows=rows)
+    if found.schema.unread:
+        reasons = ", ".join(
+            f"{reason_text('unread', r, room.lang)} ({n:,})" for r, n in found.schema.unread.items()
+        )
+        key = "new.unread_pictures" if found.kind == "image" else "new.unread"
+        room.say(key, lines=number(sum(found.schema.unread.values())), reasons=reasons)
+    pool = found.schema.rows - found.labelled
+    room.say(f"new.{found.kind}", inputs=some(found.inputs, 8), count=len(found.inputs), target=found.target)
+    room.say(
+        "new.labelled" if pool else "new.all_labelled", labelled=number(found.labelled), pool=number(pool)
+    )
+    if found.sheets[1:]:
+        room.say("new.sheets", sheet=found.sheets[0], others=some(found.sheets[1:], 8))
+    if found.workloads is not None:
+        _say_log(room, found, root)
+        return
+    _say_answer(room, found)
+    if found.classes:
+        room.say("new.classes", classes=number(len(found.classes)))
+    room.table([[label, number(count)] for label, count in list(found.classes.items())[:6]], right=[1])
+    if len(found.classes) > 6:
+        least, count = list(found.classes.items())[-1]
+        room.say("new.more_classes", more=number(len(found.classes) - 6), least=least, count=number(count))
+    if found.slips:
+        slips = [f"{label!r} ({count:,})" for label, count in found.slips.items()]
+        room.say("new.slips", labels=some(slips, 8))
+    if found.left_out:
+        room.say("new.left_out", columns=some(found.left_out, 8))
+    for column, strays in found.odd.items():
+        said = ", ".join(f"{value!r} ({count:,})" for value, count in strays.items())
+        room.say("new.strays", column=column, strays=said)
+    room.line()
+    if found.guessed:
+        room.say("new.guessed", target=found.target)
+    room.say("new.people", recipe=str(root / "recipe.py"))
+    room.say("new.next", bapsim=f"bapsim -C {root}")
+
+
+def _say_answer(room: Desk, found: Found) -> None:
+    """What the target was taken to say, where it is not plainly one class."""
+    import numpy as np
+
+    from bapsim.report.words import number
+    from bapsim.text.targets import NONE, numbers_of
+
+    told = {"target": found.target, "distinct": number(len(found.said))}
+    if found.answer == "number":
+        values = np.repeat(numbers_of(list(found.said)), list(found.said.values()))
+        ends = dict(zip(("least", "median", "most"), np.quantile(values, [0, 0.5, 1]).tolist(), strict=True))
+        shown = {name: f"{value:,.10g}" for name, value in ends.items()}
+        room.say("new.answer.number", **told, **shown)
+    elif found.answer == "labels":
+        sets = {"labels": number(len(found.classes)), "sets": told["distinct"]}
+        room.say("new.answer.labels", target=found.target, empty=number(found.said.get(NONE, 0)), **sets)
+    elif found.numeric and len(found.said) > 2:
+        room.say("new.answer.few_numbers", **told)
+
+
+def _say_log(room: Desk, found: Found, root: Path) -> None:
+    """What was taken for a log of a service, and how to begin with it."""
+    names = list(found.workloads or {})
+    if names[1:]:
+        room.say("new.workloads", workload=names[0], others=some(names[1:], 8))
+    room.say("new.log", recipe=str(root / "recipe.py"))
+    room.line()
+    bapsim = f"bapsim -C {root}"
+    room.say("new.log_next", input=found.inputs[0], target=found.target, bapsim=bapsim)
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """The first names, and that there are more."""
+    return ", ".join(names[:most]) + (" …" if len(names) > most else "")
+
+
+def say_exported(room: Desk, label: Label, out: Path) -> None:
+    """What was written and what stayed behind; what is dangerous about it stands out."""
+    from bapsim.report.words import number
+    from bapsim.ship.card import unknown_command
+
+    splits = ", ".join(f"{split.name} {number(split.rows)}" for split in label.splits)
+    files = number(sum(len(split.files) for split in label.splits))
+    room.say("export.done", rows=number(label.rows), files=files, splits=splits)
+    if label.other_rights:
+        room.say("export.other_rights", rows=number(label.other_rights))
+    if label.columns_left_out:
+        room.say("export.columns_left_out", columns=some(label.columns_left_out, 8))
+    moved = [c.name for one in label.columns.values() for c in one if c.about and c.name != c.about]
+    if moved:
+        room.say("export.renamed", columns=some(list(dict.fromkeys(moved)), 8))
+    if label.lost:
+        room.say("export.lost", values=number(label.lost))
+    if label.unknown_rights:
+        options = unknown_command(label)
+        key = "export.unknown_rights" if options else "export.all_unknown_rights"
+        said = text(key, room.lang, rows=number(label.unknown_rights), options=options)
+        room.line(click.style(said, fg="red", bold=True))
+    exam = [split.rows for split in label.splits if split.state == "exam"]
+    if exam:
+        room.say("export.exam", rows=number(exam[0]))
+    if any(split.state in ("refused", "superseded") for split in label.splits):
+        room.say("export.aside")
+    room.say("export.card", path=str(out / "README.md"))

@@ -1,0 +1,152 @@
+"""Labels worth a second look: a rule about them changed, they look wrong, they contradict their like, or they
+are a sample of a delivery that was set aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from bapsim.core.recipe import Recipe
+from bapsim.core.records import Rows
+from bapsim.refine.ambiguity import Pair, ambiguous_pairs
+from bapsim.refine.label_errors import NEAR
+from bapsim.refine.labels import Suspicion, suspicion
+from bapsim.store.ledger import Ledger
+from bapsim.text.targets import label_set
+from bapsim.text.vectors import unit_vectors
+from bapsim.wheel.aside import set_aside, to_check
+from bapsim.wheel.candidates import Candidate
+from bapsim.wheel.held_out import held_out
+from bapsim.wheel.kin import alike
+from bapsim.wheel.settling import answers
+from bapsim.wheel.stock import AGAIN, PENDING, TRAINED, Scene, standing
+
+WRONG = 0.25  # estimated chance of being wrong from which on a label is worth a question
+BELIEF = 10  # answers that the estimate counts for
+SET_ASIDE = "set_aside"  # why a label of the sample of a delivery is asked about
+CERTAIN = 0.9  # a label that the model, out of fold, gives this chance stands under a new rule, too
+
+
+def rules_in_force(ledger: Ledger) -> dict[str, tuple[str, int]]:
+    """By label: the rule that people were told last, and the turn since which it stands."""
+    rows = ledger.rows("select label, rule, turn from guideline order by turn")
+    return {row["label"]: (row["rule"], int(row["turn"])) for row in rows}
+
+
+def new_rules(ledger: Ledger, recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Labels whose rule in the recipe is new or changed, and the rule."""
+    known = rules_in_force(ledger)
+    for label, rule in recipe.guideline.items():
+        if known.get(label, ("", 0))[0] != rule:
+            yield label, rule
+
+
+def ruled_since(ledger: Ledger, recipe: Recipe, n: int) -> dict[str, int]:
+    """By label: the turn since which its rule stands, this turn (n) for one that is new.
+
+    A rule of the first turn is not among them: nothing was labelled before it, as far as anyone knows.
+    """
+    known = {label: turn for label, (_, turn) in rules_in_force(ledger).items() if label in recipe.guideline}
+    known |= {label: n for label, _ in new_rules(ledger, recipe)}
+    return {label: turn for label, turn in known.items() if turn > 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubted:
+    """What is said against the labels of stock rows `at` (int64[m]), out of fold and by equal inputs.
+
+    suggested: object[m], the label that is likelier, None = none is; borne: float64[m], the chance that the
+    model gives the label that is there; pairs: classes that people do not tell apart alike.
+    """
+
+    at: np.ndarray
+    said: Suspicion
+    suggested: np.ndarray
+    borne: np.ndarray
+    pairs: tuple[Pair, ...]
+
+
+def doubted(scene: Scene, model: Candidate) -> Doubted:
+    """What a model and equal inputs say against each label that is trained on, or left out as wrong.
+
+    Of sets and numbers nothing is: confident learning knows one class against others.
+    """
+    stock = scene.stock
+    stands = standing(stock, scene.exam, scene.refused, scene.superseded)
+    rows = (stands == TRAINED) | (stands == PENDING) | scene.pruned & ~scene.superseded
+    at = np.flatnonzero(rows)
+    told = held_out(model.model, model.oof, stock, at)
+    known = told.classes if told.answer == "class" else ()
+    classes = np.array([*known, None], object)
+    place = {name: i for i, name in enumerate(known)}
+    labels = np.array([place.get(str(label), -1) for label in stock.labels[at]], np.int64)
+    probs = np.full((len(at), len(place)), np.nan, np.float32)
+    if place and told.probs is not None:
+        probs = told.probs
+    texts = [stock.texts[i] for i in at.tolist()] if stock.task.kind == "text" else None
+    features = None if texts is None else unit_vectors(texts)
+    groups = alike(stock, rows, NEAR)[at]
+    said = suspicion(probs, labels, groups=groups, features=features)
+    pairs = ambiguous_pairs(probs, labels, known, groups=groups) if len(place) > 1 else ()
+    mine = probs[np.arange(len(at)), np.maximum(labels, 0)] if place else np.zeros(len(at))
+    borne = np.where(labels >= 0, np.nan_to_num(mine), 0.0)
+    return Doubted(at=at, said=said, suggested=classes[said.suggested], borne=borne, pairs=pairs)
+
+
+def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
+    """Rows `_id`, `why` (set_aside, guideline, contradiction, label_error), `wrong`; the most worthy first.
+
+    askable: bool[N]. A label that was looked at again is only doubted for a new rule.
+    """
+    stock, at = scene.stock, found.at
+    aside = to_check(stock, set_aside(scene.project.ledger, stock.states), scene.superseded | ~askable)
+    sample = np.concatenate([np.empty(0, np.int64), *aside.values()])
+    wrong = np.nan_to_num(found.said.wrong) * trusted(scene, found)
+    contradicted = found.said.contradicted > 0
+    since = ruled_since(scene.project.ledger, scene.recipe, scene.turn.n)
+    given = stock.turn_of_origin[stock.origin[at]]
+    several = stock.task.answer == "labels"
+    parts = (label_set(label) if several else (label,) for label in stock.labels[at].tolist())
+    ruled = np.array([max((since.get(one, -1) for one in part), default=-1) for part in parts]) >= given
+    ruled &= found.borne < CERTAIN
+    looked = stock.of_origins(lambda _, o: o.method == AGAIN)[at]
+    why = np.select([ruled, contradicted, wrong >= WRONG], ["guideline", "contradiction", "label_error"], "")
+    why[looked & ~ruled | ~askable[at]] = ""
+    rank = np.select([why == "guideline", why == "contradiction"], [0, 1], 2)
+    rows = np.flatnonzero(why != "")
+    rows = rows[np.lexsort((stock.ids[at[rows]], -wrong[rows], rank[rows]))]
+    columns = [
+        stock.part(np.concatenate([sample, at[rows]])).column("_id"),
+        pa.array([SET_ASIDE] * len(sample) + why[rows].tolist(), pa.string()),
+        pa.array(np.concatenate([np.full(len(sample), np.nan), wrong[rows]])),
+    ]
+    return Rows(pa.record_batch(columns, names=["_id", "why", "wrong"]))
+
+
+def trusted(scene: Scene, found: Doubted) -> float:
+    """How much of the estimated chances of being wrong the last answers about labels bore out, in [0, 1].
+
+    Where people mostly confirmed what looked wrong, the model is at fault: fewer labels are asked about.
+    """
+    looks = second_looks(scene)
+    if not looks:
+        return 1.0
+    stock = scene.stock
+    turn = stock.turn_of_origin[stock.origin[[row for row, _ in looks]]]
+    newest = [pair for pair, n in zip(looks, turn, strict=True) if n == turn.max()]
+    changed = sum(bool(stock.labels[row] != stock.labels[old]) for row, old in newest)
+    chances = np.nan_to_num(found.said.wrong)
+    expected = float(chances[chances >= WRONG].mean()) if (chances >= WRONG).any() else WRONG
+    return min((changed + BELIEF * expected) / ((len(newest) + BELIEF) * expected), 1.0)
+
+
+def second_looks(scene: Scene) -> list[tuple[int, int]]:
+    """Each answer about a label that is settled, and the row that it was asked about."""
+    stock = scene.stock
+    pairs = [(row, mums[0]) for row, mums in answers(stock).items() if stock.labelled[mums[0]]]
+    aside = stock.of_refused_deliveries  # asked about because of their delivery, not of a look at the label
+    return [(row, old) for row, old in pairs if scene.superseded[old] and not scene.refused[row] | aside[old]]
