@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from bapsim.compose.asking import worth_asking
+from bapsim.core.arrow import numbers
+from bapsim.gather.augment import misspell
 from bapsim.store.project import opened
 from bapsim.wheel.audit import check, stands
 from bapsim.wheel.stock import AGAIN, TRAINED, adds_up, exam_ids, load_stock
@@ -111,3 +113,16 @@ def test_a_changed_rule_asks_about_older_labels_again(tmp_path: Path) -> None:
     after = run(root, replace(plain, guideline={label: "cards, and what they cost"}))
     now = [q for q in after.questions if q["why"] == "guideline"]
     assert not {q["id"] for q in asked} & {q["id"] for q in now}, "answered under the new rule: settled"
+
+
+def test_the_row_is_asked_about_and_not_what_a_machine_made_of_it(tmp_path: Path) -> None:
+    recipe = slipped_bank()
+    recipe = replace(recipe, sources=dict(recipe.sources) | {"slips": misspell("books", share=0.9)})
+    root = founded(tmp_path / "p")
+    run(root, recipe)
+    told = run(root, recipe)  # variants are of rows of earlier turns
+    made = numbers(told.stock.records.column("_input_depth")) > 0
+    asked = [told.stock.place[q["id"]] for q in told.questions if q["why"] == "label_error"]
+    assert made.sum() > 100
+    assert asked
+    assert not made[asked].any()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from bapsim.core.arrow import numbers
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Rows
 from bapsim.refine.ambiguity import Pair, ambiguous_pairs
@@ -23,7 +24,7 @@ from bapsim.wheel.candidates import Candidate
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.kin import alike
 from bapsim.wheel.settling import answers
-from bapsim.wheel.stock import AGAIN, PENDING, TRAINED, Scene, standing
+from bapsim.wheel.stock import AGAIN, PENDING, TRAINED, Scene, Stock, standing
 
 WRONG = 0.25  # estimated chance of being wrong from which on a label is worth a question
 BELIEF = 10  # answers that the estimate counts for
@@ -100,7 +101,8 @@ def doubted(scene: Scene, model: Candidate) -> Doubted:
 def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
     """Rows `_id`, `why` (set_aside, guideline, contradiction, label_error), `wrong`; the most worthy first.
 
-    askable: bool[N]. A label that was looked at again is only doubted for a new rule.
+    askable: bool[N]. A label that was looked at again is only doubted for a new rule; of a row and what a
+    machine made of it, only the row's own.
     """
     stock, at = scene.stock, found.at
     aside = to_check(stock, set_aside(scene.project.ledger, stock.states), scene.superseded | ~askable)
@@ -115,7 +117,7 @@ def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
     ruled &= found.borne < CERTAIN
     looked = stock.of_origins(lambda _, o: o.method == AGAIN)[at]
     why = np.select([ruled, contradicted, wrong >= WRONG], ["guideline", "contradiction", "label_error"], "")
-    why[looked & ~ruled | ~askable[at]] = ""
+    why[looked & ~ruled | ~askable[at] | variants(stock, at)[at]] = ""
     rank = np.select([why == "guideline", why == "contradiction"], [0, 1], 2)
     rows = np.flatnonzero(why != "")
     rows = rows[np.lexsort((stock.ids[at[rows]], -wrong[rows], rank[rows]))]
@@ -125,6 +127,15 @@ def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
         pa.array(np.concatenate([np.full(len(sample), np.nan), wrong[rows]])),
     ]
     return Rows(pa.record_batch(columns, names=["_id", "why", "wrong"]))
+
+
+def variants(stock: Stock, at: np.ndarray) -> np.ndarray:
+    """bool[N]: rows with an input that a machine made of a row among `at` (int64[m])."""
+    there, made = np.zeros(len(stock), bool), numbers(stock.records.column("_input_depth"), 0) > 0
+    there[at] = True
+    found = np.zeros(len(stock), bool)
+    found[[row for row, mums in stock.parents if made[row] and there[list(mums)].any()]] = True
+    return found
 
 
 def trusted(scene: Scene, found: Doubted) -> float:

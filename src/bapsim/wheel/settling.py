@@ -94,13 +94,16 @@ def settle(stock: Stock, unfit: np.ndarray) -> Settled:
         _settle_one(stock, said, replaced, conflicting, heir)
     answered = np.zeros(len(stock), bool)
     given = answers(stock)
+    corrected: dict[int, str] = {}  # of labels that were asked about, what they are now
     for row, mums in given.items():
         if not out[row] and not conflicting[row]:
             answered[list(mums)] = True
+            corrected |= {} if replaced[row] else dict.fromkeys(mums, stock.labels[row])
     told = {name for _, name in _keyed(stock, stock.labelled & ~out & ~conflicting & ~replaced)}
     _settle_pool(stock, told, answered, replaced)
     for row, mums in stock.parents:  # what was made of a replaced row has the label that was corrected
-        if row not in given and replaced[list(mums)].any():  # parents come before their children
+        stale = any(corrected.get(mum, stock.labels[row]) != stock.labels[row] for mum in mums)
+        if row not in given and (replaced[list(mums)].any() or stale):  # parents come before their children
             replaced[row] = True
     return Settled(answered=answered, replaced=replaced, conflicting=conflicting, heir=heir, unfit=unfit)
 
