@@ -39,6 +39,7 @@ from bapsim.refine.labels import contradictions, flag, suspicion
 from bapsim.text.minhash import clusters
 from bapsim.text.vectors import unit_vectors
 from bapsim.train.text import calibrate, probabilities, text_linear
+from bapsim.wheel.weighing import LOW, trust
 from label_errors_page import FULL, INJECTED, OUT, cells, write
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,9 +97,11 @@ def text_neighbours(name: str) -> np.ndarray:
     return neighbour_class(hashed.transform(texts[some]), y[some], len(names))
 
 
-def mixture(texts: np.ndarray, labels: np.ndarray) -> Mixture:
+def mixture(texts: np.ndarray, labels: np.ndarray, weight: np.ndarray | None = None) -> Mixture:
     rows = {"text": pa.array(texts.tolist()), "label": pa.array([f"{c:04d}" for c in labels])}
-    return Mixture(task=Task(input="text", target="label"), records=Records(pa.record_batch(rows)))
+    return Mixture(
+        task=Task(input="text", target="label"), records=Records(pa.record_batch(rows)), weight=weight
+    )
 
 
 def text_part(name: str, seed: int) -> Part:
@@ -117,8 +120,8 @@ def text_part(name: str, seed: int) -> Part:
         probs = np.zeros((n, max(len(names), int(labels.max()) + 1)), np.float32)
         probs[:, np.unique(labels)] = column.flatten().to_numpy().reshape(n, -1)
 
-        def accuracy(rows: np.ndarray, said: np.ndarray) -> float:
-            model = text_linear(cost=cost)(fitted.model, mixture(mine[rows], said), 0)
+        def accuracy(rows: np.ndarray, said: np.ndarray, weight: np.ndarray | None = None) -> float:
+            model = text_linear(cost=cost)(fitted.model, mixture(mine[rows], said, weight), 0)
             answers = np.array([int(a) for a in model(test).column("prediction").to_pylist()])
             return float((answers == classes[held]).mean())
 
@@ -175,10 +178,11 @@ def picture_part(seed: int) -> Part:
         constants = calibrate(scores, labels, np.ones(n), prior, np.ones(n), 1.0)
         probs = probabilities(scores, np.ones(n, bool), prior, constants)
 
-        def accuracy(rows: np.ndarray, said: np.ndarray) -> float:
+        def accuracy(rows: np.ndarray, said: np.ndarray, weight: np.ndarray | None = None) -> float:
             target = np.where(said[:, None] == np.arange(k), 1.0, -1.0)
-            weights = np.linalg.solve(mine[rows].T @ mine[rows] + ridge, mine[rows].T @ target)
-            return float(((waves[held] @ weights).argmax(axis=1) == classes[held]).mean())
+            some = mine[rows].T * (1.0 if weight is None else weight)
+            head = np.linalg.solve(some @ mine[rows] + ridge, some @ target)
+            return float(((waves[held] @ head).argmax(axis=1) == classes[held]).mean())
 
         return probs.astype(np.float32), accuracy
 
@@ -267,12 +271,14 @@ class Run:
         return told
 
     def acted(self, full: bool) -> dict[str, float]:
-        """Accuracy on untouched rows after each of: nothing, leaving out, asking (full cells only)."""
+        """Accuracy on untouched rows after nothing, leaving out, weighing, and (full cells only) asking."""
         n, labels = len(self.labels), self.labels
         everything = np.arange(n)
         told = {"nothing": self.accuracy(everything, labels)}
         kept = np.flatnonzero(~mask(n, self.flagged.rows[self.flagged.prunable]))
         told["left out"] = self.accuracy(kept, labels[kept]) if len(kept) < n else told["nothing"]
+        count = trust(self.said.wrong) if self.said.noise.low > LOW else None
+        told["weighed"] = told["nothing"] if count is None else self.accuracy(everything, labels, count)
         if full:
             budget = round(BUDGET * n)
             worst, random = self.said.order()[:budget], self.rng.permutation(n)[:budget]

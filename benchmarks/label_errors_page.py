@@ -18,7 +18,7 @@ OUT = Path(__file__).resolve().parent.parent / "docs" / "results"
 INJECTED = ("nsmc_ko", "banking77", "mnist")
 KINDS = ("uniform", "confused")
 FULL = (0.1, 0.2)  # rates at which everything is measured; the others: the estimate, and leaving out
-WAYS = ("asked", "asked, 95 %", "asked at random", "left out")
+WAYS = ("asked", "asked, 95 %", "asked at random", "weighed", "left out")
 RATES = (0.05, 0.1, 0.2, 0.3)
 
 
@@ -167,9 +167,11 @@ def page(said: dict[str, Any]) -> str:
         "## Accuracy on untouched rows, in points",
         "",
         "Asked: the worst 5 % get the label of a reviewer who is always right, or right in 95 %; at random: "
-        "as many rows drawn blindly. Left out: the flagged rows that are more likely wrong than right, "
-        "whether advised or not; advised: in how many draws `flag(...).prune` said so (lower bound above "
-        ".15, and most of what is flagged is likelier wrong than right). Estimate: its mean, and that of its "
+        "as many rows drawn blindly. Weighed: each row counts by the root of the chance that its label is "
+        "right, as in a turn, where the estimate's lower bound is above .02. Left out: the flagged rows that "
+        "are more likely wrong than right, whether advised or not; advised: in how many draws "
+        "`flag(...).prune` said so (lower bound above .15, and most of what is flagged is likelier wrong "
+        "than right). Estimate: its mean, and that of its "
         "lower bound. Nothing is ever relabelled without an answer.",
         "",
         "Where the model can tell (banking77, mnist), leaving out gains from 5 % on; where it cannot, it "

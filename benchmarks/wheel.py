@@ -37,6 +37,7 @@ from bapsim.core.turn import Turn  # noqa: E402
 from bapsim.judge.exam import accuracy, per_item  # noqa: E402
 from bapsim.judge.gate import paired  # noqa: E402
 from bapsim.judge.ranking import auroc_of  # noqa: E402
+from bapsim.refine.label_errors import label_errors  # noqa: E402
 from bapsim.store import artifacts  # noqa: E402
 from bapsim.store.project import opened  # noqa: E402
 from bapsim.train.text import text_linear  # noqa: E402
@@ -203,6 +204,7 @@ def lived(job: tuple[str, int, str]) -> dict:
     recipe = Recipe(
         task=Task(input="text", target="label"),
         sources={"start": Start(world), "expert": Expert(world)},
+        surveys={"labels": label_errors()} if arm == "bapsim" else {},
         questions=questions(arm),
         train=text_linear(),
         judge=per_item(),

@@ -117,7 +117,8 @@ def test_a_changed_rule_asks_about_older_labels_again(tmp_path: Path) -> None:
 
 def test_the_row_is_asked_about_and_not_what_a_machine_made_of_it(tmp_path: Path) -> None:
     recipe = slipped_bank()
-    recipe = replace(recipe, sources=dict(recipe.sources) | {"slips": misspell("books", share=0.9)})
+    sources = {"books": recipe.sources["books"], "slips": misspell("books", share=0.9)}  # nobody answers
+    recipe = replace(recipe, sources=sources)
     root = founded(tmp_path / "p")
     run(root, recipe)
     told = run(root, recipe)  # variants are of rows of earlier turns

@@ -21,6 +21,8 @@ from bapsim.image.alike import Sketches, joined, sketches
 from bapsim.text.minhash import clusters
 from bapsim.text.targets import decimal, number_of, written
 
+ERROR = "label_error"  # why a label is asked about that only looks wrong
+LOOKS = 0.06  # of the chosen questions, at most, for such: weighted down they do little harm (docs/LOG.md)
 REPAIR = "repair"  # how a question about a label that is there already was drawn
 FEW = 3  # labels below which a class is in need
 SOUGHT, NEEDED = 0.25, 0.1  # of the chosen questions, at most, for classes that are sought, or in need
@@ -132,7 +134,10 @@ def _mixed(parts: list[Rows], rng: np.random.Generator) -> Rows:
 
 
 def doubted(turn: Turn, budget: int, share: float, free: int) -> Rows:
-    """The labels to ask about again: `share` of the budget at most, or what `free` pool rows leave of it."""
+    """The labels to ask about again: `share` of the budget at most, or what `free` pool rows leave of it.
+
+    Of labels that only look wrong a sample is enough: it says how far the others may be trusted.
+    """
     most = max(round(share * budget), budget - free) if share else 0
     found = turn.doubts
     names = ["_id", "draw", "why", "prediction"]
@@ -140,7 +145,9 @@ def doubted(turn: Turn, budget: int, share: float, free: int) -> Rows:
         return Rows(
             pa.RecordBatch.from_arrays([pa.array([], t) for t in (ID, *[pa.string()] * 3)], names=names)
         )
-    some = found.slice(0, most)
+    error = np.array([why == ERROR for why in strings(found.column("why"))], bool)
+    looks = max(round(LOOKS * budget), budget - free)
+    some = take(found, np.flatnonzero(~error | (np.cumsum(error) <= looks))[:most])
     said = [pa.repeat(pa.scalar(REPAIR, pa.string()), len(some)), some.column("why")]
     columns = [some.column("_id"), *said, pa.nulls(len(some), pa.string())]
     return Rows(pa.record_batch(columns, names=names))

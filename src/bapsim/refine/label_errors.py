@@ -67,6 +67,7 @@ class LabelErrors:
 
     prune_above: float = PRUNE_ABOVE
     near: float = NEAR
+    weigh: bool = True
 
     def __call__(self, dataset: Dataset, turn: Turn) -> Iterator[Verdicts]:
         sizes = [len(mask) for mask in dataset.kept()]
@@ -203,8 +204,8 @@ def opinions(said: Suspicion, found: Flagged) -> Verdicts:
     return Verdicts(pa.RecordBatch.from_arrays(columns, schema=VERDICT))
 
 
-def label_errors(prune_above: float = PRUNE_ABOVE, *, near: float = NEAR) -> Survey:
+def label_errors(prune_above: float = PRUNE_ABOVE, *, near: float = NEAR, weigh: bool = True) -> Survey:
     """The survey `LabelErrors`: prune_above = 1 asks only."""
     if not (0 <= prune_above <= 1 and 0 < near <= 1):
         raise RecipeError("label_errors_out_of_range", prune_above=prune_above, near=near)
-    return LabelErrors(prune_above=prune_above, near=near)
+    return LabelErrors(prune_above=prune_above, near=near, weigh=weigh)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 
 from bapsim.compose.exam import folds
-from bapsim.compose.oof import crossfit
+from bapsim.core.arrow import numbers, positions
 from bapsim.core.errors import NotEnough
 from bapsim.core.fingerprint import digest, fingerprint
 from bapsim.core.recipe import Mixture, Model
 from bapsim.core.turn import named_seed
 from bapsim.store import artifacts
+from bapsim.store.lake import read_batch
 from bapsim.wheel.examining import frame
-from bapsim.wheel.held_out import OOF, write_oof
+from bapsim.wheel.held_out import OOF, WEIGHT, write_oof
 from bapsim.wheel.stock import Scene, Stock
+from bapsim.wheel.weighing import learn, weighs
 
 NAME = "main"
 
@@ -63,7 +65,8 @@ def candidate(scene: Scene, rows: np.ndarray) -> Candidate:
     people_only = not bool(_pending(stock)[rows].any())
     data = data_fingerprint(stock, rows)
     task = stock.task
-    name = fingerprint(data, recipe.train, recipe.seed, recipe.folds, list(task.columns), task.answer)
+    parts = (data, recipe.train, recipe.seed, recipe.folds, list(task.columns), task.answer, weighs(recipe))
+    name = fingerprint(*parts)
     ledger = project.ledger
     row = ledger.row("select * from model where fingerprint=? and judged is not null", name)
     if row is None:
@@ -108,11 +111,11 @@ def _train(scene: Scene, rows: np.ndarray, folder: Path, identity: dict[str, str
     seed = named_seed("train", identity["data"], recipe.seed)
     rng = np.random.default_rng(named_seed("folds", seed))
     split = folds(frame(stock, at, scene.groups), recipe.folds, rng)
-    fitted = crossfit(recipe.train, None, mixture, split, seed % 2**31)
+    fitted, weight = learn(scene, mixture, at, split, seed % 2**31)
 
     def write(place: Path) -> None:
         fitted.model.save(place)
-        write_oof(place, mixture.records, fitted)
+        write_oof(place, mixture.records, fitted, weight)
 
     sha = artifacts.save(folder / "judged", write)
     details = {"fits": fitted.fits, "rows": len(at)}
@@ -135,8 +138,19 @@ def refit(scene: Scene, chosen: Candidate) -> str:
     recipe, stock = scene.recipe, scene.stock
     rows = chosen.rows | scene.exam
     mixture, _ = mixture_of(stock, rows)
+    mixture = replace(mixture, weight=_as_judged(chosen, mixture))
     seed = named_seed("train", data_fingerprint(stock, rows), recipe.seed) % 2**31
     folder = chosen.folder / "served"
     if folder.exists():
         return artifacts.folder_digest(folder)
     return artifacts.save(folder, recipe.train(chosen.model, mixture, seed).save)
+
+
+def _as_judged(chosen: Candidate, mixture: Mixture) -> np.ndarray | None:
+    """float32[n]: how much each row counted for the judged model; exam items, unseen by it, count fully."""
+    table = read_batch(chosen.oof)
+    if WEIGHT not in table.schema.names:  # of a wheel that is older than weights
+        return None
+    place = positions(mixture.records.column("_id"), table.column("_id"))
+    told = numbers(table.column(WEIGHT)).astype(np.float32)
+    return None if (told == 1).all() else np.where(place >= 0, told[np.maximum(place, 0)], np.float32(1))

@@ -15,19 +15,16 @@ from bapsim.core.recipe import Recipe
 from bapsim.core.records import Rows
 from bapsim.refine.ambiguity import Pair, ambiguous_pairs
 from bapsim.refine.label_errors import NEAR
-from bapsim.refine.labels import Suspicion, suspicion
+from bapsim.refine.labels import Suspicion
 from bapsim.store.ledger import Ledger
 from bapsim.text.targets import label_set
-from bapsim.text.vectors import unit_vectors
 from bapsim.wheel.aside import set_aside, to_check
 from bapsim.wheel.candidates import Candidate
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.kin import alike
-from bapsim.wheel.settling import answers
-from bapsim.wheel.stock import AGAIN, PENDING, TRAINED, Scene, Stock, standing
+from bapsim.wheel.stock import AGAIN, PENDING, TRAINED, Scene, standing
+from bapsim.wheel.weighing import WRONG, coded, doubt, trusted
 
-WRONG = 0.25  # estimated chance of being wrong from which on a label is worth a question
-BELIEF = 10  # answers that the estimate counts for
 SET_ASIDE = "set_aside"  # why a label of the sample of a delivery is asked about
 CERTAIN = 0.9  # a label that the model, out of fold, gives this chance stands under a new rule, too
 
@@ -82,18 +79,14 @@ def doubted(scene: Scene, model: Candidate) -> Doubted:
     at = np.flatnonzero(rows)
     told = held_out(model.model, model.oof, stock, at)
     known = told.classes if told.answer == "class" else ()
-    classes = np.array([*known, None], object)
-    place = {name: i for i, name in enumerate(known)}
-    labels = np.array([place.get(str(label), -1) for label in stock.labels[at]], np.int64)
-    probs = np.full((len(at), len(place)), np.nan, np.float32)
-    if place and told.probs is not None:
+    classes, labels = np.array([*known, None], object), coded(known, stock.labels[at])
+    probs = np.full((len(at), len(known)), np.nan, np.float32)
+    if known and told.probs is not None:
         probs = told.probs
-    texts = [stock.texts[i] for i in at.tolist()] if stock.task.kind == "text" else None
-    features = None if texts is None else unit_vectors(texts)
     groups = alike(stock, rows, NEAR)[at]
-    said = suspicion(probs, labels, groups=groups, features=features)
-    pairs = ambiguous_pairs(probs, labels, known, groups=groups) if len(place) > 1 else ()
-    mine = probs[np.arange(len(at)), np.maximum(labels, 0)] if place else np.zeros(len(at))
+    said = doubt(stock, at, probs, labels, groups)
+    pairs = ambiguous_pairs(probs, labels, known, groups=groups) if len(known) > 1 else ()
+    mine = probs[np.arange(len(at)), np.maximum(labels, 0)] if known else np.zeros(len(at))
     borne = np.where(labels >= 0, np.nan_to_num(mine), 0.0)
     return Doubted(at=at, said=said, suggested=classes[said.suggested], borne=borne, pairs=pairs)
 
@@ -107,7 +100,7 @@ def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
     stock, at = scene.stock, found.at
     aside = to_check(stock, set_aside(scene.project.ledger, stock.states), scene.superseded | ~askable)
     sample = np.concatenate([np.empty(0, np.int64), *aside.values()])
-    wrong = np.nan_to_num(found.said.wrong) * trusted(scene, found)
+    wrong = np.nan_to_num(found.said.wrong) * trusted(scene, found.said.wrong)
     contradicted = found.said.contradicted > 0
     since = ruled_since(scene.project.ledger, scene.recipe, scene.turn.n)
     given = stock.turn_of_origin[stock.origin[at]]
@@ -117,7 +110,7 @@ def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
     ruled &= found.borne < CERTAIN
     looked = stock.of_origins(lambda _, o: o.method == AGAIN)[at]
     why = np.select([ruled, contradicted, wrong >= WRONG], ["guideline", "contradiction", "label_error"], "")
-    why[looked & ~ruled | ~askable[at] | variants(stock, at)[at]] = ""
+    why[looked & ~ruled | ~askable[at] | variants(scene, at)[at]] = ""
     rank = np.select([why == "guideline", why == "contradiction"], [0, 1], 2)
     rows = np.flatnonzero(why != "")
     rows = rows[np.lexsort((stock.ids[at[rows]], -wrong[rows], rank[rows]))]
@@ -129,35 +122,13 @@ def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
     return Rows(pa.record_batch(columns, names=["_id", "why", "wrong"]))
 
 
-def variants(stock: Stock, at: np.ndarray) -> np.ndarray:
-    """bool[N]: rows with an input that a machine made of a row among `at` (int64[m])."""
-    there, made = np.zeros(len(stock), bool), numbers(stock.records.column("_input_depth"), 0) > 0
+def variants(scene: Scene, at: np.ndarray) -> np.ndarray:
+    """bool[N]: rows with an input that a machine made of a row among `at` (int64[m]), or of one that people
+    looked at since.
+    """
+    stock, there = scene.stock, scene.superseded.copy()
+    made = numbers(stock.records.column("_input_depth"), 0) > 0
     there[at] = True
     found = np.zeros(len(stock), bool)
     found[[row for row, mums in stock.parents if made[row] and there[list(mums)].any()]] = True
     return found
-
-
-def trusted(scene: Scene, found: Doubted) -> float:
-    """How much of the estimated chances of being wrong the last answers about labels bore out, in [0, 1].
-
-    Where people mostly confirmed what looked wrong, the model is at fault: fewer labels are asked about.
-    """
-    looks = second_looks(scene)
-    if not looks:
-        return 1.0
-    stock = scene.stock
-    turn = stock.turn_of_origin[stock.origin[[row for row, _ in looks]]]
-    newest = [pair for pair, n in zip(looks, turn, strict=True) if n == turn.max()]
-    changed = sum(bool(stock.labels[row] != stock.labels[old]) for row, old in newest)
-    chances = np.nan_to_num(found.said.wrong)
-    expected = float(chances[chances >= WRONG].mean()) if (chances >= WRONG).any() else WRONG
-    return min((changed + BELIEF * expected) / ((len(newest) + BELIEF) * expected), 1.0)
-
-
-def second_looks(scene: Scene) -> list[tuple[int, int]]:
-    """Each answer about a label that is settled, and the row that it was asked about."""
-    stock = scene.stock
-    pairs = [(row, mums[0]) for row, mums in answers(stock).items() if stock.labelled[mums[0]]]
-    aside = stock.of_refused_deliveries  # asked about because of their delivery, not of a look at the label
-    return [(row, old) for row, old in pairs if scene.superseded[old] and not scene.refused[row] | aside[old]]

@@ -16,6 +16,7 @@ from bapsim.store.lake import parquet, read_batch
 from bapsim.wheel.stock import Stock
 
 OOF = "oof.parquet"
+WEIGHT = "weight"
 KEPT = ("prediction", "confidence", "probs", "low", "high")
 
 
@@ -30,10 +31,11 @@ def oof_table(records: Records, fitted: CrossFit) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names=["_id", *kept])
 
 
-def write_oof(folder: Path, records: Records, fitted: CrossFit) -> None:
-    """The out-of-fold answers of one model, beside the model."""
+def write_oof(folder: Path, records: Records, fitted: CrossFit, weight: np.ndarray) -> None:
+    """The out-of-fold answers of one model beside the model, and how much each row counted: float32[n]."""
     path = folder / OOF
-    path.write_bytes(parquet(oof_table(records, fitted)))
+    table = oof_table(records, fitted).append_column(WEIGHT, pa.array(weight, pa.float32()))
+    path.write_bytes(parquet(table))
     fault.point("oof written")
 
 

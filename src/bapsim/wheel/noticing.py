@@ -22,10 +22,11 @@ from bapsim.text.targets import labels_in, memberships
 from bapsim.text.words import strings as spelled
 from bapsim.text.words import words
 from bapsim.wheel.candidates import Candidate
-from bapsim.wheel.doubting import Doubted, second_looks
+from bapsim.wheel.doubting import Doubted
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.judging import random_rows
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, standing
+from bapsim.wheel.weighing import second_looks
 
 SHOWN = 5  # ids of each finding
 SLICES = 8

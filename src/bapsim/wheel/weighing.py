@@ -1,0 +1,116 @@
+"""Labels that look wrong count for less: a second fit, weighted by what the first one says out of fold.
+
+Weighting gained where leaving the same rows out lost (docs/results/wheel.md): a right label that looks wrong
+still teaches a little. Answers to questions count fully: they were asked because the model did not know them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bapsim.compose.oof import crossfit
+from bapsim.core.recipe import CrossFit, Mixture, Recipe
+from bapsim.judge.exam import heard
+from bapsim.refine.label_errors import NEAR
+from bapsim.refine.labels import Suspicion, suspicion
+from bapsim.refine.noise import noise
+from bapsim.text.vectors import unit_vectors
+from bapsim.wheel.kin import alike
+from bapsim.wheel.settling import answers
+from bapsim.wheel.stock import ASKED, Scene, Stock
+
+LOW = 0.02  # the share of wrong labels, at least, from which on a second fit is worth its time
+WRONG = 0.5  # the chance of being wrong from which on a label is worth a question
+BELIEF = 5  # answers that the estimate counts for
+LEAST = 0.05  # the weight of a label that is surely wrong: the model may be wrong about a whole class
+
+
+def weighs(recipe: Recipe) -> bool:
+    """Whether a survey of the recipe wants doubtful labels to count for less."""
+    return any(bool(getattr(survey, "weigh", False)) for survey in recipe.surveys.values())
+
+
+def learn(
+    scene: Scene, mixture: Mixture, at: np.ndarray, folds: np.ndarray, seed: int
+) -> tuple[CrossFit, np.ndarray]:
+    """The fit of a mixture of stock rows `at`, and the weights (float32[n]) that it learnt them with."""
+    recipe = scene.recipe
+    fitted = crossfit(recipe.train, None, mixture, folds, seed)
+    found = weights(scene, at, fitted) if weighs(recipe) else None
+    if found is None:
+        return fitted, np.ones(len(at), np.float32)
+    mixture = Mixture(task=mixture.task, records=mixture.records, weight=found)
+    again = crossfit(recipe.train, None, mixture, folds, seed)
+    return CrossFit(model=again.model, answers=again.answers, fits=fitted.fits + again.fits), found
+
+
+def weights(scene: Scene, at: np.ndarray, fitted: CrossFit) -> np.ndarray | None:
+    """float32[n], the square root of the chance that a label is right; None where hardly any is wrong.
+
+    The root, because that chance is put too low where a model is young: half of what looks wrong then is
+    right (docs/results/label_errors.md).
+    """
+    stock = scene.stock
+    said = heard(fitted.answers, fitted.model.classes, stock.task.answer)
+    if said.answer != "class" or said.probs is None or len(said.classes) < 2:
+        return None
+    labels, unheard = coded(said.classes, stock.labels[at]), said.prediction == None  # noqa: E711  element by element
+    probs = np.where(unheard[:, None], np.float32(np.nan), said.probs)
+    if not noise(probs, labels).low > LOW:
+        return None
+    among = np.zeros(len(stock), bool)
+    among[at] = True
+    wrong = doubt(stock, at, probs, labels, alike(stock, among, NEAR)[at]).wrong
+    found = trust(wrong * trusted(scene, wrong))
+    asked = stock.of_origins(lambda _, origin: origin.method.startswith(ASKED))[at]
+    return np.where(asked, np.float32(1), found)
+
+
+def trust(wrong: np.ndarray) -> np.ndarray:
+    """float32[n], how much labels count that are wrong with these chances (nan = nothing is known)."""
+    return np.asarray(np.maximum(np.sqrt(1 - np.nan_to_num(wrong)), LEAST), np.float32)
+
+
+def trusted(scene: Scene, wrong: np.ndarray) -> float:
+    """How much of the estimated chances of being wrong (float64[n]) the last answers about labels bore out:
+    from 0 to 1.
+
+    Where people mostly confirmed what looked wrong, the model is at fault: fewer labels are asked about, and
+    doubtful ones count for more.
+    """
+    looks, chances = second_looks(scene), np.nan_to_num(wrong)
+    if not looks:
+        return 1.0
+    stock = scene.stock
+    turn = stock.turn_of_origin[stock.origin[[row for row, _ in looks]]]
+    newest = [pair for pair, n in zip(looks, turn, strict=True) if n == turn.max()]
+    changed = sum(bool(stock.labels[row] != stock.labels[old]) for row, old in newest)
+    expected = float(chances[chances >= WRONG].mean()) if (chances >= WRONG).any() else WRONG
+    return min((changed + BELIEF * expected) / ((len(newest) + BELIEF) * expected), 1.0)
+
+
+def second_looks(scene: Scene) -> list[tuple[int, int]]:
+    """Each answer about a label that is settled, and the row that it was asked about."""
+    stock = scene.stock
+    pairs = [(row, mums[0]) for row, mums in answers(stock).items() if stock.labelled[mums[0]]]
+    aside = stock.of_refused_deliveries  # asked about because of their delivery, not of a look at the label
+    return [(row, old) for row, old in pairs if scene.superseded[old] and not scene.refused[row] | aside[old]]
+
+
+def coded(classes: Sequence[str], labels: np.ndarray) -> np.ndarray:
+    """int64[n]: the position of each label among a model's classes, -1 = none of them."""
+    place = {name: i for i, name in enumerate(classes)}
+    return np.array([place.get(str(label), -1) for label in labels], np.int64)
+
+
+def doubt(
+    stock: Stock, at: np.ndarray, probs: np.ndarray, labels: np.ndarray, groups: np.ndarray
+) -> Suspicion:
+    """What held-out probabilities (float[n, k]), similar rows and equal inputs (groups: int64[n]) say against
+    the labels (int64[n]) of stock rows.
+    """
+    texts = [stock.texts[i] for i in at.tolist()] if stock.task.kind == "text" else None
+    features = None if texts is None else unit_vectors(texts)
+    return suspicion(probs, labels, groups=groups, features=features)
