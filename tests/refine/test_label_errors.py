@@ -86,7 +86,7 @@ TEXTS, TRUE = texts_of(600)
 def test_with_few_wrong_labels_it_says_how_likely_each_is_wrong_and_refuses_none():
     labels = wrong(TRUE, 0.08)
     whole = records(TEXTS, labels)
-    verdict = said(label_errors(), table(whole), champion(whole, np.arange(500)))
+    verdict = said(label_errors(weigh=False), table(whole), champion(whole, np.arange(500)))
     bad = labels != TRUE
     value, reason = np.array(verdict["value"]), np.array(verdict["reason"], object)
     assert False not in verdict["keep"]
@@ -105,7 +105,7 @@ def test_with_many_it_leaves_out_and_machine_made_labels_too():
     for maker in ("person", "machine"):
         whole = records(TEXTS, labels, maker)
         turn = champion(whole, np.arange(600))
-        verdict = said(label_errors(), table(whole), turn)
+        verdict = said(label_errors(weigh=False), table(whole), turn)
         out = np.array([keep is False for keep in verdict["keep"]])
         assert out.sum() > 100
         assert (labels != TRUE)[out].mean() > 0.9
@@ -125,7 +125,7 @@ def test_an_answer_to_a_random_question_is_never_left_out():
     turn = champion(whole, np.arange(600))
     ids = questions.column("_id").to_pylist()
     draws = {one: "random" if i % 3 == 0 else "chosen" for i, one in enumerate(ids)}
-    verdict = said(label_errors(), table(whole), replace(turn, asked=draws))
+    verdict = said(label_errors(weigh=False), table(whole), replace(turn, asked=draws))
     out = np.array([keep is False for keep in verdict["keep"]])
     random = np.arange(600) % 3 == 0
     assert out[~random].sum() > 60
@@ -153,7 +153,7 @@ def test_what_is_left_out_stays_out_over_three_turns():
     whole = records(TEXTS, labels)
     turn, eaten, outs = champion(whole, np.arange(600)), np.arange(600), []
     for _ in range(3):
-        verdict = said(label_errors(), table(whole), turn)
+        verdict = said(label_errors(weigh=False), table(whole), turn)
         out = np.array([keep is False for keep in verdict["keep"]])
         outs.append(out)
         eaten = np.flatnonzero(~out)
@@ -188,7 +188,7 @@ def test_contradictions_are_named_and_not_refused_and_copies_count():
     whole = records(texts, labels)
     keep = np.ones(604, bool)
     keep[601:603] = False  # an earlier survey refused the copies
-    verdict = said(label_errors(), table(whole, keep), champion(whole, np.flatnonzero(keep)))
+    verdict = said(label_errors(weigh=False), table(whole, keep), champion(whole, np.flatnonzero(keep)))
     assert verdict["reason"][603] == "contradiction"
     assert verdict["keep"][603] is None
     assert verdict["value"][603] == pytest.approx(0.75)
@@ -202,20 +202,20 @@ def test_it_abstains_where_nothing_can_be_said():
     nobody = Turn(n=1, seed=0, task=TASK)
     turn = champion(whole, np.arange(300))
     for one in (nobody, replace(turn, models={}), replace(turn, oof=None)):
-        verdict = said(label_errors(), table(whole), one)
+        verdict = said(label_errors(weigh=False), table(whole), one)
         assert set(verdict["keep"]) == set(verdict["value"]) == {None}
     bare = replace(turn, oof=turn.oof.drop_columns(["probs"]))
-    assert set(said(label_errors(), table(whole), bare)["keep"]) == {None}
-    verdict = said(label_errors(), table(whole), turn)
+    assert set(said(label_errors(weigh=False), table(whole), bare)["keep"]) == {None}
+    verdict = said(label_errors(weigh=False), table(whole), turn)
     assert verdict["keep"][300:] == [None, None]
     assert verdict["value"][300:] == [None, None]
     assert None not in verdict["keep"][:290]
     nothing = table(records(["a"], [None]))
-    assert said(label_errors(), nothing, turn)["keep"] == [None]
+    assert said(label_errors(weigh=False), nothing, turn)["keep"] == [None]
     empty = Batches((), np.ones(0, bool))
-    assert list(label_errors()(empty, turn)) == []
+    assert list(label_errors(weigh=False)(empty, turn)) == []
     refused = table(whole, np.zeros(302, bool))
-    assert set(said(label_errors(), refused, turn)["keep"]) == {None}
+    assert set(said(label_errors(weigh=False), refused, turn)["keep"]) == {None}
 
 
 def test_a_row_that_was_learnt_but_never_held_out_cannot_be_judged():
@@ -225,7 +225,7 @@ def test_a_row_that_was_learnt_but_never_held_out_cannot_be_judged():
     answers = turn.oof.take(pa.array(np.where(gone, -1, np.arange(300)), pa.int64(), mask=gone))
     at = answers.schema.get_field_index("_id")
     turn = replace(turn, oof=answers.set_column(at, "_id", whole.column("_id")))
-    value = said(label_errors(), table(whole), turn)["value"]
+    value = said(label_errors(weigh=False), table(whole), turn)["value"]
     assert [v is None for v in value] == gone.tolist()
 
 
@@ -252,7 +252,7 @@ def test_numbers_as_labels_and_tables_as_inputs():
     heard = listen(table(whole), turn)
     assert heard.features is None
     assert heard.groups[0] == heard.groups[1] != heard.groups[2]
-    assert said(label_errors(), table(whole), turn)["reason"] == [None, "contradiction", None]
+    assert said(label_errors(weigh=False), table(whole), turn)["reason"] == [None, "contradiction", None]
 
 
 @dataclass(frozen=True)

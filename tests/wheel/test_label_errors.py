@@ -66,7 +66,7 @@ def test_wrong_labels_are_left_out_and_do_not_come_back(tmp_path: Path) -> None:
     root = founded(tmp_path / "p")
     sources = {"history": History(200, 40), "sheet": Sheet(2, 500), "clerk": Clerk()}
     unasked = replace(bank().questions, repair_share=0.0)  # nobody mends what is left out
-    surveys = {"labels": label_errors()}
+    surveys = {"labels": label_errors(weigh=False)}
     recipe = bank(sources=sources, surveys=surveys, checks={}, gate=Welcome(), questions=unasked)
     outs, champions = [], []
     for n in (1, 2, 3, 4):

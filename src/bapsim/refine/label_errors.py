@@ -57,6 +57,8 @@ class LabelErrors:
     """Says how likely each label is wrong, and refuses rows with the reason label_error only where so many
     are wrong that leaving them out beats training on them until people were asked. It never changes a label.
 
+    weigh: the wheel lets doubtful labels count for less (`wheel.weighing`), which beats leaving them out.
+
     value: that likelihood; limit: from it on rows are asked about. A row whose equal input has another label
     gets the reason contradiction, and is not refused for that. An answer to a question that was drawn at
     random is never refused: it may become an exam item, and no model may choose those. Rows that the last
@@ -65,7 +67,7 @@ class LabelErrors:
     that is new to the model, and where the target is not one class.
     """
 
-    prune_above: float = PRUNE_ABOVE
+    prune_above: float = 1.0
     near: float = NEAR
     weigh: bool = True
 
@@ -204,8 +206,13 @@ def opinions(said: Suspicion, found: Flagged) -> Verdicts:
     return Verdicts(pa.RecordBatch.from_arrays(columns, schema=VERDICT))
 
 
-def label_errors(prune_above: float = PRUNE_ABOVE, *, near: float = NEAR, weigh: bool = True) -> Survey:
-    """The survey `LabelErrors`: prune_above = 1 asks only."""
+def label_errors(prune_above: float | None = None, *, near: float = NEAR, weigh: bool = True) -> Survey:
+    """The survey `LabelErrors`. weigh: doubtful labels count for less, which a trainer that reads no weights
+    ignores; prune_above: the share of wrong labels from which on doubtful rows are left out, None = never
+    where they are weighed (it costs, docs/results/wheel.md), else .15; 1 asks only.
+    """
+    if prune_above is None:
+        prune_above = 1.0 if weigh else PRUNE_ABOVE
     if not (0 <= prune_above <= 1 and 0 < near <= 1):
         raise RecipeError("label_errors_out_of_range", prune_above=prune_above, near=near)
     return LabelErrors(prune_above=prune_above, near=near, weigh=weigh)

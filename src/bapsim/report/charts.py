@@ -96,6 +96,8 @@ def learning(curve: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> st
     if not known:
         return ""
     values, most = [one[name] for one in known], math.inf if numeric else 1.0
+    ends = [(one.get("oof_low"), one.get("oof_high")) for one in known]
+    values += [end for pair in ends for end in pair if end is not None]
     pad = max(0.2 * (max(values) - min(values)), 0.03 * (max(values) if numeric else 1))
     around = ticks(max(min(values) - pad, 0), min(max(values) + pad, most), 4)
     marks = [m for m in around if -1e-9 <= m <= most + 1e-9]
@@ -113,7 +115,10 @@ def learning(curve: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> st
         step = span / max(len(marks) - 1, 1)
         shown = f"{round(mark, 12):,g}" if numeric else _percent(mark, step)
         body += [_text(left - 8, at(mark) + 4, shown, anchor="end")]
-    path = " ".join(f"{x:.1f},{at(v):.1f}" for x, v in zip(places, values, strict=True))
+    path = " ".join(f"{x:.1f},{at(one[name]):.1f}" for x, one in zip(places, known, strict=True))
+    for x, (low, high) in zip(places, ends, strict=True):
+        if low is not None and high is not None:
+            body += [_line(x, at(low), x, at(high), "whisker")]
     body += [f'<polyline class="curve" points="{path}"/>']
     every = math.ceil(len(known) / 10)
     for i, (x, one) in enumerate(zip(places, known, strict=True)):
@@ -121,7 +126,7 @@ def learning(curve: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> st
         body += [f'<circle class="dot {one["verdict"]}" cx="{x:.1f}" cy="{y:.1f}" r="6"/>']
         last = len(known) - 1
         if i == last or (i % every == 0 and last - i >= every):  # the last one's words need their place
-            body += [_text(x, y - 12, held_out_in_words(one), "value")]
+            body += [_text(x + 10, y - 9, held_out_in_words(one), "value", anchor="start")]
             body += [_text(x, bottom + 22, f"{words['turn']} {one['turn']}")]
             body += [_text(x, bottom + 40, words["rows"].format(rows=f"{one['train_rows']:,}"), "faint")]
     return _svg(240, "".join(body), words["label"])

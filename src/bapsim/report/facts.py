@@ -105,13 +105,15 @@ def _unread(ledger: Ledger, n: int) -> dict[str, int]:
 def curve(ledger: Ledger, n: int) -> list[dict[str, Any]]:
     """Each turn up to n: verdict, accuracy out of fold on people's rows (how many), rows trained on, costs.
 
-    oof_error: of numbers, the mean absolute error in place of the accuracy; unit: that of the gain.
+    oof_error: of numbers, the mean absolute error in place of the accuracy; oof_low, oof_high: the 95 % of
+    either; unit: that of the gain.
     """
     found = []
     for row in ledger.rows("select n, decision from turn where state='done' and n <= ? order by n", n):
         said = json.loads(row["decision"])
         more = {"unit": said["values"].get("unit", "points"), "oof_error": said.get("oof_error")}
         more |= {"costs": costs_of_turn(ledger, row["n"])}
+        more |= {name: said.get(name) for name in ("oof_low", "oof_high")}
         found.append({"turn": row["n"], **{name: said[name] for name in DRAWN}, **more})
     return found
 

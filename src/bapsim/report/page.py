@@ -14,6 +14,7 @@ from bapsim.judge.gate import FULL
 from bapsim.report import charts
 from bapsim.report.facts import facts, turns
 from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
+from bapsim.report.sourced import sources, spent
 from bapsim.report.words import (
     Story,
     amount,
@@ -29,7 +30,7 @@ from bapsim.store.project import Project
 
 HERE = Path(__file__).parent
 STATES = ("trained", "exam", "pool", "pending", "superseded", "refused", "unread")
-INSIGHT = "made wear"
+INSIGHT = "made wear sources"
 WORDS = "turn gain worse better next curve curve_note accounts reasons details chain_note made_by"
 
 
@@ -85,6 +86,9 @@ def page(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> str:
         interval=safe(charts.interval(report["decision"], words | {"label": _evidence(said)})),
         learning=safe(charts.learning(report["curve"], words | {"label": words["curve_note"]})),
         sections=list(_sections(report, shown, lang)),
+        spent=spent(report["curve"], lang),
+        sources=sources(report, lang),
+        sources_note=safe(marked(text("insight.sources.note", lang))),
         made=list(made(report, lang)),
         made_note=text("insight.made.note", lang, rows=number(report["train_rows"])),
         wear=_wear(report, lang),

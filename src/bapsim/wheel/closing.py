@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from bapsim.judge.exam import accuracy, mean_absolute_error, of_numbers
+from bapsim.core.arrow import numbers
+from bapsim.core.records import Scores
+from bapsim.judge.compare import NORMAL, wilson
+from bapsim.judge.exam import accuracy, mean_absolute_error, of_numbers, right
 from bapsim.store import artifacts
 from bapsim.store.ledger import now
 from bapsim.store.project import Project
@@ -62,14 +65,26 @@ def summarise(
         "fits": sum(s.candidate.fits for s in judged.screened) + (judged.serves is not None),
         "train_rows": int(looked.rows.sum()),
         "answer": scene.stock.task.answer,
-        "oof_accuracy": None if of_numbers(told) else _finite(accuracy(told)),
-        "oof_error": _finite(-mean_absolute_error(told)) if of_numbers(told) else None,
-        "oof_rows": len(rows),
+        **_held_out(told, len(rows)),
         "fresh": fresh,
         "reasons": opinions.reasons(stood == REFUSED),
         "suspects": [_plain(one) for one in suspects],
         "classes": len(looked.model.classes),
     }
+
+
+def _held_out(told: Scores, rows: int) -> dict[str, Any]:
+    """What a candidate gets right of `rows` held-out rows, or how far off its numbers are, with 95 %."""
+    if not of_numbers(told):
+        low, high = wilson(int(right(told).sum()), rows) if rows else (None, None)
+        return {"oof_accuracy": _finite(accuracy(told)), "oof_error": None, "oof_rows": rows} | {
+            "oof_low": low,
+            "oof_high": high,
+        }
+    mean, off = -mean_absolute_error(told), numbers(told.column("loss"))
+    half = NORMAL.inv_cdf(0.975) * float(off.std(ddof=1)) / rows**0.5 if rows > 1 else float("nan")
+    ends = {"oof_low": _finite(mean - half), "oof_high": _finite(mean + half)}
+    return {"oof_accuracy": None, "oof_error": _finite(mean), "oof_rows": rows} | ends
 
 
 def _finite(value: float) -> float | None:
