@@ -6,7 +6,8 @@ The product's own turns on real texts: banking77 from 10 rows a class; clinc150 
 classes missing and 15 % of the labels confused with the class next door; nsmc_ko from 1,000 rows. Then four
 turns of 500 answers by an expert who is right. Measured after each turn on 3,000 untouched rows: accuracy of
 the newest model and of what serves, and for clinc150 how well out-of-scope requests are told apart (AUROC).
-Arms differ in the questions, and bapsim's recipe has the survey of wrong labels that `new` writes. Writes docs/results/wheel.md and wheel.json.
+Arms differ in the questions, and bapsim's recipe has
+the survey of wrong labels that `new` writes. Writes docs/results/wheel.md and wheel.json.
 """
 
 from __future__ import annotations
@@ -267,8 +268,9 @@ def page(lives: list[dict], seeds: int) -> str:
         "",
         " ".join(str(__doc__).split("\n\n")[2].split()),
         "",
-        "`random` asks as many questions, all at random, and repairs nothing; `no repair` asks as bapsim does, "
-        "but never about labels, and all labels count alike. The last column is bapsim minus that arm, mean over the four turns with answers, with its "
+        "`random` asks as many questions, all at random, and repairs nothing; `no repair` asks as bapsim "
+        "does, but never about labels, and all labels count alike. The last column is bapsim minus that arm, "
+        "mean over the four turns with answers, with its "
         "95 % interval over seeds.",
         "",
         f"| set | points | arm | {' | '.join(f'turn {n}' for n in range(1, TURNS + 1))} | bapsim minus arm |",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -392,7 +392,7 @@ def _ask(out: Path | None) -> dict[str, Any]:
     room = desk()
     recipe = room.recipe()
     with room.project(writing=False) as project:
-        sheet = open_questions(project, recipe.task)
+        sheet = replace(open_questions(project, recipe.task), guideline=recipe.guideline)
     count = len(sheet.ids)
     if not count:
         room.say("ask.none", bapsim=room.called)
@@ -415,6 +415,8 @@ def _ask(out: Path | None) -> dict[str, Any]:
         labels = str(write_questions(out, sheet))
     key = "ask.written" if task.answer == "class" else f"ask.written.{task.answer}"
     room.say(key, questions=number(count), path=str(out), target=task.target, labels=labels)
+    if recipe.guideline and out.suffix != ".xlsx":
+        room.say("ask.guideline", path=str(out.with_suffix(".guideline.txt")))
     room.say("ask.next", bapsim=room.called, path=str(out))
     return {"questions": count, "path": str(out)}
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import zipfile
+from dataclasses import replace
 
 import openpyxl
 import pyarrow as pa
@@ -280,3 +281,22 @@ def test_known_labels_and_a_question_mark_that_is_one(tmp_path):
 
 def test_nothing_there_yet(tmp_path):
     assert list(answers("answers/")(asked_turn(tmp_path))) == []
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "xlsx"])
+def test_what_people_are_told_of_labels_goes_along(tmp_path, ending):
+    path = tmp_path / f"ask.{ending}"
+    rules = {"y": "=칭찬이 하나라도 있으면", "gone": "no row has it yet"}
+    write_questions(path, replace(sheet_of(["a"], classes=["x", "y"]), guideline=rules))
+    beside = tmp_path / "ask.guideline.txt"
+    if ending == "xlsx":
+        known = openpyxl.load_workbook(path)["labels"]
+        assert [[cell.value for cell in row] for row in known.iter_rows()][:2] == [
+            ["x", None],
+            ["y", rules["y"]],
+        ]
+        assert {cell.data_type for row in known.iter_rows() for cell in row if cell.value} == {"s"}
+        assert not beside.exists()
+    else:
+        assert beside.read_text("utf-8") == "y: =칭찬이 하나라도 있으면\ngone: no row has it yet\n"
+    assert len(read_answers(path, "label").answers) == 0

@@ -10,8 +10,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,8 @@ def unescaped(cell: str) -> str:
 class Sheet:
     """Questions to be written: the input columns of the asked rows, and their ids (16 bytes each).
 
-    suggested: what the model says, None to leave the person alone with the question; classes: known labels.
+    suggested: what the model says, None to leave the person alone with the question; classes: known labels;
+    guideline: what people are told of labels, by label.
     """
 
     rows: Rows
@@ -62,18 +63,20 @@ class Sheet:
     target: str
     suggested: Sequence[object] | None = None
     classes: Sequence[str] = ()
+    guideline: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_questions(path: Path, sheet: Sheet) -> Path:
     """Writes .csv (UTF-8 with a mark: Excel shows Korean), .xlsx or .jsonl; returns where the labels lie.
 
     Columns: `_ask`, the inputs, `_suggested`, the target (empty: it is asked for), `_note`. The known labels
-    are a second sheet of the .xlsx, else a .classes.txt beside the file.
+    are a second sheet of the .xlsx, else a .classes.txt beside the file; what is told of them stands beside
+    them there, else in a .guideline.txt.
     """
     labels = path if path.suffix == ".xlsx" else path.with_suffix(".classes.txt")
     if path.suffix == ".xlsx":
         offered = list(dict.fromkeys([*sheet.classes, "?"])) if sheet.classes else []
-        body = question_book(_columns(sheet), _texts(sheet), sheet.target, offered)
+        body = question_book(_columns(sheet), _texts(sheet), sheet.target, offered, sheet.guideline)
     elif path.suffix == ".jsonl":
         said = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in _asked(sheet))
         body = "".join(said).encode()
@@ -83,6 +86,9 @@ def write_questions(path: Path, sheet: Sheet) -> Path:
         raise InputError("unknown_format", file=shown(path.name), known=".csv .xlsx .jsonl")
     if sheet.classes and labels != path:
         fault.write(labels, ("\n".join(sheet.classes) + "\n").encode())
+    if sheet.guideline and labels != path:
+        rules = "".join(f"{label}: {rule}\n" for label, rule in sheet.guideline.items())
+        fault.write(path.with_suffix(".guideline.txt"), rules.encode())
     fault.write(path, body)  # whole or not at all: people would fill in half a sheet
     return labels
 

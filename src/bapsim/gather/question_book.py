@@ -9,8 +9,9 @@ import datetime
 import io
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
@@ -20,16 +21,22 @@ TEXT = "@"  # the number format under which a spreadsheet leaves what is typed a
 LONGEST = 32_767  # characters that a cell may have, and labels that a list to choose from may have
 WIDEST, NARROWEST = 60, 10  # characters of a column on the screen
 LABELS = "labels"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 _STILL = (1980, 1, 1, 0, 0, 0)
 _SPECIAL = re.compile("_(?=x[0-9A-Fa-f]{4}_)|[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 
 
 def question_book(
-    names: Sequence[str], columns: Sequence[Sequence[str | None]], answer: str, labels: Sequence[str]
+    names: Sequence[str],
+    columns: Sequence[Sequence[str | None]],
+    answer: str,
+    labels: Sequence[str],
+    guideline: Mapping[str, str] = NOTHING,
 ) -> bytes:
     """A workbook of these columns, and a list of `labels` to choose from in each cell of the column `answer`.
 
-    The labels stand in a second sheet; another text may be typed all the same.
+    The labels stand in a second sheet, with what people are told of them; another text may be typed all the
+    same.
     """
     from openpyxl import Workbook  # type: ignore[import-untyped]
     from openpyxl.styles import Alignment, Font  # type: ignore[import-untyped]
@@ -48,7 +55,7 @@ def question_book(
         sheet.column_dimensions[letter].width = _width([name, *column[:200]])
     sheet.freeze_panes = "A2"
     if 0 < len(labels) <= LONGEST and columns and len(columns[0]):
-        _offer(book, sheet, letters[list(names).index(answer)], len(columns[0]), labels)
+        _offer(book, sheet, letters[list(names).index(answer)], len(columns[0]), labels, guideline)
     return _bytes(book)
 
 
@@ -74,7 +81,9 @@ def _width(column: Sequence[str | None]) -> float:
     return float(min(max(max(widths, default=0) + 2, NARROWEST), WIDEST))
 
 
-def _offer(book: Any, sheet: Any, letter: str, rows: int, labels: Sequence[str]) -> None:
+def _offer(
+    book: Any, sheet: Any, letter: str, rows: int, labels: Sequence[str], guideline: Mapping[str, str]
+) -> None:
     """A list to choose from; the labels lie in cells, for a list that is written out holds 255 characters."""
     from openpyxl.styles import PatternFill
     from openpyxl.worksheet.datavalidation import DataValidation  # type: ignore[import-untyped]
@@ -82,6 +91,8 @@ def _offer(book: Any, sheet: Any, letter: str, rows: int, labels: Sequence[str])
     known = book.create_sheet(LABELS)
     for row, label in enumerate(labels, 1):
         _put(known[f"A{row}"], label)
+        _put(known[f"B{row}"], guideline.get(label))
+    known.column_dimensions["B"].width = _width(list(guideline.values()))
     known.column_dimensions["A"].width = _width(labels)
     choice = DataValidation("list", formula1=f"{LABELS}!$A$1:$A${len(labels)}", showErrorMessage=False)
     choice.add(f"{letter}2:{letter}{min(rows + 1, ROWS)}")

@@ -110,6 +110,7 @@ def contact(name: str, sheet: Sheet, shown: list[Shown], lang: str) -> str:
         title=text("contact.title", lang, **values),
         sentences=text("contact.sentences", lang, **values).split("\n"),
         classes=sheet.classes[:MOST],
+        guideline=sheet.guideline,
         folder=quote(Path(name).stem),
         pictures=pictures,
     )

@@ -14,7 +14,7 @@ HEAD = ("source", "given", "aside", "wrong", "points", "cost")
 
 def sources(report: Mapping[str, Any], lang: str) -> dict[str, Any] | None:
     """The table's head and rows of cells, and notes below; None for turns of versions that have none."""
-    rows = report["sources"]
+    rows = report.get("sources")
     if not rows:
         return None
     return {
@@ -48,15 +48,16 @@ def _judged(one: Mapping[str, Any], lang: str) -> list[str]:
 def _wrong(noise: Mapping[str, Any] | None, lang: str) -> str:
     if noise is None:
         return text("insight.source.unknown", lang)
-    shares = {name: percent(noise[name], 0) for name in ("share", "low", "high")}
-    return text("insight.source.share", lang, **shares)
+    share, low, high = (percent(noise[name], 0) for name in ("share", "low", "high"))
+    return f"{share}% ({low}–{high})"
 
 
 def _points(said: Mapping[str, Any] | None, lang: str) -> str:
     """The gain with its interval where it tells."""
     if said is None or not said.get("tells"):
         return text("insight.source.unknown", lang)
-    return text("insight.source.gain", lang, **{name: points(said[name]) for name in ("gain", "low", "high")})
+    gain, low, high = (points(said[name]) for name in ("gain", "low", "high"))
+    return f"{gain} [{low}, {high}]"
 
 
 def cost(one: Mapping[str, Any], lang: str) -> str:
@@ -65,8 +66,9 @@ def cost(one: Mapping[str, Any], lang: str) -> str:
     said = []
     for currency, minor in one["costs"].items():
         paid = money(minor, currency)
-        key = "insight.source.each" if currency in each else "insight.source.paid"
-        said.append(text(key, lang, paid=paid, each=money(round(each.get(currency, 0)), currency)))
+        one_record = money(round(each.get(currency, 0)), currency)
+        told = text("insight.source.each", lang, paid=paid, each=one_record)
+        said.append(told if currency in each else paid)
     return "; ".join(said) or "–"
 
 
