@@ -110,7 +110,8 @@ def _evidence(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     if numeric and unit == "points":
         yield text("said.by_error", lang, error=amount(-values["loss_gain"], "number"))
     if not numeric and "loss_gain" in values and abs(decision["gain"]) < 0.1:
-        way = text(f"said.way.{'better' if values['loss_gain'] > 0 else 'worse'}", lang)
+        seen_gain = round(values["loss_gain"], 3)
+        way = text(f"said.way.{'better' if seen_gain > 0 else 'worse' if seen_gain < 0 else 'same'}", lang)
         yield text("said.by_loss", lang, loss=_signed(-values["loss_gain"]), way=way)
     if decision["verdict"] != "undecided":
         return
@@ -125,7 +126,7 @@ def _evidence(report: Mapping[str, Any], lang: str) -> Iterator[str]:
 
 def _signed(loss: float) -> str:
     """A difference of losses: which way it went must be seen."""
-    return f"{loss:+.3f}".replace("-", "−")
+    return f"{loss:+.3f}".replace("-", "−") if round(loss, 3) else "0"
 
 
 def rounded(count: int) -> int:
