@@ -24,11 +24,12 @@ import pyarrow as pa
 
 from answers import Set, numbers_of_tables, numbers_of_texts
 from bapsim.core.recipe import Wear
-from bapsim.judge.exam import Heard, contradicts, heard, mean_absolute_error, scored
+from bapsim.judge.exam import Heard, heard, mean_absolute_error, scored
 from bapsim.judge.gate import p_better, paired
 from bapsim.judge.residual import flagged, residuals
 from bapsim.train.table import table_boosted
 from bapsim.train.text import text_linear
+from bapsim.wheel.suspicion import held_against
 
 OUT = Path(__file__).parents[1] / "docs" / "results" / "gate_numbers"
 LEVEL, MODELS, EXAMS, RUNS = 0.005, 16, 40, 200
@@ -148,8 +149,9 @@ def deliveries(one: Set) -> dict[str, dict[str, int]]:
                     low=said.low[at],
                     high=said.high[at],
                 )
-                differs = contradicts(part, [repr(v) for v in value])
-                judged = residuals(names, differs, part.confidence, np.ones(len(at), bool))
+                probs, label = held_against(part, np.array([repr(v) for v in value], object))
+                none = np.zeros(len(at), bool)
+                judged = residuals(names, probs, label, none, proven=True, classes=False)
                 worst = flagged(judged)
                 found[how]["runs"] += 1
                 found[how]["named"] += "a" in worst
