@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from bapsim.compose.asking import reserved, worth_asking
-from bapsim.core.errors import RecipeError
+from bapsim.core.errors import InputError, RecipeError
 from bapsim.core.records import Answers, Numbering, Records, Rows, Task, certify, source
 from bapsim.core.turn import Turn
 from tests.image.pictures import encoded, part
@@ -108,3 +108,14 @@ def test_one_question_for_pictures_that_are_nearly_the_same() -> None:
     place = {one: i % 12 for i, one in enumerate(whole.column("_id").to_pylist())}
     parts = [place[one] for one in asked.column("_id").to_pylist()]
     assert len(set(parts)) == len(parts) > 8
+
+
+def test_a_budget_may_be_money() -> None:
+    assert worth_asking("60,000 KRW", each="300 KRW").budget == 200
+    assert worth_asking("10 USD", each="0.30 USD").budget == 33
+    assert worth_asking("299 KRW", each="300 KRW").budget == 0
+    for budget, each in (("60000 KRW", None), ("60000 KRW", "1 USD"), ("60000 KRW", "0 KRW")):
+        with pytest.raises(RecipeError):
+            worth_asking(budget, each=each)
+    with pytest.raises(InputError):
+        worth_asking("much", each="300 KRW")

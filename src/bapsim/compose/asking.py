@@ -18,6 +18,7 @@ from bapsim.core.records import Answers, Rows, Task, rows_of
 from bapsim.core.turn import Turn
 from bapsim.image import alike
 from bapsim.image.alike import Sketches, joined, sketches
+from bapsim.mods import money
 from bapsim.text.minhash import clusters
 from bapsim.text.targets import decimal, number_of, written
 
@@ -195,9 +196,24 @@ def reserved(pool: pa.RecordBatch, share: float) -> np.ndarray:
     return first.copy().view(">u4").reshape(-1) < share * 2**32
 
 
+def affordable(budget: int | str, each: str | None) -> int:
+    """Questions that a budget of money pays for; one in questions is that many.
+
+    Raises RecipeError where an answer has no price, or one in another currency; InputError for what is no
+    amount.
+    """
+    if isinstance(budget, int):
+        return budget
+    have, price = money(budget), None if each is None else money(each)
+    if price is None or price.currency != have.currency or not price.minor:
+        raise RecipeError("asking_without_price", budget=budget, each=each or "-")
+    return have.minor // price.minor
+
+
 def worth_asking(
-    budget: int,
+    budget: int | str,
     *,
+    each: str | None = None,
     exam_share: float = 0.2,
     repair_share: float = 0.25,
     retrieve: tuple[str, ...] = (),
@@ -205,9 +221,11 @@ def worth_asking(
 ) -> WorthAsking:
     """What to ask people next: `budget` questions a turn, `exam_share` of them at random for the exam.
 
-    Of the rest, `repair_share` at most goes to labels that look wrong; `retrieve` names rare classes of which
+    A budget may be money ("60000 KRW") if `each` says what an answer costs ("300 KRW"). Of the rest,
+    `repair_share` at most goes to labels that are there already; `retrieve` names rare classes of which
     likely rows are sought.
     """
+    budget = affordable(budget, each)
     if budget < 0 or not 0 <= exam_share <= 1 or not 0 <= repair_share <= 1:
         raise RecipeError("asking_out_of_range", budget=budget, exam_share=exam_share)
     return WorthAsking(
