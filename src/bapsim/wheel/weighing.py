@@ -47,10 +47,8 @@ def learn(
 
 
 def weights(scene: Scene, at: np.ndarray, fitted: CrossFit) -> np.ndarray | None:
-    """float32[n], the square root of the chance that a label is right; None where hardly any is wrong.
-
-    The root, because that chance is put too low where a model is young: half of what looks wrong then is
-    right (docs/results/label_errors.md).
+    """float32[n], the chance that a label is right as far as people bore it out; None where hardly any label
+    is wrong.
     """
     stock = scene.stock
     said = heard(fitted.answers, fitted.model.classes, stock.task.answer)
@@ -70,7 +68,7 @@ def weights(scene: Scene, at: np.ndarray, fitted: CrossFit) -> np.ndarray | None
 
 def trust(wrong: np.ndarray) -> np.ndarray:
     """float32[n], how much labels count that are wrong with these chances (nan = nothing is known)."""
-    return np.asarray(np.maximum(np.sqrt(1 - np.nan_to_num(wrong)), LEAST), np.float32)
+    return np.asarray(np.maximum(1 - np.nan_to_num(wrong), LEAST), np.float32)
 
 
 def trusted(scene: Scene, wrong: np.ndarray) -> float:
