@@ -74,6 +74,9 @@ def _listed(context: click.Context, parameter: click.Parameter, value: str | Non
     click.option("--target", metavar="COLUMN", expose_value=False, callback=_want),
     click.option("--text", metavar="COLUMN", expose_value=False, callback=_want),
     click.option("--input", "inputs", metavar="A,B,C", expose_value=False, callback=_listed),
+    click.option(
+        "--answer", type=click.Choice(("class", "labels", "number")), expose_value=False, callback=_want
+    ),
     click.option("--split", metavar="COLUMN"),
     click.option("-o", "out", metavar="PAGE.html", type=Path),
     click.option("--suspects", metavar="SHEET.csv", type=Path),
@@ -206,12 +209,16 @@ def _pay(room: Desk, added: dict[str, Any], paid: Money) -> None:
 
 
 def _strange(room: Desk, task: Task, one: Added) -> dict[str, int]:
-    """Labels in a sheet of answers that no record has: slips of the hand, or new ones; what is no number."""
-    if not one.labels or one.kind == "pictures" or task.answer == "number":
+    """Labels in a sheet of answers that no record has: slips of the hand, or new ones; of numbers, what is
+    none, and what lies far from all that records have.
+    """
+    if not one.labels or one.kind == "pictures":
         return one.labels
-    from bapsim.wheel.sheet import known_labels
+    from bapsim.wheel.sheet import known_labels, odd_numbers
 
     with room.project(writing=False) as project:
+        if task.answer == "number":
+            return odd_numbers(project, task, one.labels)
         known = set(known_labels(project, task))
     return {label: count for label, count in one.labels.items() if label not in known}
 
@@ -404,19 +411,23 @@ def _ask(out: Path | None) -> dict[str, Any]:
 
     if out.exists():
         raise InputError("file_exists", path=str(out))
+    if not out.absolute().parent.is_dir():
+        raise InputError("no_such_folder", path=str(out.parent))
     task = recipe.task
     if task.kind == "image":
         from bapsim.report.contact import write_asked
 
         page = write_asked(out, sheet, room.lang)
         room.say("ask.pictures", folder=str(out.with_suffix("")), path=str(page))
-        labels = str(out.with_suffix(".classes.txt"))
+        labels = str(out if out.suffix == ".xlsx" else out.with_suffix(".classes.txt"))
     else:
         labels = str(write_questions(out, sheet))
     key = "ask.written" if task.answer == "class" else f"ask.written.{task.answer}"
     room.say(key, questions=number(count), path=str(out), target=task.target, labels=labels)
     if recipe.guideline and out.suffix != ".xlsx":
         room.say("ask.guideline", path=str(out.with_suffix(".guideline.txt")))
+    if strange := [label for label in recipe.guideline if sheet.classes and label not in sheet.classes]:
+        room.say("ask.guideline_unknown", labels=some(strange, 8))
     room.say("ask.next", bapsim=room.called, path=str(out))
     return {"questions": count, "path": str(out)}
 

@@ -102,8 +102,10 @@ def test_add_copies_once_and_names_what_it_refuses(project: Path, tmp_path: Path
     assert said("-C", root, "add", tmp_path / "sheet.xlsx", code=2)["error"]["key"] == "not_workbook"
     assert said("-C", root, "add", tmp_path / "gone.csv", code=2)["error"]["key"] == "not_there"
     strange = write_csv(tmp_path / "strange.csv", [{"a": "1", "label": "card"}])
-    assert said("-C", root, "add", strange)["added"][0]["missing"] == ["text"]
-    assert "no column text" in run("-C", root, "add", write_csv(strange, [{"b": "1"}])).stdout
+    assert said("-C", root, "add", strange, code=2)["error"]["key"] == "input_missing"
+    beside = write_csv(tmp_path / "asked.guideline.txt", [{"text": "1"}])
+    assert said("-C", root, "add", beside, code=2)["error"]["key"] == "beside_a_sheet"
+    assert not list((root / "inbox").rglob("strange*")), "what no model could read is not kept"
     assert not [p for p in (root / "inbox").iterdir() if p.name.startswith(".")]
 
 

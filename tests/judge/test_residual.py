@@ -88,7 +88,7 @@ def test_neither_hard_rows_nor_rare_classes_are_a_fault():
 def test_figures_by_hand():
     probs = np.tile([[0.9, 0.1], [0.1, 0.9]], (50, 1))
     half = np.tile([0, 1, 1, 0], 25)  # two of four contradict
-    one = moments(probs, half)
+    one = moments(probs.max(axis=1), probs.argmax(axis=1) != half, 2)
     assert one.wrong == pytest.approx((0.5 - 0.1) / 0.8)
     at_margin = 0.1 + 0.1 * 0.8
     assert one.weight == pytest.approx(100 * 0.8**2 / (at_margin * (1 - at_margin)))
@@ -190,7 +190,7 @@ def test_a_model_does_not_convict_what_it_cannot_read():
     """Forty rows in another tongue: it is nearly, and wrongly, lost."""
     probs = np.tile([0.44, 0.2, 0.2, 0.16], (40, 1))
     label = np.tile([0, 1, 2, 3], 10)
-    one = moments(probs, label)
+    one = moments(probs.max(axis=1), probs.argmax(axis=1) != label, 4)
     assert one.wrong > 0.7
     assert not one.tells
     rng = np.random.default_rng(9)
@@ -269,3 +269,20 @@ def test_any_input_gives_finite_figures_or_none(seed, k, proven):
         if not math.isnan(one.z):
             assert one.low <= one.noise <= one.high
             assert one.rows >= FEWEST
+
+
+@pytest.mark.parametrize("confidence", [0.3, 0.5, 0.8, 0.95])
+@pytest.mark.parametrize("wrong", [0.0, 0.2, 0.5, 1.0])
+def test_wrong_sets_and_numbers_always_contradict(confidence, wrong):
+    """The estimate is the truth on average, and its interval holds it, also where all are wrong."""
+    rng, told, held = np.random.default_rng(7), [], 0
+    for _ in range(40):
+        bad = rng.random(800) < wrong
+        label = np.where(bad, 1, rng.random(800) >= confidence).astype(np.int64)
+        probs = np.tile([confidence, 1 - confidence], (800, 1))
+        one = residuals(np.full(800, "a"), probs, label, np.zeros(800, bool), proven=True, classes=False)["a"]
+        told.append(one.noise)
+        held += one.low <= bad.mean() <= one.high
+    if not math.isnan(told[0]):  # at .3 it is too vague to tell
+        assert np.mean(told) == pytest.approx(wrong, abs=0.03)
+        assert held >= 34

@@ -32,6 +32,7 @@ EXPERTS = {
     "new": {"agree": 66, "rows": 83, "share": 0.8, "low": 0.7, "high": 0.87, "classes": 5},
     "checked": {"agree": 3, "rows": 30, "share": 0.1, "low": 0.03, "high": 0.26},
     "costs": {"KRW": 120_000, "USD": 1250},
+    "paid": [{"file": "data/v.csv", "rows": 160, "accepted": 0, "minor": 240_000, "currency": "KRW"}],
     "cost_per_accepted": {"KRW": 93.75},
 }
 CRAWL = {"name": "crawl", **STANDS, **NOTHING, "points": {"tells": False, "rows": 0}}
@@ -45,14 +46,16 @@ def test_what_is_known_is_told_and_what_is_not_is_said_to_be_so(lang: str) -> No
     first, second, third = said["rows"]
     assert all(len(row) == len(said["head"]) for row in said["rows"])
     assert "1,200" in first[1]
-    assert first[2:5] == ["5", "4% (1–9)", "+1.2 [+0.2, +2.0]"]
+    assert first[2:5] == ["3", "4% (1–9)", "+1.2 [+0.2, +2.0]"]
     assert "120,000 KRW" in first[5]
     assert "94 KRW" in first[5]
     assert "12.50 USD" in first[5]
     unknown = {"en": "cannot tell", "ko": "알 수 없음"}[lang]
     assert second[1:] == ["0", "0", unknown, unknown, "–"]
     assert third[5] == "5,000 KRW"
-    assert len(said["notes"]) == 2
+    assert len(said["notes"]) == 3
+    assert "240,000 KRW" in said["notes"][0]
+    assert "160" in said["notes"][0]
     html = page(facts("decision.better", sources=[EXPERTS, CRAWL, NOBODY]), SHOWN, lang)
     assert "&lt;experts&gt;" in html
     assert "<experts>" not in html

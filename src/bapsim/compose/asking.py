@@ -148,7 +148,10 @@ def doubted(turn: Turn, budget: int, share: float, free: int) -> Rows:
         )
     error = np.array([why == ERROR for why in strings(found.column("why"))], bool)
     looks = max(round(LOOKS * budget), budget - free)
-    some = take(found, np.flatnonzero(~error | (np.cumsum(error) <= looks))[:most])
+    drawn = turn.rng("looks").permutation(np.flatnonzero(error))[:looks]  # a sample, not the worst of them
+    kept = ~error
+    kept[drawn] = True
+    some = take(found, np.flatnonzero(kept)[:most])
     said = [pa.repeat(pa.scalar(REPAIR, pa.string()), len(some)), some.column("why")]
     columns = [some.column("_id"), *said, pa.nulls(len(some), pa.string())]
     return Rows(pa.record_batch(columns, names=names))

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
@@ -33,13 +34,15 @@ from bapsim.text.targets import written as in_one_form
 
 ASK, SUGGESTED, NOTE = "_ask", "_suggested", "_note"  # no column of a user starts with an underscore
 _NAMES = {ASK: "bapsim ask", SUGGESTED: "bapsim suggested", NOTE: "bapsim note"}
+BESIDE = (".classes.txt", ".guideline.txt")  # how files beside a sheet end, which are none
+_PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 CANNOT_TELL = {"?", "cannot tell", "can't tell", "모름", "모르겠음", "판단 불가", "판단불가"}
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 
 
 def escaped(cell: str) -> str:
-    """A cell that no spreadsheet runs."""
-    return "'" + cell if _FORMULA.match(cell) else cell
+    """A cell that no spreadsheet runs; a number is none."""
+    return "'" + cell if _FORMULA.match(cell) and not _PLAIN.fullmatch(cell) else cell
 
 
 def unescaped(cell: str) -> str:
@@ -202,6 +205,11 @@ def _id(ask: str) -> bytes | None:
     return bytes.fromhex(found[1]) if found else None
 
 
+def cannot_tell(said: str) -> bool:
+    """Whether an answer says that there is none; a Korean keyboard writes a wide question mark."""
+    return unicodedata.normalize("NFKC", said).strip().casefold() in CANNOT_TELL
+
+
 def accepted(
     answers: Iterable[Answer], classes: Sequence[str] = (), several: bool = False
 ) -> tuple[list[Answer], list[Unread]]:
@@ -220,7 +228,7 @@ def accepted(
     for said in answers:
         maybe = meant.get(_typed(said.target), set()) if said.target not in classes else set()
         one = replace(said, target=next(iter(maybe))) if len(maybe) == 1 else said
-        if one.target.casefold() in CANNOT_TELL and one.target not in classes:
+        if cannot_tell(one.target) and one.target not in classes:
             refused.append(one.refused("cannot_tell", _ask(one.ask)))
         elif strange := [c for c in _said(one, several) if classes and c not in classes]:
             refused.append(one.refused("unknown_label", shown(strange[0])))
@@ -259,7 +267,7 @@ class FromPeople:
 
     def reads(self, turn: Turn) -> list[Path]:
         """The sheets, in the order of reading; lists of labels beside them are not sheets."""
-        return [path for path in found(turn.inbox, self.path) if not path.name.endswith(".classes.txt")]
+        return [path for path in found(turn.inbox, self.path) if not path.name.endswith(BESIDE)]
 
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         """For each sheet a draft of answers to random questions and one to chosen ones; what was not read."""

@@ -264,7 +264,7 @@ _TEXTS = (
 )
 _TARGETS = (
     "label target intent class category sentiment y gold outcome "
-    "라벨 레이블 정답 분류 감정 의도 유형 구분 종류 판정 결과"
+    "라벨 레이블 정답 분류 감정 감성 긍부정 의도 유형 구분 종류 판정 결과"
 )
 _SETS = f"labels tags topics categories genres 태그 주제 {_TARGETS}"
 _MEASURES = "score rating price amount value 점수 평점 가격 금액 수치 값"
@@ -272,7 +272,11 @@ _DATES = re.compile(
     r"(^|[^a-z])(date|day|time|at|year|month)$|(일자|날짜|일시|시각|접수일|등록일|작성일|생성일|연도|년월)$"
 )
 _DAY = re.compile(r"\s*\d{2,4}\s*[-./년]\s*\d{1,2}(\s*[-./월]\s*\d{1,2}|$)|\s*\d{1,2}:\d{2}")
-_NOT_TARGETS = "split fold lang language source domain date time index"
+SPLITS = ("split", "fold", "subset", "partition", "분할", "데이터셋구분")
+_NOT_TARGETS = (
+    *SPLITS,
+    *["lang", "language", "source", "domain", "date", "time", "index", "언어", "출처", "도메인", "순서"],
+)
 
 
 def guess_id(columns: Sequence[Column]) -> str | None:
@@ -301,8 +305,9 @@ def guess_target(columns: Sequence[Column]) -> str | None:
     few = [c for c in columns if _is_target(c)]
     lists = [c for c in columns if c.type in ("list<string>", "list<int64>") and c.filled]
     numbers = [c for c in columns if NUMERIC.fullmatch(c.type) and c.distinct > FEW]
-    surely = [_by_name(few, _TARGETS), _by_name(lists, _SETS), _by_name(numbers, "target y")]
-    rest = [c.name for c in few if c.name.lower() not in _NOT_TARGETS.split() and not _is_date(c)]
+    named = [c for c in columns if _is_target(c, 2)]  # a name says more than how often values come again
+    surely = [_by_name(named, _TARGETS), _by_name(lists, _SETS), _by_name(numbers, "target y")]
+    rest = [c.name for c in few if c.name.lower() not in _NOT_TARGETS and not _is_date(c)]
     perhaps = [*rest[-1:], *(c.name for c in lists[-1:]), _by_name(numbers, _MEASURES)]
     return next((name for name in (*surely, *perhaps) if name is not None), None)
 
@@ -338,8 +343,9 @@ def _is_date(column: Column) -> bool:
     return named or (bool(column.examples) and all(_DAY.match(cell) for cell in column.examples))
 
 
-def _is_target(column: Column) -> bool:
-    most = max(2, min(1000, column.filled // 5))
+def _is_target(column: Column, often: int = 5) -> bool:
+    """Whether a column has few enough values to be a label: each comes `often` times, on average."""
+    most = max(2, min(1000, column.filled // often))
     return column.type in ("string", "int64", "bool") and 2 <= column.distinct <= most and column.mean <= 40
 
 

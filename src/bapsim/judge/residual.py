@@ -95,7 +95,7 @@ def residuals(
     A good delivery of new classes contradicts every model: rows of a class are not counted where the model
     had fewer than ten of it, and fewer than are delivered (of a delivery that is asked about, from others).
     Not classes: the columns are "agrees" and "contradicts" in place of classes, which another mix of does not
-    excuse and nobody has to learn.
+    excuse and nobody has to learn; a wrong label always contradicts.
     Consistent nonsense is not seen here; it is the gate's work.
     """
     names, code = np.unique(delivery, return_inverse=True)
@@ -117,7 +117,7 @@ def residuals(
     for name, one in readings.items():
         if one.tells:
             others = [r for other, r in readings.items() if other != name and r.weight > 0]
-            found[name] = _beside(found[name], one, others, proven=proven, k=k)
+            found[name] = _beside(found[name], one, others, proven=proven, k=k if classes else math.inf)
     return found
 
 
@@ -138,31 +138,34 @@ def read(probs: Floats, label: Ints, mix: Floats | None) -> Reading:
     neither hard rows nor another mix of classes are a fault. Which classes were delivered depends on how many
     labels are wrong, so the second starts from none and is repeated.
     """
-    plain = moments(probs, label)
     if mix is None:
-        return plain
-    other = moments(remixed(probs, label, mix, 0.0), label)
+        return moments(probs[:, 0], label == 1, math.inf)
+    plain = moments(*_of_classes(probs, label))
+    other = moments(*_of_classes(remixed(probs, label, mix, 0.0), label))
     for _ in range(ROUNDS):
-        other = moments(remixed(probs, label, mix, other.wrong), label)
+        other = moments(*_of_classes(remixed(probs, label, mix, other.wrong), label))
     return min(plain, other, key=lambda reading: reading.z)
 
 
-def moments(probs: Floats, label: Ints) -> Reading:
-    """The share of wrong labels by weighted moments.
+def _of_classes(probs: Floats, label: Ints) -> tuple[Floats, Mask, float]:
+    return probs.max(axis=1), np.asarray(probs.argmax(axis=1) != label), probs.shape[1]
+
+
+def moments(sure: Floats, contradicts: Mask, k: float) -> Reading:
+    """The share of wrong labels by weighted moments; sure: float[n], how sure the answers are; k: classes.
 
     A row whose label is right contradicts the model with the chance 1 - c, c its confidence; one whose label
     is wrong with 1 - (1 - c) / (k - 1), if wrong labels fall on all other classes alike. Rows count by what
     they tell at the margin: sure answers most, and one that is too sure no more than the others.
     """
-    sure = probs.max(axis=1)
     expected = 1 - sure
-    more = sure - expected / max(probs.shape[1] - 1, 1)
+    more = sure - expected / max(k - 1, 1)
     chance = expected + MARGIN * more
     telling = more / np.maximum(chance * (1 - chance), 1e-9)
     weight = float(telling @ more)
     if weight <= 1e-9:  # a model that knows nothing
         return Reading(0.0, math.inf, 0.0)
-    wrong = float(telling @ ((probs.argmax(axis=1) != label) - expected)) / weight
+    wrong = float(telling @ (contradicts - expected)) / weight
     chance = np.clip(expected + wrong * more, 0, 1)
     spread = max(float(telling**2 @ (chance * (1 - chance))), 1.0)
     return Reading(wrong, math.sqrt(spread) / weight, weight)
@@ -184,12 +187,12 @@ def remixed(probs: Floats, label: Ints, mix: Floats, wrong: float) -> Floats:
     return np.asarray(found / found.sum(axis=1, keepdims=True))
 
 
-def _beside(mine: Delivery, one: Reading, others: list[Reading], *, proven: bool, k: int) -> Delivery:
+def _beside(mine: Delivery, one: Reading, others: list[Reading], *, proven: bool, k: float) -> Delivery:
     """A reading beyond what is usual: wrong labels leave (1 - share k / (k - 1)) of the truth each time."""
     usual, error = _usual(others)
     if proven and usual < 0:  # others that do better than a proven model expects do not lower the bar
         usual, error = 0.0, 0.0
-    chance = (k - 1) / max(k, 2) if k > 1 else 1.0
+    chance = 1.0 if k <= 1 or math.isinf(k) else (k - 1) / k
     usual = min(usual, chance / 2)
     left = 1 - usual / chance
     noise = (one.wrong - usual) / left

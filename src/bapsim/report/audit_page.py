@@ -13,7 +13,7 @@ from bapsim.report.words import number, percent, points, reason_text
 
 WORDS = "first found none"
 SHOWN = 15  # suspicious labels on the page; the sheet has more
-ACCURATE = 0.05  # above the most frequent label: below it a model has nothing to say of single labels
+PLAIN = ("label", "target", "라벨", "레이블", "정답")  # names that leave nothing to guess
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,9 @@ def introduction(facts: Mapping[str, Any], lang: str) -> Iterator[str]:
         key = "audit.read.text" if facts["kind"] == "text" else "audit.read.table"
         inputs = ", ".join(facts["inputs"][:4])
         yield text(key, lang, inputs=inputs, count=len(facts["inputs"]), target=facts["target"])
-        if facts["guessed"]:
+        if facts["answer"] != "class":
+            yield text(f"audit.answer.{facts['answer']}", lang, target=facts["target"])
+        if facts["guessed"] and facts["target"].lower() not in PLAIN:
             yield text("audit.read.guessed", lang, target=facts["target"])
     if facts["empty"]:
         yield text("audit.empty", lang, rows=number(facts["empty"]))
@@ -72,7 +74,7 @@ def introduction(facts: Mapping[str, Any], lang: str) -> Iterator[str]:
     if model is not None:
         values = {name: percent(model[name]) for name in ("accuracy", "majority")}
         yield text("audit.model", lang, rows=number(model["rows"]), **values)
-        if model["accuracy"] < model["majority"] + ACCURATE:
+        if model["weak"]:
             yield text("audit.model.weak", lang)
         if model["rows"] < facts["labels"]["labelled"]:
             yield text("audit.sampled", lang, rows=number(model["rows"]))
@@ -173,9 +175,9 @@ def _suspicious(facts: Mapping[str, Any], lang: str) -> Iterator[Finding]:
         name="suspicious",
         count=count,
         sentences=(say,) if rows else (text("audit.suspicious.none", lang),),
-        do=text("audit.suspicious.do", lang, count=count) if rows else "",
+        do=text("audit.suspicious.do", lang, count=count) if rows and not facts["model"]["weak"] else "",
         groups=(("", tuple(rows)),) if rows else (),
-        grave=bool(rows),
+        grave=bool(rows) and not facts["model"]["weak"],
     )
 
 

@@ -148,7 +148,8 @@ def _accounts(counts: Mapping[str, int], lang: str) -> Iterator[dict[str, Any]]:
 def _reasons(report: Mapping[str, Any], lang: str) -> Iterator[dict[str, str]]:
     for kind, prefix in (("refused", "verdict"), ("unread", "unread")):
         for reason, rows in report[kind].items():
-            words = {"text": reason_text(prefix, reason, lang), "kind": text(f"page.{kind}", lang)}
+            key = "page.cannot_tell" if reason == "cannot_tell" else f"page.{kind}"
+            words = {"text": reason_text(prefix, reason, lang), "kind": text(key, lang)}
             yield {**words, "rows": number(rows)}
 
 

@@ -9,6 +9,7 @@ from bapsim.core.errors import text
 from bapsim.mods import Money
 from bapsim.report.words import number, percent, points
 
+MOST = 8  # files of a source that are told apart
 HEAD = ("source", "given", "aside", "wrong", "points", "cost")
 
 
@@ -41,7 +42,8 @@ def _judged(one: Mapping[str, Any], lang: str) -> list[str]:
     """Rows set aside, wrong labels beyond what is usual, points."""
     if one["name"] is None:
         return ["", "", ""]
-    aside = sum(one["refused"].values()) + sum(one["unread"].values())
+    unread = {reason: rows for reason, rows in one["unread"].items() if reason != "cannot_tell"}  # an answer
+    aside = sum(one["refused"].values()) + sum(unread.values())
     return [number(aside), _wrong(one["noise"], lang), _points(one["points"], lang)]
 
 
@@ -89,6 +91,10 @@ def money(minor: int, currency: str) -> str:
 
 def _notes(one: Mapping[str, Any], lang: str) -> Iterator[str]:
     """What the table has no room for: classes of its own, and what people said of what was set aside."""
+    for paid in one.get("paid", [])[:MOST]:
+        counts = {name: number(paid[name]) for name in ("accepted", "rows")}
+        amount = money(paid["minor"], paid["currency"])
+        yield text("insight.source.file", lang, file=paid["file"], paid=amount, **counts)
     for key, rows in (("new", one["new"]), ("checked", one["checked"])):
         if rows is not None:
             shares = {name: percent(rows[name], 0) for name in ("share", "low", "high")}

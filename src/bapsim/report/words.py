@@ -190,6 +190,9 @@ def steps(report: Mapping[str, Any], lang: str) -> Iterator[str]:
         names = {"first": one["first"], "second": one["second"]}
         if one["gain"] is not None:
             yield text("next.pair", lang, **names, gain=points(one["gain"], signed=False))
+    again = report["asked"].get("guideline", {"count": 0})["count"]
+    if again:
+        yield text("next.guideline", lang, count=number(again))
     noise = report["notice"].get("noise")
     doubted = report["asked"].get("label_error", {"count": 0})["count"]
     if noise is not None and doubted:

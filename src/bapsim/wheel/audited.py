@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from bapsim.core.arrow import cells, concat, strings
 from bapsim.core.errors import InputError
-from bapsim.gather.infer import Schema
+from bapsim.core.records import Answer
+from bapsim.gather.infer import SPLITS, Schema, guess_answer
 from bapsim.gather.read import read
 from bapsim.gather.types import typed, written
 from bapsim.gather.unpack import shown
@@ -26,7 +27,6 @@ from bapsim.wheel.founding import Wanted, inputs_of, look_at
 
 NEAR = 0.8  # Jaccard from which on two texts are near duplicates
 EXAMPLES = 6  # shown of each finding
-SPLITS = ("split", "fold", "subset", "partition", "분할")
 MODELLED = 50_000  # rows that a model is fitted to, at random, where there are more
 WORK = 1_000_000  # rows x classes from which on it reads words only, in three folds
 FEWEST = 50  # labelled rows below which no model is fitted
@@ -39,7 +39,8 @@ class Sheet:
     """What the files hold, row by row.
 
     rows: the input columns and the target, typed; texts: the input as one text; labels: object[n], None = no
-    label (target None: nobody said which column has them); splits, places (file, line): of each row.
+    label (target None: nobody said which column has them); answer: what they say; splits, places (file,
+    line): of each row.
     """
 
     kind: Literal["text", "table"]
@@ -48,6 +49,7 @@ class Sheet:
     rows: pa.RecordBatch
     texts: list[str]
     labels: np.ndarray
+    answer: Answer
     splits: list[str | None]
     places: list[tuple[str, int]]
     unread: dict[str, int]
@@ -108,11 +110,12 @@ def read_sheet(files: Sequence[Path], wanted: Wanted, split: str | None) -> tupl
             places += [(file.name, int(line)) for line in chunk.lines]
     rows = concat(parts)
     columns = [strings(written(rows.column(name))) for name in inputs]
-    said = (
-        [None] * len(rows)
-        if target is None
-        else in_one_form(rows.column(target), "labels" if sets else "class")
-    )
+    said: list[str | None] = [None] * len(rows)
+    if target is not None:
+        said = in_one_form(rows.column(target), "labels" if sets else "class")
+    filled = [label if label and label.strip() else None for label in said]
+    counts = Counter(label for label in filled if label is not None)
+    answer = wanted.answer or ("class" if target is None else guess_answer(schema.types[target], counts))
     names: list[str | None] = [name if len(files) > 1 else None for name, _ in places]
     sheet = Sheet(
         kind=kind,
@@ -120,7 +123,8 @@ def read_sheet(files: Sequence[Path], wanted: Wanted, split: str | None) -> tupl
         target=target,
         rows=rows,
         texts=["\n".join(cell or "" for cell in row) for row in zip(*columns, strict=True)],
-        labels=np.array([label if label and label.strip() else None for label in said], object),
+        labels=np.array(in_one_form(pa.array(filled, pa.string()), answer), object),
+        answer=answer,
         splits=names if by is None else strings(rows.column(by)),
         places=places,
         unread=dict(unread),

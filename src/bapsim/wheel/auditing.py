@@ -30,6 +30,7 @@ from bapsim.refine.contradictions import contradictions, split_leaks
 from bapsim.refine.labels import flag, suspicion
 from bapsim.store import fault
 from bapsim.text import pii, scripts
+from bapsim.text.targets import label_set
 from bapsim.text.vectors import unit_vectors
 from bapsim.train.table import table_boosted
 from bapsim.train.text import text_linear
@@ -40,6 +41,7 @@ MODELLED = 50_000  # rows that a model is fitted to, at random, where there are 
 WORK = 1_000_000  # rows x classes from which on it reads words only, in three folds
 SUSPECTS = 50  # shown with their text, and written as a sheet
 PAIRS = 8
+ACCURATE = 0.05  # above the most frequent label: below it a model has nothing to say of single labels
 FEWEST = 50  # labelled rows below which no model is fitted
 Say = Callable[..., None]
 
@@ -60,15 +62,20 @@ def audit(files: Sequence[Path], wanted: Wanted, split: str | None, say: Say) ->
     told: dict[str, Any] = {"labels": None}
     if sheet.target is not None:
         told["labels"] = balance(sheet)
-        found["contradictions"] = contradicting(sheet)
-        if len(told["labels"]["classes"]) > 1 and told["labels"]["labelled"] >= FEWEST:
+        if sheet.answer != "number":  # two measurements of one thing may differ
+            found["contradictions"] = contradicting(sheet)
+        several = sheet.answer == "class" and len(told["labels"]["classes"]) > 1
+        if several and told["labels"]["labelled"] >= FEWEST:
             say("audit.model")
             rows, fitted = modelled(sheet)
             told |= {"model": modelled_how(sheet, rows, fitted)}
             found["suspicious"], told["confused"] = doubted_labels(sheet, rows, fitted)
             told |= {"exam": affordable_exam(int(sheet.labelled.sum()), 1 - told["model"]["accuracy"])}
     grave = [found[name]["at"] for name in ("contradictions", "leaks") if name in found]
-    grave += [one["at"][: one["count"]] for name, one in found.items() if name == "suspicious"]
+    if not told.get("model", {}).get("weak", True):
+        grave.append(found["suspicious"]["at"][: found["suspicious"]["count"]])
+    private = set(sheet.personal["at"])
+    grave.append([i for i, place in enumerate(sheet.places) if place in private])
     touched = {row for rows in grave for row in rows}
     lines = {name: [sheet.places[i] for i in one.pop("at")] for name, one in found.items()}
     return {
@@ -78,6 +85,7 @@ def audit(files: Sequence[Path], wanted: Wanted, split: str | None, say: Say) ->
         "kind": sheet.kind,
         "inputs": list(sheet.inputs),
         "target": sheet.target,
+        "answer": sheet.answer,
         "guessed": wanted.target is None,
         "unread": sheet.unread,
         "columns": len(schema.columns),
@@ -171,8 +179,12 @@ def languages(sheet: Sheet) -> dict[str, float]:
 
 
 def balance(sheet: Sheet) -> dict[str, Any]:
-    """Labels with their counts, the most frequent first."""
+    """Labels with their counts, the most frequent first; of sets each by itself, of numbers none."""
     counts = Counter(label for label in sheet.labels if label is not None)
+    if sheet.answer == "labels":
+        counts = Counter(one for said, rows in counts.items() for one in label_set(said) * rows)
+    if sheet.answer == "number":
+        counts = Counter()
     ordered = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
     few = sum(count < 10 for count in ordered.values())
     return {
@@ -219,11 +231,13 @@ def modelled(sheet: Sheet) -> tuple[np.ndarray, CrossFit]:
 
 
 def modelled_how(sheet: Sheet, rows: np.ndarray, fitted: CrossFit) -> dict[str, Any]:
-    """How good the model is on which what is said of labels rests."""
+    """How good the model is on which what is said of labels rests; weak: it says nothing of single labels."""
     said = np.array(strings(fitted.answers.column("prediction")), object)
     most = Counter(sheet.labels[rows].tolist()).most_common(1)[0][1]
     accuracy = float(np.mean(said == sheet.labels[rows]))
-    return {"accuracy": accuracy, "rows": len(rows), "majority": most / len(rows)}
+    usual = most / len(rows)
+    weak = accuracy < usual + ACCURATE
+    return {"accuracy": accuracy, "rows": len(rows), "majority": usual, "weak": weak}
 
 
 def doubted_labels(sheet: Sheet, rows: np.ndarray, fitted: CrossFit) -> tuple[Finding, list[Finding]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from bapsim.compose.exam import folds
 from bapsim.core.arrow import numbers, positions
@@ -20,9 +21,9 @@ from bapsim.core.turn import named_seed
 from bapsim.store import artifacts
 from bapsim.store.lake import read_batch
 from bapsim.wheel.examining import frame
-from bapsim.wheel.held_out import OOF, WEIGHT, write_oof
+from bapsim.wheel.held_out import OOF, WEIGHT, held_out, write_oof
 from bapsim.wheel.stock import Scene, Stock
-from bapsim.wheel.weighing import learn, weighs
+from bapsim.wheel.weighing import coded, judged_weights, learn, looks_of, weighs
 
 NAME = "main"
 
@@ -111,7 +112,7 @@ def _train(scene: Scene, rows: np.ndarray, folder: Path, identity: dict[str, str
     seed = named_seed("train", identity["data"], recipe.seed)
     rng = np.random.default_rng(named_seed("folds", seed))
     split = folds(frame(stock, at, scene.groups), recipe.folds, rng)
-    fitted, weight = learn(scene, mixture, at, split, seed % 2**31)
+    fitted, weight = learn(recipe, stock, looks_of(scene), mixture, at, split, seed % 2**31)
 
     def write(place: Path) -> None:
         fitted.model.save(place)
@@ -137,8 +138,8 @@ def refit(scene: Scene, chosen: Candidate) -> str:
     """
     recipe, stock = scene.recipe, scene.stock
     rows = chosen.rows | scene.exam
-    mixture, _ = mixture_of(stock, rows)
-    mixture = replace(mixture, weight=_as_judged(chosen, mixture))
+    mixture, at = mixture_of(stock, rows)
+    mixture = replace(mixture, weight=_as_judged(scene, chosen, at))
     seed = named_seed("train", data_fingerprint(stock, rows), recipe.seed) % 2**31
     folder = chosen.folder / "served"
     if folder.exists():
@@ -146,11 +147,19 @@ def refit(scene: Scene, chosen: Candidate) -> str:
     return artifacts.save(folder, recipe.train(chosen.model, mixture, seed).save)
 
 
-def _as_judged(chosen: Candidate, mixture: Mixture) -> np.ndarray | None:
-    """float32[n]: how much each row counted for the judged model; exam items, unseen by it, count fully."""
-    table = read_batch(chosen.oof)
+def _as_judged(scene: Scene, chosen: Candidate, at: np.ndarray) -> np.ndarray | None:
+    """float32[n]: how much stock rows `at` count where the judged model was weighed: as they did for it, and
+    exam items, which it never saw, by what it says of their labels. None where it was not.
+    """
+    stock, table = scene.stock, read_batch(chosen.oof)
     if WEIGHT not in table.schema.names:  # of a wheel that is older than weights
         return None
-    place = positions(mixture.records.column("_id"), table.column("_id"))
     told = numbers(table.column(WEIGHT)).astype(np.float32)
-    return None if (told == 1).all() else np.where(place >= 0, told[np.maximum(place, 0)], np.float32(1))
+    if (told == 1).all():
+        return None
+    said = held_out(chosen.model, chosen.oof, stock, at)
+    if said.probs is None:
+        return None
+    found = judged_weights(stock, looks_of(scene), at, said.probs, coded(said.classes, stock.labels[at]))
+    place = positions(stock.records.column("_id").take(pa.array(at)), table.column("_id"))
+    return np.where(place >= 0, told[np.maximum(place, 0)], found)

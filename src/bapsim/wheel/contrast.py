@@ -19,15 +19,24 @@ from bapsim.wheel.examining import frame
 from bapsim.wheel.held_out import as_scores, held_out, honest, oof_table
 from bapsim.wheel.judging import Opponent
 from bapsim.wheel.stock import Stock
+from bapsim.wheel.weighing import Looks, learn
 
 
-def fit(recipe: Recipe, stock: Stock, groups: np.ndarray, rows: np.ndarray) -> Opponent:
-    """A model of these rows (bool[N]) that nobody keeps, with its out-of-fold answers; groups: int64[N]."""
+def fit(
+    recipe: Recipe, stock: Stock, groups: np.ndarray, rows: np.ndarray, looks: Looks | None = None
+) -> Opponent:
+    """A model of these rows (bool[N]) that nobody keeps, with its out-of-fold answers; groups: int64[N].
+
+    looks: weigh doubtful labels as a candidate's are, None = all labels count alike.
+    """
     mixture, at = mixture_of(stock, rows)
     seed = named_seed("train", data_fingerprint(stock, rows), recipe.seed)
     rng = np.random.default_rng(named_seed("folds", seed))
     split = folds(frame(stock, at, groups), recipe.folds, rng)
-    fitted = crossfit(recipe.train, None, mixture, split, seed % 2**31)
+    if looks is None:
+        fitted = crossfit(recipe.train, None, mixture, split, seed % 2**31)
+    else:
+        fitted, _ = learn(recipe, stock, looks, mixture, at, split, seed % 2**31)
     return Opponent(name="", fingerprint="", respond=fitted.model, oof=oof_table(mixture.records, fitted))
 
 

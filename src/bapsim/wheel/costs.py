@@ -51,6 +51,12 @@ def costs_by_source(ledger: Ledger, sources: Collection[str]) -> dict[str | None
     return found
 
 
+def paid_files(ledger: Ledger) -> list[tuple[str, int, str]]:
+    """Files of the inbox that cost something: their path there, minor units, currency."""
+    rows = ledger.rows("select what, minor, currency from cost where what like 'file:%' order by n")
+    return [(str(r["what"]).removeprefix(FILE), int(r["minor"]), str(r["currency"])) for r in rows]
+
+
 def costs_of_turn(ledger: Ledger, n: int) -> Costs:
     """What was paid for turn n."""
     found: Costs = {}

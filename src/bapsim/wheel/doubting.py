@@ -23,7 +23,7 @@ from bapsim.wheel.candidates import Candidate
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.kin import alike
 from bapsim.wheel.stock import AGAIN, PENDING, TRAINED, Scene, standing
-from bapsim.wheel.weighing import WRONG, coded, doubt, trusted
+from bapsim.wheel.weighing import WRONG, coded, doubt, looks_of, trusted
 
 SET_ASIDE = "set_aside"  # why a label of the sample of a delivery is asked about
 CERTAIN = 0.9  # a label that the model, out of fold, gives this chance stands under a new rule, too
@@ -100,7 +100,7 @@ def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
     stock, at = scene.stock, found.at
     aside = to_check(stock, set_aside(scene.project.ledger, stock.states), scene.superseded | ~askable)
     sample = np.concatenate([np.empty(0, np.int64), *aside.values()])
-    wrong = np.nan_to_num(found.said.wrong) * trusted(scene, found.said.wrong)
+    wrong = np.nan_to_num(found.said.wrong) * trusted(looks_of(scene), found.said.wrong)
     contradicted = found.said.contradicted > 0
     since = ruled_since(scene.project.ledger, scene.recipe, scene.turn.n)
     given = stock.turn_of_origin[stock.origin[at]]

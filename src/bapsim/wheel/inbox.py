@@ -10,20 +10,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bapsim.core.errors import BapsimError, InputError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Task, Unread
 from bapsim.core.turn import Turn
-from bapsim.gather.answers import ASK, CANNOT_TELL, NOTE, SUGGESTED, read_answers
+from bapsim.gather.answers import ASK, BESIDE, NOTE, SUGGESTED, cannot_tell, read_answers
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.read import PACKED, read
 from bapsim.gather.unpack import shown
 from bapsim.store import fault
 from bapsim.store.artifacts import folder_digest
 from bapsim.store.lake import file_sha256
-from bapsim.text.targets import label_set, number_of
+from bapsim.text.targets import label_set
 
 SHOWN = 5  # places that are told of each reason for a line that cannot be read
 OURS = {ASK: "bapsim ask", SUGGESTED: "bapsim suggested", NOTE: "bapsim note"}  # columns of a question sheet
@@ -36,8 +34,7 @@ class Added:
 
     rows: data rows or filled answers; blanks: questions without an answer; unread: lines by reason; places:
     where the first of these are (lines, or files of pictures); missing: input columns of the task that the
-    file does not have; labels: what a sheet of answers says, with counts; where numbers are asked for, what
-    is none.
+    file does not have; labels: what a sheet of answers says, with counts.
     """
 
     file: str
@@ -80,13 +77,21 @@ def add_file(root: Path, file: Path, recipe: Recipe) -> Added:
         raise InputError("not_there", path=shown(file))
     if file.is_dir() and not is_dataset(file):
         raise InputError("not_a_file", path=shown(file))
+    if file.name.endswith(BESIDE):
+        raise InputError("beside_a_sheet", file=shown(file.name))
     task, source, kind = recipe.task, _whose(file, recipe), "source"
     missing: tuple[str, ...] = ()
     if source is None:
         names = _columns(file)
+        names |= {new for one in recipe.sources.values() for new in _renamed(one, names)}
         kind = "answers" if ASK in names else "data"
         holds = _holds(file, kind, task)
+        if kind == "answers" and not holds.rows and holds.blanks:
+            raise InputError("sheet_is_blank", file=shown(file.name), blanks=holds.blanks, target=task.target)
         missing = tuple(c for c in task.inputs if c not in names) if kind == "data" else ()
+        if missing == task.inputs:
+            known = ", ".join(map(shown, sorted(names)[:40]))
+            raise InputError("input_missing", file=shown(file.name), columns=", ".join(missing), known=known)
     folder = root / "inbox" / (kind if source is None else source.path)
     there = _twin(folder, file)
     place = there or _copied(file, folder, root)
@@ -104,6 +109,11 @@ def add_file(root: Path, file: Path, recipe: Recipe) -> Added:
         missing=missing,
         labels=dict(holds.labels),
     )
+
+
+def _renamed(source: Any, names: set[str]) -> set[str]:
+    """What a source calls columns of these names."""
+    return {new for old, new in dict(getattr(source, "rename", {})).items() if old in names}
 
 
 def _whose(file: Path, recipe: Recipe) -> Any:
@@ -142,9 +152,9 @@ def _holds(file: Path, kind: str, task: Task) -> _Holds:
         sheet = read_answers(file, task.target)
         holds.take(sheet.unread)
         holds.rows, holds.blanks = len(sheet.answers), sheet.blanks
-        told = [one.target for one in sheet.answers if one.target.casefold() not in CANNOT_TELL]
+        told = [one.target for one in sheet.answers if not cannot_tell(one.target)]
         if task.answer == "number":
-            holds.labels.update(one for one in told if np.isnan(number_of(one)))
+            holds.labels.update(told)
         else:
             sets = (label_set(one) if task.answer == "labels" else (one,) for one in told)
             holds.labels.update(label for one in sets for label in one)

@@ -149,7 +149,7 @@ def by_word(texts: list[str]) -> Iterator[tuple[str, str, np.ndarray]]:
 def repaired(scene: Scene) -> dict[str, Any]:
     """Labels that were looked at again and are settled now: how many were changed, and some of these."""
     stock = scene.stock
-    second = second_looks(scene)
+    second = second_looks(stock, scene.superseded, scene.refused)
     changed = [(row, old) for row, old in second if stock.labels[row] != stock.labels[old]]
     now = [pair for pair in changed if stock.turns[int(stock.origin[pair[0]])] == scene.turn.n]
     some = [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import pyarrow as pa
 
 from bapsim.core.arrow import ID, id_bytes, positions
@@ -9,8 +12,9 @@ from bapsim.core.records import Task, rows_of
 from bapsim.gather.answers import Sheet
 from bapsim.store.lake import View, by_folder
 from bapsim.store.project import Project
-from bapsim.text.targets import labels_in, written
-from bapsim.wheel.stock import FILE
+from bapsim.text.targets import labels_in, numbers_of
+from bapsim.wheel.audit import stands
+from bapsim.wheel.stock import EXAM, FILE, PENDING, TRAINED, load_stock
 
 
 def open_questions(project: Project, task: Task) -> Sheet:
@@ -40,17 +44,30 @@ def _questions(project: Project, task: Task, ids: list[bytes]) -> pa.RecordBatch
         view = View(name=folder, root=project.wheel, shards=tuple(shards[i] for i in mine))
         found = view.find(wanted)
         parts.append(pa.table(found.select([name for name in names if name in found.schema.names])))
-    if not parts:
+    if not ids or not parts:
         return pa.RecordBatch.from_pylist([], schema=pa.schema([("_id", ID)]))
     whole = pa.concat_tables(parts, promote_options="permissive").combine_chunks()
     place = positions(wanted, whole.column("_id").combine_chunks())
     return whole.take(pa.array(place[place >= 0])).combine_chunks().to_batches()[0]
 
 
+def odd_numbers(project: Project, task: Task, said: Mapping[str, int]) -> dict[str, int]:
+    """Answers that are no numbers, or farther from all known ones than these lie apart; with their counts."""
+    known = numbers_of(standing_labels(project, task))
+    low, high = (float(np.nanmin(known)), float(np.nanmax(known))) if len(known) else (-np.inf, np.inf)
+    values = dict(zip(said, numbers_of(list(said)).tolist(), strict=True))
+    reach = high - low if len(known) else np.inf
+    return {one: said[one] for one, v in values.items() if not low - reach <= v <= high + reach}
+
+
 def known_labels(project: Project, task: Task) -> list[str]:
-    """All labels that records have, sorted; of sets, each by itself."""
-    said: set[str | None] = set()
-    view = View(name="all", root=project.wheel, shards=tuple(project.shards()))
-    for batch in view.batches([task.target]):
-        said.update(written(batch.column(task.target), task.answer))
-    return labels_in(said) if task.answer == "labels" else sorted(one for one in said if one is not None)
+    """The labels of records that stand, sorted: a slip that was mended is none; of sets, each by itself."""
+    said = standing_labels(project, task)
+    return labels_in(said) if task.answer == "labels" else said
+
+
+def standing_labels(project: Project, task: Task) -> list[str]:
+    """What the records that stand say, written, each once, sorted."""
+    stock = load_stock(project, task)
+    stand = np.isin(stands(project, stock), [EXAM, TRAINED, PENDING]) & stock.labelled
+    return sorted(set(stock.labels[stand].tolist()))

@@ -12,10 +12,10 @@ from bapsim.judge.exam import Heard
 from bapsim.judge.residual import FEWEST, Delivery, residuals
 from bapsim.wheel.aside import agreed, set_aside, to_check
 from bapsim.wheel.candidates import Candidate
-from bapsim.wheel.costs import Costs, costs_by_source
+from bapsim.wheel.costs import Costs, costs_by_source, paid_files
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.refining import Opinions
-from bapsim.wheel.stock import ASKED, REFUSED, STATES, Scene, Stock
+from bapsim.wheel.stock import ASKED, EXAM, REFUSED, STATES, TRAINED, Scene, Stock
 from bapsim.wheel.suspicion import held_against
 
 Row = dict[str, Any]
@@ -30,7 +30,8 @@ def sources_table(
     made: rows by people, machines, or nobody knows; answers to questions, and questions that nobody could
     tell; noise: the share of its labels that looks wrong beside the others; new: how far labels of classes
     that no other source has agree with one another; checked: what people said of its rows that were set
-    aside; points that training with it gives; costs, and what an accepted record cost, in minor units by
+    aside; points that training with it gives; paid: what each file cost, and its
+    accepted rows; costs, and what an accepted record cost, in minor units by
     currency. None = cannot tell.
     """
     stock, ledger = scene.stock, scene.project.ledger
@@ -48,7 +49,7 @@ def sources_table(
         row = {"name": name, **_counts(scene, opinions, mine, state), **_unread(scene, name)}
         row["lines"] = int(mine.sum()) + sum(row["unread"].values())
         row |= {"noise": noise.get(name), "new": new.get(name), "checked": checked.get(name)}
-        row |= {"points": _points(stock, name, suspects)}
+        row |= {"points": _points(stock, name, suspects), "paid": _paid(scene, name, state)}
         table.append(row | _costs(paid.get(name, {}), row["trained"] + row["exam"]))
     if None in paid:  # so that what was paid adds up
         table.append({"name": None, **_costs(paid[None], 0)})
@@ -99,6 +100,24 @@ def _unread(scene: Scene, name: str) -> Row:
     unread = {str(r["reason"]): int(r["lines"]) for r in ledger.rows(query, name)}
     met = ledger.row("select fresh, again from batch where turn=? and source=?", scene.turn.n, name)
     return {"unread": unread, "fresh": met["fresh"] if met else 0, "again": met["again"] if met else 0}
+
+
+def _paid(scene: Scene, name: str, state: np.ndarray) -> list[Row]:
+    """What each file of a source cost, and how many of its rows were accepted."""
+    stock, found = scene.stock, []
+    for path, minor, currency in paid_files(scene.project.ledger):
+        rows = stock.of_origins(
+            lambda _, o, path=path: (
+                o.source == name
+                and o.batch is not None
+                and (o.batch == path or o.batch.startswith(f"{path}/"))
+            )
+        )
+        if rows.any():
+            accepted = int((rows & np.isin(state, [EXAM, TRAINED])).sum())
+            money = {"minor": minor, "currency": currency}
+            found.append({"file": path, "rows": int(rows.sum()), "accepted": accepted, **money})
+    return found
 
 
 def _costs(costs: Costs, accepted: int) -> Row:

@@ -173,12 +173,12 @@ def held_against(said: Heard, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """What a model expects and what labels say: probs float[n, k]; label int64[n], -1 = it cannot say that.
 
     Of classes, those. Of sets and numbers two: the label agrees with the answer (0), of a number it lies in
-    its interval, or contradicts it (1); where that is the likelier, nothing is told by a contradiction.
+    its interval, or contradicts it (1).
     """
     if said.answer == "class":
         return probabilities(said), codes(labels, said.classes)
     gold = labels.tolist()
-    sure = np.maximum(said.confidence, 0.5)
+    sure = said.confidence
     label = np.where(knows(said, gold), contradicts(said, gold), -1)
     return np.stack([sure, 1 - sure], axis=1), label.astype(np.int64)
 

@@ -7,6 +7,7 @@ still teaches a little. Answers to questions count fully: they were asked becaus
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from bapsim.judge.exam import heard
 from bapsim.refine.label_errors import NEAR
 from bapsim.refine.labels import Suspicion, suspicion
 from bapsim.refine.noise import noise
+from bapsim.store.ledger import Ledger
 from bapsim.text.vectors import unit_vectors
 from bapsim.wheel.kin import alike
 from bapsim.wheel.settling import answers
@@ -32,13 +34,19 @@ def weighs(recipe: Recipe) -> bool:
     return any(bool(getattr(survey, "weigh", False)) for survey in recipe.surveys.values())
 
 
+class Looks(NamedTuple):
+    """The newest answers about labels that only looked wrong: how many, and how many gave another label."""
+
+    asked: int
+    changed: int
+
+
 def learn(
-    scene: Scene, mixture: Mixture, at: np.ndarray, folds: np.ndarray, seed: int
+    recipe: Recipe, stock: Stock, looks: Looks, mixture: Mixture, at: np.ndarray, folds: np.ndarray, seed: int
 ) -> tuple[CrossFit, np.ndarray]:
     """The fit of a mixture of stock rows `at`, and the weights (float32[n]) that it learnt them with."""
-    recipe = scene.recipe
     fitted = crossfit(recipe.train, None, mixture, folds, seed)
-    found = weights(scene, at, fitted) if weighs(recipe) else None
+    found = weights(stock, looks, at, fitted) if weighs(recipe) else None
     if found is None:
         return fitted, np.ones(len(at), np.float32)
     mixture = Mixture(task=mixture.task, records=mixture.records, weight=found)
@@ -46,11 +54,10 @@ def learn(
     return CrossFit(model=again.model, answers=again.answers, fits=fitted.fits + again.fits), found
 
 
-def weights(scene: Scene, at: np.ndarray, fitted: CrossFit) -> np.ndarray | None:
+def weights(stock: Stock, looks: Looks, at: np.ndarray, fitted: CrossFit) -> np.ndarray | None:
     """float32[n], the chance that a label is right as far as people bore it out; None where hardly any label
     is wrong.
     """
-    stock = scene.stock
     said = heard(fitted.answers, fitted.model.classes, stock.task.answer)
     if said.answer != "class" or said.probs is None or len(said.classes) < 2:
         return None
@@ -58,12 +65,22 @@ def weights(scene: Scene, at: np.ndarray, fitted: CrossFit) -> np.ndarray | None
     probs = np.where(unheard[:, None], np.float32(np.nan), said.probs)
     if not noise(probs, labels).low > LOW:
         return None
+    return judged_weights(stock, looks, at, probs, labels)
+
+
+def judged_weights(
+    stock: Stock, looks: Looks, at: np.ndarray, probs: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """float32[n]: how much stock rows `at` with these labels (int64[n]) count, by held-out probabilities
+    (float[n, k]).
+
+    Answers to questions count fully.
+    """
     among = np.zeros(len(stock), bool)
     among[at] = True
     wrong = doubt(stock, at, probs, labels, alike(stock, among, NEAR)[at]).wrong
-    found = trust(wrong * trusted(scene, wrong))
     asked = stock.of_origins(lambda _, origin: origin.method.startswith(ASKED))[at]
-    return np.where(asked, np.float32(1), found)
+    return np.where(asked, np.float32(1), trust(wrong * trusted(looks, wrong)))
 
 
 def trust(wrong: np.ndarray) -> np.ndarray:
@@ -71,30 +88,41 @@ def trust(wrong: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(1 - np.nan_to_num(wrong), LEAST), np.float32)
 
 
-def trusted(scene: Scene, wrong: np.ndarray) -> float:
-    """How much of the estimated chances of being wrong (float64[n]) the last answers about labels bore out:
-    from 0 to 1.
+def trusted(looks: Looks, wrong: np.ndarray) -> float:
+    """How much of the estimated chances of being wrong (float64[n]) the last looks bore out: from 0 to 1.
 
-    Where people mostly confirmed what looked wrong, the model is at fault: fewer labels are asked about, and
-    doubtful ones count for more.
+    They are a sample of the labels that are likelier wrong than right. Where people mostly confirmed these,
+    the model is at fault: fewer labels are asked about, and doubtful ones count for more.
     """
-    looks, chances = second_looks(scene), np.nan_to_num(wrong)
-    if not looks:
-        return 1.0
-    stock = scene.stock
-    turn = stock.turn_of_origin[stock.origin[[row for row, _ in looks]]]
-    newest = [pair for pair, n in zip(looks, turn, strict=True) if n == turn.max()]
-    changed = sum(bool(stock.labels[row] != stock.labels[old]) for row, old in newest)
+    chances = np.nan_to_num(wrong)
     expected = float(chances[chances >= WRONG].mean()) if (chances >= WRONG).any() else WRONG
-    return min((changed + BELIEF * expected) / ((len(newest) + BELIEF) * expected), 1.0)
+    return min((looks.changed + BELIEF * expected) / ((looks.asked + BELIEF) * expected), 1.0)
 
 
-def second_looks(scene: Scene) -> list[tuple[int, int]]:
+def newest_looks(ledger: Ledger, stock: Stock, superseded: np.ndarray, refused: np.ndarray) -> Looks:
+    """The answers of the last turn with any about labels that only looked wrong: what a changed rule or an
+    equal input asks about is no sample of these. superseded, refused: bool[N].
+    """
+    asked = {r["id"] for r in ledger.rows("select distinct id from asking where why='label_error'")}
+    found = second_looks(stock, superseded, refused)
+    pairs = [(row, old) for row, old in found if stock.ids[old].tobytes() in asked]
+    if not pairs:
+        return Looks(0, 0)
+    turn = stock.turn_of_origin[stock.origin[[row for row, _ in pairs]]]
+    newest = [pair for pair, n in zip(pairs, turn, strict=True) if n == turn.max()]
+    return Looks(len(newest), sum(bool(stock.labels[row] != stock.labels[old]) for row, old in newest))
+
+
+def looks_of(scene: Scene) -> Looks:
+    """The newest looks of a turn."""
+    return newest_looks(scene.project.ledger, scene.stock, scene.superseded, scene.refused)
+
+
+def second_looks(stock: Stock, superseded: np.ndarray, refused: np.ndarray) -> list[tuple[int, int]]:
     """Each answer about a label that is settled, and the row that it was asked about."""
-    stock = scene.stock
     pairs = [(row, mums[0]) for row, mums in answers(stock).items() if stock.labelled[mums[0]]]
     aside = stock.of_refused_deliveries  # asked about because of their delivery, not of a look at the label
-    return [(row, old) for row, old in pairs if scene.superseded[old] and not scene.refused[row] | aside[old]]
+    return [(row, old) for row, old in pairs if superseded[old] and not refused[row] | aside[old]]
 
 
 def coded(classes: Sequence[str], labels: np.ndarray) -> np.ndarray:

@@ -16,11 +16,13 @@ from bapsim.core.errors import InputError
 from bapsim.core.recipe import Recipe
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
+from bapsim.wheel.audit import stands
 from bapsim.wheel.contrast import contrast, fit
 from bapsim.wheel.examining import eligible
 from bapsim.wheel.kin import kin
 from bapsim.wheel.state import the_newest
-from bapsim.wheel.stock import Stock, load_stock
+from bapsim.wheel.stock import REFUSED, SUPERSEDED, Stock, load_stock
+from bapsim.wheel.weighing import newest_looks
 
 
 def worth_of(project: Project, recipe: Recipe, source: str) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def worth_of(project: Project, recipe: Recipe, source: str) -> dict[str, Any]:
     model = the_newest(project, turn + 1)
     if model is None:
         raise InputError("no_turn_ended")
-    key = f"worth:{model.fingerprint}:{source}"
+    key = f"worth:{model.fingerprint}:{source}"  # the model's says whether its labels were weighed
     staged = ledger.value("select output from stage where key=?", key)
     if staged is not None:
         return dict(json.loads(staged))
@@ -48,7 +50,9 @@ def worth_of(project: Project, recipe: Recipe, source: str) -> dict[str, Any]:
         raise InputError("nothing_without", source=source, known=", ".join(taught) or "-")
     groups = kin(stock, ate, recipe.exam.near)
     at = np.flatnonzero(left & eligible(stock, np.zeros(len(stock), bool)))
-    points = contrast(stock, groups, fit(recipe, stock, groups, left), model, at)["points"]
+    state = stands(project, stock)
+    looks = newest_looks(ledger, stock, state == SUPERSEDED, state == REFUSED)
+    points = contrast(stock, groups, fit(recipe, stock, groups, left, looks), model, at)["points"]
     found = {"source": source, "model": model.name, **(points or {"tells": False, "rows": 0})}
     with ledger.change("worth told") as changed:
         changed.add("stage", key=key, name="worth", turn=turn, output=json.dumps(found))
