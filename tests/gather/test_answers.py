@@ -300,3 +300,25 @@ def test_what_people_are_told_of_labels_goes_along(tmp_path, ending):
     else:
         assert beside.read_text("utf-8") == "y: =칭찬이 하나라도 있으면\ngone: no row has it yet\n"
     assert len(read_answers(path, "label").answers) == 0
+
+
+@pytest.mark.parametrize(
+    ("known", "said", "meant"),
+    [
+        (("007", "card"), "7", "007"),
+        (("007", "7"), "7", "7"),
+        (("1.0", "1.00"), "1", "1"),  # either may be meant: as it was typed
+        (("true", "x"), "TRUE", "true"),
+        (("card",), "Card", "Card"),  # no spreadsheet does that; people may mean another
+    ],
+)
+def test_what_a_spreadsheet_made_of_a_label_is_the_label(tmp_path, known, said, meant):
+    turn = asked_turn(tmp_path)
+
+    class Labelled:
+        def batches(self, columns):
+            yield pa.record_batch({"label": pa.array([*known, None])})
+
+    write(tmp_path / "1.csv", (next(iter(turn.asked)), said))
+    (draft,) = answers("1.csv")(replace(turn, data={"rows": Labelled()}))
+    assert draft.rows.column("label").to_pylist() == [meant]

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from bapsim.core.arrow import strings
 from bapsim.core.errors import InputError
 from bapsim.core.records import Draft, Origin, Rows, Task, Unread
 from bapsim.core.turn import Turn
@@ -300,6 +301,8 @@ class FromPeople:
             unread += sheet.unread
         known = [one for one in answers if one.ask in turn.asked]
         unread += [one.refused("unknown_question") for one in answers if one.ask not in turn.asked]
+        if turn.task.answer == "class" and not self.classes:
+            known = restored(known, turn)
         taken, refused = accepted(known, self.classes, turn.task.answer == "labels")
         return taken, [*unread, *refused]
 
@@ -313,6 +316,31 @@ class FromPeople:
             consent=self.consent,
             batch=sheet,
         )
+
+
+def restored(answers: Sequence[Answer], turn: Turn) -> list[Answer]:
+    """Answers, with labels that a spreadsheet took for numbers or truth values as earlier records have them:
+    7 is 007, where no record says 7 and one alone says anything like it.
+    """
+    odd = {one.target for one in answers if isinstance(_typed(one.target), float) or _is_bool(one.target)}
+    if not odd:
+        return list(answers)
+    known: set[str] = set()
+    for view in turn.data.values():
+        for batch in view.batches([turn.task.target]):
+            known.update(label for label in strings(batch.column(turn.task.target)) if label is not None)
+    meant: dict[object, set[str]] = {}
+    for label in known:
+        meant.setdefault(_typed(label), set()).add(label)
+    instead = {one: meant.get(_typed(one), set()) for one in odd - known}
+    return [
+        replace(one, target=next(iter(instead[one.target]))) if len(instead.get(one.target, ())) == 1 else one
+        for one in answers
+    ]
+
+
+def _is_bool(said: str) -> bool:
+    return said.casefold() in ("true", "false")
 
 
 answers = FromPeople
