@@ -69,11 +69,11 @@ class Set:
         )
 
     def mixture(self, at: np.ndarray, answer: str) -> Mixture:
-        whole = self.rows(at).append_column("target", pa.array(self.target[at]))
+        whole = self.rows(at).append_column("_answer", pa.array(self.target[at]))
         kind = "text" if "text" in self.columns else "table"
         inputs = "text" if kind == "text" else tuple(self.columns)
         return Mixture(
-            task=Task(input=inputs, target="target", kind=kind, answer=answer), records=Records(whole)
+            task=Task(input=inputs, target="_answer", kind=kind, answer=answer), records=Records(whole)
         )
 
     def trainer(self) -> Any:

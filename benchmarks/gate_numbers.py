@@ -100,10 +100,10 @@ def whole_gate(off: list[np.ndarray], gold: np.ndarray) -> bool:
         at = rng.permutation(len(gold))[:200]
         scores = []
         for errors in (off[0], off[1] * rng.uniform(0.7, 1.3)):
-            said = np.array([repr(v) for v in gold[at] + errors[at]], object)
+            said = np.array([repr(float(v)) for v in gold[at] + errors[at]], object)
             one = Heard(answer="number", prediction=said, confidence=np.ones(200), probs=None, classes=())
             ids = pa.array([int(i).to_bytes(16, "big") for i in at], pa.binary(16))
-            scores.append(scored(one, [repr(v) for v in gold[at]], ids, pa.nulls(200, pa.string())))
+            scores.append(scored(one, [repr(float(v)) for v in gold[at]], ids, pa.nulls(200, pa.string())))
         verdict = paired()(scores[0], scores[1], mean_absolute_error, wear)
         if (verdict.verdict == "accept") != (verdict.p_better is not None and verdict.p_better <= LEVEL):
             return False
@@ -149,7 +149,7 @@ def deliveries(one: Set) -> dict[str, dict[str, int]]:
                     low=said.low[at],
                     high=said.high[at],
                 )
-                probs, label = held_against(part, np.array([repr(v) for v in value], object))
+                probs, label = held_against(part, np.array([repr(float(v)) for v in value], object))
                 none = np.zeros(len(at), bool)
                 judged = residuals(names, probs, label, none, proven=True, classes=False)
                 worst = flagged(judged)
