@@ -138,6 +138,12 @@ def test_numbers_of_texts(data: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     told = re.sub(r"\s+", " ", run("-C", root, "show").stdout)
     assert "of the numbers in answers" in told
     assert "held-out error" in told
+    far = root / "far.csv"
+    far.write_text(
+        "_ask,rating\n"
+        + "".join(f"{row['_ask']},{n}\n" for row, n in zip(asked, (9, 4000, "x"), strict=False))
+    )
+    assert said("-C", root, "add", far)["added"][0]["new_labels"] == {"4000": 1, "x": 1}
     run("-C", root, "predict", tmp_path / "rows.jsonl", "-o", root / "out.jsonl")
     out = [json.loads(line) for line in (root / "out.jsonl").read_text("utf-8").splitlines()]
     assert set(out[0]) == {"prediction", "low", "high", "in_scope"}

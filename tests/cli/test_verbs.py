@@ -395,3 +395,35 @@ def test_a_project_is_exported_as_its_turn_left_it(project: Path, tmp_path: Path
         name: counts[name] for name in names.values() if counts[name]
     }
     assert (tmp_path / "out" / "README.md").is_file()
+
+
+def test_asking_when_nothing_is_open_says_so(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path / "copy")
+    recipe = tmp_path / "copy" / "recipe.py"
+    recipe.write_text(recipe.read_text("utf-8").replace("budget=200", "budget=0"), "utf-8")
+    run("-C", tmp_path / "copy", "turn")
+    assert said("-C", tmp_path / "copy", "ask", "-o", tmp_path / "none.csv") == {"questions": 0, "path": None}
+    missing = tmp_path / "no" / "such" / "q.csv"
+    assert said("-C", project, "ask", "-o", missing, code=2)["error"]["key"] == "no_such_folder"
+    assert not missing.parent.exists()
+
+
+def test_blank_sheets_wide_marks_and_mended_slips(project: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(project, root)
+    sheet = tmp_path / "q.csv"
+    run("-C", root, "ask", "-o", sheet)
+    assert said("-C", root, "add", sheet, code=2)["error"]["key"] == "sheet_is_blank"
+    with sheet.open(encoding="utf-8-sig", newline="") as file:
+        asked = list(csv.DictReader(file))
+    for i, one in enumerate(asked):
+        one["label"] = "？" if i % 2 else "crad" if i == 0 else "card"
+    said("-C", root, "add", write_csv(tmp_path / "filled.csv", asked))
+    run("-C", root, "turn")
+    run("-C", root, "ask", "-o", tmp_path / "q2.csv")
+    assert "？" not in (tmp_path / "q2.classes.txt").read_text("utf-8")
+    asked[0]["label"] = "card"
+    said("-C", root, "add", write_csv(tmp_path / "mended.csv", asked))
+    run("-C", root, "turn")
+    run("-C", root, "ask", "-o", tmp_path / "q3.csv")
+    assert "crad" not in (tmp_path / "q3.classes.txt").read_text("utf-8"), "nobody says it any more"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,17 +12,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bapsim.core.arrow import id_bytes, numbers
+from bapsim.core.recipe import CrossFit, Mixture, Model
 from bapsim.refine.label_errors import label_errors
 from bapsim.store.lake import parquet, read_batch
 from bapsim.store.project import opened
+from bapsim.wheel.audit import stands
 from bapsim.wheel.held_out import OOF, WEIGHT
-from bapsim.wheel.stock import ASKED, load_stock
+from bapsim.wheel.stock import ASKED, REFUSED, SUPERSEDED, load_stock
 from bapsim.wheel.turn import run_turn
-from bapsim.wheel.weighing import LEAST, trust
+from bapsim.wheel.weighing import LEAST, Looks, newest_looks, second_looks, trust, trusted
 from tests.wheel.test_doubting import slipped_bank
-from tests.wheel.world import Books, founded, sentence, wrong
+from tests.wheel.world import ASKS, Books, founded, sentence, wrong
 
 SLIPS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """A trainer that writes down the weights of every final fit."""
+
+    inner: Any
+    seen: list[np.ndarray | None] = field(metadata={"identity": False})
+
+    def __call__(self, parent: Model | None, mixture: Mixture, seed: int) -> Model:
+        self.seen.append(mixture.weight)
+        return self.inner(parent, mixture, seed)
+
+    def crossfit(self, parent: Model | None, mixture: Mixture, folds: np.ndarray, seed: int) -> CrossFit:
+        return self.inner.crossfit(parent, mixture, folds, seed)
 
 
 @given(st.lists(st.floats(0, 1) | st.just(float("nan")), max_size=30))
@@ -81,3 +99,59 @@ def test_a_table_of_an_older_wheel_counts_all_rows(tmp_path: Path) -> None:
         )
         assert WEIGHT not in read_batch(path).schema.names
         assert run_turn(project, recipe)["turn"] == 2
+
+
+def test_only_answers_about_doubtful_labels_say_how_far_the_doubt_may_be_trusted(tmp_path: Path) -> None:
+    """A changed rule asks about labels that are mostly right: confirming these is no fault of the model."""
+    said = tuple((i, wrong(i) if i < SLIPS else None) for i in range(500))
+    recipe = slipped_bank(surveys={"labels": label_errors()})
+    recipe = replace(recipe, sources=dict(recipe.sources) | {"books": Books((said,))})
+    root = founded(tmp_path / "p")
+    looks = []
+    for n in range(1, 4):
+        rules = dict.fromkeys(ASKS, f"a rule of turn {n}") if n > 1 else {}
+        with opened(root) as project:
+            run_turn(project, replace(recipe, guideline=rules))
+            stock = load_stock(project, recipe.task)
+            state = stands(project, stock)
+            rows = state == SUPERSEDED, state == REFUSED
+            looks.append((newest_looks(project.ledger, stock, *rows), len(second_looks(stock, *rows))))
+    (first, none), (second, some), (third, more) = looks
+    assert first == Looks(0, 0)
+    assert none == 0
+    assert 0 < second.changed <= second.asked == some
+    assert third == second, "answers about rules came since, and are not among them"
+    assert more > some
+
+
+def test_a_sample_that_people_confirm_takes_the_doubt_away() -> None:
+    chances = np.array([0.9] * 10 + [0.1] * 90)
+    assert trusted(Looks(0, 0), chances) == 1
+    assert trusted(Looks(24, 0), chances) < 0.2
+    assert trusted(Looks(24, 24), chances) == 1
+    assert trusted(Looks(24, 0), np.full(5, np.nan)) < 0.2
+    steps = [trusted(Looks(24, n), chances) for n in range(25)]
+    assert steps == sorted(steps)
+
+
+def test_what_serves_is_taught_exam_items_as_far_as_their_labels_are_trusted(tmp_path: Path) -> None:
+    """The judged model, which never saw them, says how far; where it was not weighed, they count fully."""
+    said = tuple((i, wrong(i) if i < SLIPS else None) for i in range(500))
+    for weigh in (True, False):
+        recipe = slipped_bank(surveys={"labels": label_errors(weigh=weigh)})
+        seen: list[np.ndarray | None] = []
+        recipe = replace(
+            recipe,
+            sources=dict(recipe.sources) | {"books": Books((said,))},
+            train=Watched(inner=recipe.train, seen=seen),
+        )
+        root = founded(tmp_path / str(weigh))
+        with opened(root) as project:
+            run_turn(project, recipe)
+        refitted = seen[-1]
+        if not weigh:
+            assert refitted is None
+            continue
+        assert refitted is not None
+        assert (refitted < 0.5).any()
+        assert np.isfinite(refitted).all()
