@@ -558,7 +558,7 @@ def test_another_gate_does_not_ask_the_same_question_again(tmp_path: Path) -> No
 
 def test_nobody_is_led_on_what_becomes_the_exam(tmp_path: Path) -> None:
     root, names = founded(tmp_path / "p"), list(ASKS)
-    slips = [sentence(i) for i in range(5000, 5012)]
+    slips = [sentence(i) for i in range(24)]  # texts that the history has with another label
     wrong = tuple(names[(names.index(label) + 1) % 4] for _, label in slips)
     recipe = bank(sources=dict(bank().sources) | {"slips": Rowsful(1, tuple(t for t, _ in slips), wrong)})
     turns(root, recipe, 1)
