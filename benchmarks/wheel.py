@@ -1,6 +1,6 @@
 """Does a turn pay? Questions and label repair of the wheel, against random questions and against no repair.
 
-    python benchmarks/wheel.py [--seeds 10] [--jobs 2] [--sets banking77 clinc150 nsmc_ko]
+    python benchmarks/wheel.py [--seeds 10] [--jobs 2] [--sets banking77 clinc150 nsmc_ko] [--arms bapsim ...]
 
 The product's own turns on real texts: banking77 from 10 rows a class; clinc150 from 10 rows a class with 20
 classes missing and 15 % of the labels confused with the class next door; nsmc_ko from 1,000 rows. Then four
@@ -293,16 +293,21 @@ def main() -> None:
     say.add_argument("--seeds", type=int, default=10)
     say.add_argument("--jobs", type=int, default=2)
     say.add_argument("--sets", nargs="+", default=list(SETS))
+    say.add_argument(
+        "--arms", nargs="+", default=list(ARMS), help="the others' lives are those of the last run"
+    )
     args = say.parse_args()
-    jobs = [(name, seed, arm) for name in args.sets for seed in range(args.seeds) for arm in ARMS]
-    lives = []
+    out = Path(__file__).parent.parent / "docs" / "results"
+    jobs = [(name, seed, arm) for name in args.sets for seed in range(args.seeds) for arm in args.arms]
+    last = out / "wheel.json"
+    lives = json.loads(last.read_text("utf-8")) if set(args.arms) != set(ARMS) else []
+    lives = [one for one in lives if (one["set"], one["seed"], one["arm"]) not in jobs]
     with get_context("spawn").Pool(args.jobs, maxtasksperchild=10) as pool:
         for one in pool.imap_unordered(lived, jobs):
             lives.append(one)
             shown = " ".join(f"{t['accuracy']:.1f}" for t in one["turns"])
             print(one["set"], one["seed"], one["arm"], shown, flush=True)
     lives.sort(key=lambda one: (one["set"], one["seed"], one["arm"]))
-    out = Path(__file__).parent.parent / "docs" / "results"
     (out / "wheel.json").write_text(json.dumps(lives, indent=1) + "\n", "utf-8")
     (out / "wheel.md").write_text(page(lives, args.seeds), "utf-8")
 
