@@ -156,7 +156,7 @@ def sources() -> Iterator[Bar]:
         least, most = min(c["named"] for c in mine), max(c["other"] for c in mine)
         asked = f"bad sources of 500 rows, 40 % {wrong}, {len(mine)} cells: named in .95, a good one in .02"
         yield Bar(
-            asked, f"{least:.3f} at least, {most:.3f} at most", least >= 0.95 > 0.02 >= most, "bad_sources"
+            asked, f"{least:.3f} at least, {most:.3f} at most", least >= 0.95 and most <= 0.02, "bad_sources"
         )
     clean = [cell for key, cell in cells.items() if key.endswith("/none")]
     most = max(max(c["named"], c["other"]) for c in clean)
