@@ -198,6 +198,8 @@ def test_what_new_and_add_refuse(factory: Path, tmp_path: Path) -> None:
         key("new", tmp_path / "p", "--from", tmp_path / "set" / "train", "--text", "x")
         == "pictures_have_no_columns"
     )
+    part = tmp_path / "set" / "train"
+    assert key("new", tmp_path / "p", "--from", part, "--answer", "number") == "pictures_are_classes"
     (tmp_path / "none" / "a").mkdir(parents=True)
     (tmp_path / "none" / "a" / "x.txt").write_text("x")
     assert key("new", tmp_path / "p", "--from", tmp_path / "none") == "no_pictures"

@@ -161,7 +161,8 @@ def _details(report: Mapping[str, Any], lang: str) -> Iterator[tuple[str, str]]:
         yield text("detail.screen", lang, candidate=one["candidate"]), text(key, lang, **values)
     counts = {name: number(report[name]) for name in ("classes", "fits")}
     rows = number(report["train_rows"])
-    yield text("detail.training", lang), text("detail.training.value", lang, rows=rows, **counts)
+    key = "detail.training.number" if report.get("answer") == "number" else "detail.training.value"
+    yield text("detail.training", lang), text(key, lang, rows=rows, **counts)
     fresh = ", ".join(f"{name} {number(rows)}" for name, rows in report["fresh"].items() if rows)
     yield text("detail.fresh", lang), fresh or text("detail.fresh.none", lang)
     yield text("detail.questions", lang), number(report["questions"])

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from bapsim.core.errors import InputError
+from bapsim.core.errors import InputError, RecipeError
 from bapsim.core.records import Task, Unread
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.folder import Picture, composed, pictures_in
@@ -37,10 +37,13 @@ def are_pictures(place: Path) -> bool:
 def look_into_folder(folder: Path, wanted: Wanted) -> Found:
     """Read all pictures of a folder and say what it holds.
 
-    Raises InputError where there are no pictures, fewer than two classes, or sub-folders that are no classes.
+    Raises InputError where there are no pictures, fewer than two classes, or sub-folders that are no classes;
+    RecipeError where something else than a class is to be said of them.
     """
     if any((wanted.text, wanted.inputs, wanted.group, wanted.time, wanted.slices, wanted.key)):
         raise InputError("pictures_have_no_columns", folder=shown(folder.name))
+    if wanted.answer not in (None, "class"):
+        raise RecipeError("pictures_are_classes", answer=wanted.answer)
     classes: Counter[str] = Counter()
     below: defaultdict[str, Counter[str]] = defaultdict(Counter)
     unread: Counter[str] = Counter()
