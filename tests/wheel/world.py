@@ -24,6 +24,7 @@ from bapsim.core.turn import Turn
 from bapsim.gather.augment import misspell
 from bapsim.judge.exam import accuracy, per_item
 from bapsim.judge.gate import paired
+from bapsim.refine.label_errors import label_errors
 from bapsim.refine.pii import personal_data
 from bapsim.store import fault
 from bapsim.store.project import opened
@@ -210,7 +211,10 @@ def corrected_bank() -> Recipe:
     )
     letters = Letters((tuple(range(3000, 3012)), tuple(range(3012, 3018))))
     checks = {**bank().checks, "pii": personal_data()}
-    return bank(sources={**bank().sources, "books": Books(said), "letters": letters}, checks=checks)
+    surveys = {"labels": label_errors()}  # a second fit, with weights
+    return bank(
+        sources={**bank().sources, "books": Books(said), "letters": letters}, checks=checks, surveys=surveys
+    )
 
 
 def founded(root: Path) -> Path:
