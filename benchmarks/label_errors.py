@@ -39,7 +39,7 @@ from bapsim.refine.labels import contradictions, flag, suspicion
 from bapsim.text.minhash import clusters
 from bapsim.text.vectors import unit_vectors
 from bapsim.train.text import calibrate, probabilities, text_linear
-from bapsim.wheel.weighing import LOW, trust
+from bapsim.wheel.weighing import can_tell, trust
 from label_errors_page import FULL, INJECTED, OUT, cells, write
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -277,7 +277,7 @@ class Run:
         told = {"nothing": self.accuracy(everything, labels)}
         kept = np.flatnonzero(~mask(n, self.flagged.rows[self.flagged.prunable]))
         told["left out"] = self.accuracy(kept, labels[kept]) if len(kept) < n else told["nothing"]
-        count = trust(self.said.wrong) if self.said.noise.low > LOW else None
+        count = trust(self.said.wrong) if can_tell(self.said, labels) else None
         told["weighed"] = told["nothing"] if count is None else self.accuracy(everything, labels, count)
         if full:
             budget = round(BUDGET * n)

@@ -167,12 +167,12 @@ def page(said: dict[str, Any]) -> str:
         "## Accuracy on untouched rows, in points",
         "",
         "Asked: the worst 5 % get the label of a reviewer who is always right, or right in 95 %; at random: "
-        "as many rows drawn blindly. Weighed: each row counts by the chance that its label is "
-        "right, as in a turn, where the estimate's lower bound is above .02. Left out: the flagged rows that "
-        "are more likely wrong than right, whether advised or not; advised: in how many draws "
-        "`flag(...).prune` said so (lower bound above .15, and most of what is flagged is likelier wrong "
-        "than right). Estimate: its mean, and that of its "
-        "lower bound. Nothing is ever relabelled without an answer.",
+        "as many rows drawn blindly. Weighed: each row counts by the chance that its label is right, as in a "
+        "turn, where the estimate's lower bound is above .02 and most of what is flagged is likelier wrong "
+        "than right. Left out: the flagged rows that are more likely wrong than right, whether advised or "
+        "not; advised: in how many draws `flag(...).prune` said so (lower bound above .15, and the same "
+        "second condition). Estimate: its mean, and that of its lower bound. Nothing is ever relabelled "
+        "without an answer.",
         "",
         "Where the model can tell (banking77, mnist), leaving out gains from 5 % on; where it cannot, it "
         "gains nothing (nsmc_ko) or loses half a point (hate_ko, at an estimate of .22): hence the second "

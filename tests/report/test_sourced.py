@@ -7,6 +7,7 @@ import pytest
 from bapsim.report.charts import learning
 from bapsim.report.page import page
 from bapsim.report.sourced import sources, spent
+from bapsim.report.words import story
 from tests.report.test_words import SHOWN, facts
 
 STANDS = {"trained": 0, "exam": 0, "pool": 0, "pending": 0, "superseded": 0}
@@ -59,6 +60,16 @@ def test_what_is_known_is_told_and_what_is_not_is_said_to_be_so(lang: str) -> No
     html = page(facts("decision.better", sources=[EXPERTS, CRAWL, NOBODY]), SHOWN, lang)
     assert "&lt;experts&gt;" in html
     assert "<experts>" not in html
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_a_source_with_confused_labels_is_a_thing_to_do(lang: str) -> None:
+    confused = EXPERTS | {"name": "expert B", "noise": {"share": 0.31, "low": 0.2, "high": 0.4, "rows": 200}}
+    said = story(facts("decision.better", sources=[EXPERTS, confused, CRAWL, NOBODY]), lang).next
+    named = [step for step in said if "expert B" in step]
+    assert len(named) == 1
+    assert "31" in named[0]
+    assert not [step for step in said if "<experts>" in step]
 
 
 def test_turns_of_older_versions_have_no_table() -> None:

@@ -8,19 +8,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bapsim.core.arrow import id_bytes, numbers
 from bapsim.core.recipe import CrossFit, Mixture, Model
 from bapsim.refine.label_errors import label_errors
+from bapsim.refine.labels import suspicion
 from bapsim.store.lake import parquet, read_batch
 from bapsim.store.project import opened
 from bapsim.wheel.audit import stands
 from bapsim.wheel.held_out import OOF, WEIGHT
 from bapsim.wheel.stock import ASKED, REFUSED, SUPERSEDED, load_stock
 from bapsim.wheel.turn import run_turn
-from bapsim.wheel.weighing import LEAST, Looks, newest_looks, second_looks, trust, trusted
+from bapsim.wheel.weighing import LEAST, Looks, can_tell, newest_looks, second_looks, trust, trusted
 from tests.wheel.test_doubting import slipped_bank
 from tests.wheel.world import ASKS, Books, founded, sentence, wrong
 
@@ -155,3 +157,17 @@ def test_what_serves_is_taught_exam_items_as_far_as_their_labels_are_trusted(tmp
         assert refitted is not None
         assert (refitted < 0.5).any()
         assert np.isfinite(refitted).all()
+
+
+@pytest.mark.parametrize(("apart", "noise", "told"), [(3.0, 0.2, True), (3.0, 0.0, False), (0.6, 0.3, False)])
+def test_labels_are_weighed_where_a_model_can_tell_which_are_wrong(
+    apart: float, noise: float, told: bool
+) -> None:
+    """Two classes so far apart; the model is calibrated for labels with this noise."""
+    rng, n = np.random.default_rng(3), 3000
+    truth = rng.integers(0, 2, n)
+    x = (2 * truth - 1) * apart + rng.normal(size=n)
+    second = noise + (1 - 2 * noise) / (1 + np.exp(-2 * apart * x))
+    probs = np.stack([1 - second, second], axis=1).astype(np.float32)
+    labels = np.where(rng.random(n) < noise, 1 - truth, truth).astype(np.int64)
+    assert can_tell(suspicion(probs, labels), labels) == told

@@ -10,6 +10,7 @@ from typing import Any
 from bapsim.core.errors import messages, text
 
 SCREEN_LIMIT = 0.5  # shown beside z where a candidate did not get to the exam
+CONFUSED = 0.1  # share of wrong labels beyond the usual, at least, from which on a source is worth a talk
 MOST_MISSING = 10  # times the exam: more is no advice
 
 
@@ -190,6 +191,11 @@ def steps(report: Mapping[str, Any], lang: str) -> Iterator[str]:
         names = {"first": one["first"], "second": one["second"]}
         if one["gain"] is not None:
             yield text("next.pair", lang, **names, gain=points(one["gain"], signed=False))
+    for one in report.get("sources") or ():
+        noise = one.get("noise")
+        if noise is not None and noise["low"] > CONFUSED:
+            shares = {name: percent(noise[name], 0) for name in ("share", "low", "high")}
+            yield text("next.source", lang, name=one["name"], **shares)
     again = report["asked"].get("guideline", {"count": 0})["count"]
     if again:
         yield text("next.guideline", lang, count=number(again))

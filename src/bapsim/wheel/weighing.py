@@ -15,7 +15,7 @@ from bapsim.compose.oof import crossfit
 from bapsim.core.recipe import CrossFit, Mixture, Recipe
 from bapsim.judge.exam import heard
 from bapsim.refine.label_errors import NEAR
-from bapsim.refine.labels import Suspicion, suspicion
+from bapsim.refine.labels import Suspicion, flag, suspicion
 from bapsim.refine.noise import noise
 from bapsim.store.ledger import Ledger
 from bapsim.text.vectors import unit_vectors
@@ -63,9 +63,20 @@ def weights(stock: Stock, looks: Looks, at: np.ndarray, fitted: CrossFit) -> np.
         return None
     labels, unheard = coded(said.classes, stock.labels[at]), said.prediction == None  # noqa: E711  element by element
     probs = np.where(unheard[:, None], np.float32(np.nan), said.probs)
-    if not noise(probs, labels).low > LOW:
+    if not noise(probs, labels).low > LOW:  # the quick half of `can_tell`
         return None
-    return judged_weights(stock, looks, at, probs, labels)
+    among = np.zeros(len(stock), bool)
+    among[at] = True
+    said_of = doubt(stock, at, probs, labels, alike(stock, among, NEAR)[at])
+    return counted(stock, looks, at, said_of) if can_tell(said_of, labels) else None
+
+
+def can_tell(said: Suspicion, labels: np.ndarray) -> bool:
+    """Whether enough labels are wrong, and a model knows which: most of as many as are estimated to be wrong
+    are likelier wrong than right. Where it does not, weights cost (docs/results/label_errors.md).
+    """
+    found = flag(said, labels)
+    return bool(said.noise.low > LOW and 2 * found.prunable.sum() >= len(found.rows))
 
 
 def judged_weights(
@@ -78,9 +89,13 @@ def judged_weights(
     """
     among = np.zeros(len(stock), bool)
     among[at] = True
-    wrong = doubt(stock, at, probs, labels, alike(stock, among, NEAR)[at]).wrong
+    return counted(stock, looks, at, doubt(stock, at, probs, labels, alike(stock, among, NEAR)[at]))
+
+
+def counted(stock: Stock, looks: Looks, at: np.ndarray, said: Suspicion) -> np.ndarray:
+    """float32[n]: how much stock rows `at` count, of which this is said; answers to questions fully."""
     asked = stock.of_origins(lambda _, origin: origin.method.startswith(ASKED))[at]
-    return np.where(asked, np.float32(1), trust(wrong * trusted(looks, wrong)))
+    return np.where(asked, np.float32(1), trust(said.wrong * trusted(looks, said.wrong)))
 
 
 def trust(wrong: np.ndarray) -> np.ndarray:
