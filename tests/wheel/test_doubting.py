@@ -117,7 +117,8 @@ def test_a_changed_rule_asks_about_older_labels_again(tmp_path: Path) -> None:
 
 def test_the_row_is_asked_about_and_not_what_a_machine_made_of_it(tmp_path: Path) -> None:
     recipe = slipped_bank()
-    sources = {"books": recipe.sources["books"], "slips": misspell("books", share=0.9)}  # nobody answers
+    said = tuple((i, wrong(i) if i < 120 else None) for i in range(500))
+    sources = {"books": Books((said,)), "slips": misspell("books", share=0.9)}  # nobody answers
     recipe = replace(recipe, sources=sources)
     root = founded(tmp_path / "p")
     run(root, recipe)
