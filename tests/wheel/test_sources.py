@@ -146,7 +146,7 @@ def test_the_worth_of_a_source_is_told_with_its_interval_and_made_once(
         )
         assert by_name(facts(project))["more"]["points"] == said
         assert by_name(facts(project))["same"]["points"] is None
-        monkeypatch.setattr("bapsim.wheel.worth.fit", lambda *given: 1 / 0)
+        monkeypatch.setattr("bapsim.wheel.worth.unkept", lambda *given: 1 / 0)
         assert worth_of(project, recipe, "more") == said
         assert check(project, recipe)["ok"]
 

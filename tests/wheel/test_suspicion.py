@@ -153,8 +153,8 @@ class Never:
 def test_with_nothing_proven_the_last_model_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One fit of everything and one without the suspect: the first reading costs none."""
     asked = []
-    real = suspicion.fit
-    monkeypatch.setattr(suspicion, "fit", lambda *given: asked.append(1) or real(*given))
+    real = suspicion.unkept
+    monkeypatch.setattr(suspicion, "unkept", lambda *given: asked.append(1) or real(*given))
     recipe = replace(recipe_of(base=Part(0, 220), b=Part(2000, 90, 4, at_turn=2)), gate=Never())
     with opened(founded(tmp_path / "p")) as project:
         assert run_turn(project, recipe)["verdict"] == "undecided"

@@ -16,14 +16,14 @@ from bapsim.compose.exam import folds
 from bapsim.core.arrow import numbers, positions
 from bapsim.core.errors import NotEnough
 from bapsim.core.fingerprint import digest, fingerprint
-from bapsim.core.recipe import Mixture, Model
+from bapsim.core.recipe import CrossFit, Mixture, Model, Recipe
 from bapsim.core.turn import named_seed
 from bapsim.store import artifacts
 from bapsim.store.lake import read_batch
 from bapsim.wheel.examining import frame
 from bapsim.wheel.held_out import OOF, WEIGHT, held_out, write_oof
 from bapsim.wheel.stock import Scene, Stock
-from bapsim.wheel.weighing import coded, judged_weights, learn, looks_of, weighs
+from bapsim.wheel.weighing import Looks, coded, counted, doubt, inputs_alike, learn, looks_of, weighs
 
 NAME = "main"
 
@@ -103,23 +103,33 @@ def _free_version(scene: Scene, rows: np.ndarray) -> str:
     return next(name for name in names if name not in taken)
 
 
+def fit(
+    recipe: Recipe, stock: Stock, groups: np.ndarray, rows: np.ndarray, looks: Looks | None
+) -> tuple[Mixture, CrossFit, np.ndarray]:
+    """The rows (bool[N]) as a mixture, its fit, and how much each counted; groups: int64[N].
+
+    looks: None = all labels count alike. Folds and seed derive from the rows.
+    """
+    mixture, at = mixture_of(stock, rows)
+    seed = named_seed("train", data_fingerprint(stock, rows), recipe.seed)
+    rng = np.random.default_rng(named_seed("folds", seed))
+    split = folds(frame(stock, at, groups), recipe.folds, rng)
+    return mixture, *learn(recipe, stock, looks, mixture, at, split, seed % 2**31)
+
+
 def _train(scene: Scene, rows: np.ndarray, folder: Path, identity: dict[str, str]) -> dict[str, Any]:
     project, recipe, stock = scene.project, scene.recipe, scene.stock
-    mixture, at = mixture_of(stock, rows)
-    labels = stock.labels[at].astype(str)
+    labels = stock.labels[rows].astype(str)
     if len(set(labels.tolist())) < 2:
-        raise NotEnough("one_class", rows=len(at), classes=", ".join(sorted(set(labels.tolist()))) or "-")
-    seed = named_seed("train", identity["data"], recipe.seed)
-    rng = np.random.default_rng(named_seed("folds", seed))
-    split = folds(frame(stock, at, scene.groups), recipe.folds, rng)
-    fitted, weight = learn(recipe, stock, looks_of(scene), mixture, at, split, seed % 2**31)
+        raise NotEnough("one_class", rows=len(labels), classes=", ".join(sorted(set(labels.tolist()))) or "-")
+    mixture, fitted, weight = fit(recipe, stock, scene.groups, rows, looks_of(scene))
 
     def write(place: Path) -> None:
         fitted.model.save(place)
         write_oof(place, mixture.records, fitted, weight)
 
     sha = artifacts.save(folder / "judged", write)
-    details = {"fits": fitted.fits, "rows": len(at)}
+    details = {"fits": fitted.fits, "rows": len(mixture)}
     with project.ledger.change("trained") as ledger:
         row = {"name": NAME, "turn": scene.turn.n, "state": "candidate", "judged": "judged"}
         row |= {"version": folder.name, "sha256": sha, "details": json.dumps(details), **identity}
@@ -160,6 +170,7 @@ def _as_judged(scene: Scene, chosen: Candidate, at: np.ndarray) -> np.ndarray | 
     said = held_out(chosen.model, chosen.oof, stock, at)
     if said.probs is None:
         return None
-    found = judged_weights(stock, looks_of(scene), at, said.probs, coded(said.classes, stock.labels[at]))
+    labels = coded(said.classes, stock.labels[at])
+    found = counted(stock, looks_of(scene), at, doubt(stock, at, said.probs, labels, inputs_alike(stock, at)))
     place = positions(stock.records.column("_id").take(pa.array(at)), table.column("_id"))
     return np.where(place >= 0, told[np.maximum(place, 0)], found)

@@ -7,36 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from bapsim.compose.exam import folds
-from bapsim.compose.oof import crossfit
 from bapsim.core.recipe import Recipe
-from bapsim.core.turn import named_seed
 from bapsim.judge.compare import points_interval, standardised, units
 from bapsim.judge.exam import uncalibrated
 from bapsim.judge.gate import OOF_INFLATION, duo
-from bapsim.wheel.candidates import data_fingerprint, mixture_of
-from bapsim.wheel.examining import frame
+from bapsim.wheel.candidates import fit
 from bapsim.wheel.held_out import as_scores, held_out, honest, oof_table
 from bapsim.wheel.judging import Opponent
 from bapsim.wheel.stock import Stock
-from bapsim.wheel.weighing import Looks, learn
+from bapsim.wheel.weighing import Looks
 
 
-def fit(
+def unkept(
     recipe: Recipe, stock: Stock, groups: np.ndarray, rows: np.ndarray, looks: Looks | None = None
 ) -> Opponent:
     """A model of these rows (bool[N]) that nobody keeps, with its out-of-fold answers; groups: int64[N].
 
     looks: weigh doubtful labels as a candidate's are, None = all labels count alike.
     """
-    mixture, at = mixture_of(stock, rows)
-    seed = named_seed("train", data_fingerprint(stock, rows), recipe.seed)
-    rng = np.random.default_rng(named_seed("folds", seed))
-    split = folds(frame(stock, at, groups), recipe.folds, rng)
-    if looks is None:
-        fitted = crossfit(recipe.train, None, mixture, split, seed % 2**31)
-    else:
-        fitted, _ = learn(recipe, stock, looks, mixture, at, split, seed % 2**31)
+    mixture, fitted, _ = fit(recipe, stock, groups, rows, looks)
     return Opponent(name="", fingerprint="", respond=fitted.model, oof=oof_table(mixture.records, fitted))
 
 

@@ -14,16 +14,14 @@ from bapsim.core.arrow import numbers
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Rows
 from bapsim.refine.ambiguity import Pair, ambiguous_pairs
-from bapsim.refine.label_errors import NEAR
 from bapsim.refine.labels import Suspicion
 from bapsim.store.ledger import Ledger
 from bapsim.text.targets import label_set
 from bapsim.wheel.aside import set_aside, to_check
 from bapsim.wheel.candidates import Candidate
 from bapsim.wheel.held_out import held_out
-from bapsim.wheel.kin import alike
 from bapsim.wheel.stock import AGAIN, PENDING, TRAINED, Scene, standing
-from bapsim.wheel.weighing import WRONG, coded, doubt, looks_of, trusted
+from bapsim.wheel.weighing import WRONG, coded, doubt, inputs_alike, looks_of, trusted
 
 SET_ASIDE = "set_aside"  # why a label of the sample of a delivery is asked about
 CERTAIN = 0.9  # a label that the model, out of fold, gives this chance stands under a new rule, too
@@ -83,7 +81,7 @@ def doubted(scene: Scene, model: Candidate) -> Doubted:
     probs = np.full((len(at), len(known)), np.nan, np.float32)
     if known and told.probs is not None:
         probs = told.probs
-    groups = alike(stock, rows, NEAR)[at]
+    groups = inputs_alike(stock, at)
     said = doubt(stock, at, probs, labels, groups)
     pairs = ambiguous_pairs(probs, labels, known, groups=groups) if len(known) > 1 else ()
     mine = probs[np.arange(len(at)), np.maximum(labels, 0)] if known else np.zeros(len(at))

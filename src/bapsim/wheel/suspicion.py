@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,11 +19,12 @@ from bapsim.core.fingerprint import fingerprint
 from bapsim.judge.exam import Heard, contradicts, knows
 from bapsim.judge.residual import FEWEST, Delivery, flagged, residuals
 from bapsim.wheel.candidates import data_fingerprint
-from bapsim.wheel.contrast import contrast, fit
+from bapsim.wheel.contrast import contrast, unkept
 from bapsim.wheel.held_out import eaten, held_out
 from bapsim.wheel.judging import Opponent, random_rows
 from bapsim.wheel.settling import Settled, settle
 from bapsim.wheel.stock import AGAIN, Scene, Stock
+from bapsim.wheel.weighing import coded
 
 DOUBT = 0.5  # z of a delivery by a model that learnt from it, too, from which on it is worth a retrain
 HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
@@ -176,24 +177,18 @@ def held_against(said: Heard, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     its interval, or contradicts it (1).
     """
     if said.answer == "class":
-        return probabilities(said), codes(labels, said.classes)
+        return probabilities(said), coded(said.classes, labels)
     gold = labels.tolist()
     sure = said.confidence
     label = np.where(knows(said, gold), contradicts(said, gold), -1)
     return np.stack([sure, 1 - sure], axis=1), label.astype(np.int64)
 
 
-def codes(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """int64[n]: the position of each label among the classes, -1 = none of them."""
-    place = {name: i for i, name in enumerate(classes)}
-    return np.array([place.get(label, -1) for label in labels], np.int64)
-
-
 def probabilities(said: Heard) -> np.ndarray:
     """float[n, k]; a model that gives none is sure of its answers."""
     if said.probs is not None:
         return said.probs
-    at = codes(said.prediction, said.classes)
+    at = coded(said.classes, said.prediction)
     return np.asarray(at[:, None] == np.arange(len(said.classes)), np.float32)
 
 
@@ -219,5 +214,5 @@ def _once(scene: Scene, rows: np.ndarray, fits: dict[str, Opponent]) -> Opponent
     """One fit for the same rows, however often it is needed."""
     data = data_fingerprint(scene.stock, rows)
     if data not in fits:
-        fits[data] = fit(scene.recipe, scene.stock, scene.groups, rows)
+        fits[data] = unkept(scene.recipe, scene.stock, scene.groups, rows)
     return fits[data]

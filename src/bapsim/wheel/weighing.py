@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from bapsim.compose.oof import crossfit
+from bapsim.core.arrow import positions
 from bapsim.core.recipe import CrossFit, Mixture, Recipe
 from bapsim.judge.exam import heard
 from bapsim.refine.label_errors import NEAR
@@ -42,11 +44,20 @@ class Looks(NamedTuple):
 
 
 def learn(
-    recipe: Recipe, stock: Stock, looks: Looks, mixture: Mixture, at: np.ndarray, folds: np.ndarray, seed: int
+    recipe: Recipe,
+    stock: Stock,
+    looks: Looks | None,
+    mixture: Mixture,
+    at: np.ndarray,
+    folds: np.ndarray,
+    seed: int,
 ) -> tuple[CrossFit, np.ndarray]:
-    """The fit of a mixture of stock rows `at`, and the weights (float32[n]) that it learnt them with."""
+    """The fit of a mixture of stock rows `at`, and the weights (float32[n]) that it learnt them with.
+
+    looks: None = all labels count alike.
+    """
     fitted = crossfit(recipe.train, None, mixture, folds, seed)
-    found = weights(stock, looks, at, fitted) if weighs(recipe) else None
+    found = weights(stock, looks, at, fitted) if looks is not None and weighs(recipe) else None
     if found is None:
         return fitted, np.ones(len(at), np.float32)
     mixture = Mixture(task=mixture.task, records=mixture.records, weight=found)
@@ -65,10 +76,8 @@ def weights(stock: Stock, looks: Looks, at: np.ndarray, fitted: CrossFit) -> np.
     probs = np.where(unheard[:, None], np.float32(np.nan), said.probs)
     if not noise(probs, labels).low > LOW:  # the quick half of `can_tell`
         return None
-    among = np.zeros(len(stock), bool)
-    among[at] = True
-    said_of = doubt(stock, at, probs, labels, alike(stock, among, NEAR)[at])
-    return counted(stock, looks, at, said_of) if can_tell(said_of, labels) else None
+    doubts = doubt(stock, at, probs, labels, inputs_alike(stock, at))
+    return counted(stock, looks, at, doubts) if can_tell(doubts, labels) else None
 
 
 def can_tell(said: Suspicion, labels: np.ndarray) -> bool:
@@ -77,19 +86,6 @@ def can_tell(said: Suspicion, labels: np.ndarray) -> bool:
     """
     found = flag(said, labels)
     return bool(said.noise.low > LOW and 2 * found.prunable.sum() >= len(found.rows))
-
-
-def judged_weights(
-    stock: Stock, looks: Looks, at: np.ndarray, probs: np.ndarray, labels: np.ndarray
-) -> np.ndarray:
-    """float32[n]: how much stock rows `at` with these labels (int64[n]) count, by held-out probabilities
-    (float[n, k]).
-
-    Answers to questions count fully.
-    """
-    among = np.zeros(len(stock), bool)
-    among[at] = True
-    return counted(stock, looks, at, doubt(stock, at, probs, labels, alike(stock, among, NEAR)[at]))
 
 
 def counted(stock: Stock, looks: Looks, at: np.ndarray, said: Suspicion) -> np.ndarray:
@@ -142,8 +138,15 @@ def second_looks(stock: Stock, superseded: np.ndarray, refused: np.ndarray) -> l
 
 def coded(classes: Sequence[str], labels: np.ndarray) -> np.ndarray:
     """int64[n]: the position of each label among a model's classes, -1 = none of them."""
-    place = {name: i for i, name in enumerate(classes)}
-    return np.array([place.get(str(label), -1) for label in labels], np.int64)
+    return positions(pa.array(labels.tolist(), pa.string()), pa.array(list(classes), pa.string()))
+
+
+def inputs_alike(stock: Stock, at: np.ndarray) -> np.ndarray:
+    """int64[m]: equal for stock rows `at` that say the same, but for spelling."""
+    among = np.zeros(len(stock), bool)
+    among[at] = True
+    found: np.ndarray = alike(stock, among, NEAR)[at]
+    return found
 
 
 def doubt(

@@ -17,7 +17,7 @@ from bapsim.core.recipe import Recipe
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.wheel.audit import stands
-from bapsim.wheel.contrast import contrast, fit
+from bapsim.wheel.contrast import contrast, unkept
 from bapsim.wheel.examining import eligible
 from bapsim.wheel.kin import kin
 from bapsim.wheel.state import the_newest
@@ -52,7 +52,7 @@ def worth_of(project: Project, recipe: Recipe, source: str) -> dict[str, Any]:
     at = np.flatnonzero(left & eligible(stock, np.zeros(len(stock), bool)))
     state = stands(project, stock)
     looks = newest_looks(ledger, stock, state == SUPERSEDED, state == REFUSED)
-    points = contrast(stock, groups, fit(recipe, stock, groups, left, looks), model, at)["points"]
+    points = contrast(stock, groups, unkept(recipe, stock, groups, left, looks), model, at)["points"]
     found = {"source": source, "model": model.name, **(points or {"tells": False, "rows": 0})}
     with ledger.change("worth told") as changed:
         changed.add("stage", key=key, name="worth", turn=turn, output=json.dumps(found))
