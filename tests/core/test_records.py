@@ -349,7 +349,7 @@ def test_a_plain_function_makes_a_draft():
 def test_a_log_line_has_a_certificate_of_its_own():
     """One schema for every service; the columns are the ones that the loop reads."""
     wanted = "request at deployment purpose model input prediction confidence in_scope out_of_scope"
-    assert set(SERVICE_LOG.names) == {*wanted.split(), "correction", "thumbs", "consent"}
+    assert set(SERVICE_LOG.names) == {*wanted.split(), "correction", "thumbs", "consent", "by", "comment"}
     assert {str(f.type) for f in SERVICE_LOG} == {"string", "float", "bool", "int8", "timestamp[us, tz=UTC]"}
     assert not [name for name in SERVICE_LOG.names if name.startswith("_")]
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from bapsim.core.errors import InputError, RecipeError
 from bapsim.core.fingerprint import fingerprint
@@ -379,3 +380,80 @@ def test_merging_does_not_depend_on_order_where_times_differ(lines, rng: random.
     corrections = [said["correction"] for said in lines if said["correction"]]
     assert merged(rows)["correction"] == (corrections[-1] if corrections else None)
     assert merged([merged(rows), merged(rows)]) == merged(rows)
+
+
+# ---------------------------------------------------------------- what `bapsim serve` writes
+
+
+def served(i: int, said: object = "what is my balance", **more) -> dict:
+    """A request as `bapsim serve` logs it."""
+    at = f"2026-11-22T10:00:{i % 60:02d}.000001+00:00"
+    about = {"request": f"r{i}", "at": at, "deployment": "app", "purpose": "to improve", "consent": None}
+    given = {"model": "t001-people", "prediction": "card", "confidence": 0.5, "in_scope": 0.9}
+    return {**about, **given, "input": said if isinstance(said, dict) else {"text": said}, **more}
+
+
+def feedback(i: int, **more) -> dict:
+    return {"request": f"r{i}", "at": "2026-11-22T11:00:00.000001+00:00", "deployment": "app", **more}
+
+
+def test_our_own_log_needs_no_map_and_whoever_corrects_is_a_delivery(turn):
+    write(turn.inbox / "log" / "a-w0.jsonl", served(1), served(2, "카드 잃어버렸어요"), served(3), served(4))
+    write(
+        turn.inbox / "log" / "b-w1.jsonl",
+        feedback(1, by="kim", correction="balance"),
+        feedback(2, by="lee", correction="lost", comment="늘 틀려요"),
+        feedback(2, by="kim", thumbs=-1),
+        feedback(3, by="kim", thumbs=1),
+        feedback(9, correction="nobody asked"),
+    )
+    rows, unread, drafts = gathered(service("log/", rights="own"), turn)
+    assert {row["_key"]: row["intent"] for row in rows} == {
+        "r1": "balance",
+        "r2": "lost",
+        "r3": None,
+        "r4": None,
+    }
+    of = {key: d.origin.batch for d in drafts for key in d.keys}
+    assert (of["r1"], of["r2"], of["r4"]) == ("log/kim", "log/lee", "log/a-w0.jsonl")
+    assert {d.origin.rights for d in drafts} == {"own; purpose: to improve"}
+    assert unread == [("log/b-w1.jsonl", 5, "unknown_request")]
+    assert {row["thumbs"] for row in rows if row["_key"] in ("r2", "r3")} == {-1, 1}
+
+
+def test_our_own_log_of_a_table_and_openai_lines_side_by_side(tmp_path):
+    (tmp_path / "log").mkdir()
+    task = Task(input=("age", "job"), target="risk", kind="table")
+    lines = [served(i, {"age": 30 + i, "job": "cook"}) for i in range(3)]
+    write(tmp_path / "log" / "a.jsonl", *lines, feedback(0, correction="high"))
+    rows, unread, _ = gathered(service("log/", rights="own"), Turn(n=1, seed=0, task=task, inbox=tmp_path))
+    assert [(row["age"], row["job"], row["risk"]) for row in rows] == [
+        (31, "cook", None),
+        (32, "cook", None),
+        *[(30, "cook", "high")] * 2,  # of both lines, one record
+    ]
+    assert not unread
+    text = Turn(n=1, seed=0, task=Task(input="text", target="intent"), inbox=tmp_path)
+    write(tmp_path / "log" / "a.jsonl", pair(1, "hello"), served(1, "bye"))
+    rows, unread, _ = gathered(service("log/", rights="own"), text)
+    assert sorted(row["text"] for row in rows) == ["bye", "hello"]
+    assert not unread
+
+
+def test_pictures_of_our_own_log(tmp_path):
+    folder = tmp_path / "log" / "pictures"
+    folder.mkdir(parents=True)
+    for i in range(3):
+        Image.new("L", (4, 4), 60 * i).save(folder / f"r{i}.png")
+    (folder / "r3.png").write_bytes(b"no picture")
+    named = [{"image": {"file": f"pictures/r{i}.png"}} for i in range(5)]
+    odd = [{"image": {"file": "../../../etc/passwd"}}, {"image": {"file": 3}}, {"image": "r1.png"}]
+    lines = [served(i, said) for i, said in enumerate([*named, *odd])]
+    write(tmp_path / "log" / "a.jsonl", *lines, feedback(1, correction="crack"))
+    task = Task(input="image", target="defect", kind="image")
+    rows, unread, _ = gathered(service("log/", rights="own"), Turn(n=1, seed=0, task=task, inbox=tmp_path))
+    assert {row["_key"]: row["defect"] for row in rows} == {"r0": None, "r1": "crack", "r2": None}
+    assert {row["_key"]: row["image"] for row in rows}["r2"] == (folder / "r2.png").read_bytes()
+    assert {row["file"] for row in rows} == {f"pictures/r{i}.png" for i in range(3)}
+    reasons = ["not_a_picture", "not_a_picture", "outside", "no_picture", "no_picture"]
+    assert [u[1:] for u in unread] == [(4 + i, reason) for i, reason in enumerate(reasons)], unread

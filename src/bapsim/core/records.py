@@ -274,10 +274,11 @@ def source(rows: Rows, *, name: str, maker: Maker, rights: str, method: str = "f
 
 # One row per request that a service answered. purpose: what its user was told that the log is for;
 # model: the version that answered; input: JSON of the input columns; out_of_scope: a person or a rule said
-# that no class fits; correction: the label that a person gave instead; thumbs: -1, 1, null = nothing said.
-_SAID = ("request", "deployment", "purpose", "model", "input", "prediction", "correction", "consent")
+# that no class fits; correction: the label that a person gave instead; by: who says so, a pseudonym or a
+# stream of such people; comment: in their words; thumbs: -1, 1, null = nothing said.
+_SAID = ("request", "deployment", "purpose", "model", "input", "prediction", "correction", "by", "comment")
 SERVICE_LOG = schema(
-    **dict.fromkeys(_SAID, pa.string()),
+    **dict.fromkeys((*_SAID, "consent"), pa.string()),
     **dict.fromkeys(("confidence", "in_scope"), pa.float32()),
     at=pa.timestamp("us", "UTC"),
     out_of_scope=pa.bool_(),

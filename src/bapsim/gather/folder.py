@@ -257,6 +257,13 @@ def _opened(place: Place) -> Picture | Unread:
         return NotRead(why.reason, why.detail).at(shown(place.file), 0)
 
 
+def read_picture(path: Path) -> bytes:
+    """The bytes of a picture; raises NoPicture for anything else."""
+    body = _body(path)
+    look(body)
+    return body
+
+
 def _body(path: Path) -> bytes:
     """A file's bytes, unless it is no file or too large for a picture."""
     try:

@@ -1,8 +1,9 @@
 """The log of a service as a source: requests are rows, and a person's correction is their only label.
 
-A line is an OpenAI request and its response, in the schema of NVIDIA's data-flywheel blueprint (README, "Log
-schema": timestamp, workload_id, client_id, request, response), or any JSON object with a map of its fields.
-Each becomes a row of SERVICE_LOG, and what all lines say of one request becomes a row of the task.
+A line is what `bapsim serve` writes (docs/serve.md), an OpenAI request and its response in the schema of
+NVIDIA's data-flywheel blueprint (README, "Log schema": timestamp, workload_id, client_id, request, response),
+or any JSON object with a map of its fields. Each becomes a row of SERVICE_LOG, and what all lines say of one
+request becomes a row of the task.
 Source: github.com/NVIDIA-AI-Blueprints/data-flywheel.
 """
 
@@ -19,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import strings, take
+from bapsim.core.arrow import strings, take, valid
 from bapsim.core.errors import BapsimError, RecipeError
 from bapsim.core.records import SERVICE_LOG, Draft, Maker, Origin, Rows, Task, Unread
 from bapsim.core.turn import Turn
@@ -28,9 +29,11 @@ from bapsim.gather.columnar import is_dataset
 from bapsim.gather.files import found
 from bapsim.gather.infer import Schema, infer
 from bapsim.gather.log_fields import PARSE, conversation, text_of, value_at
+from bapsim.gather.log_pictures import with_pictures
 from bapsim.gather.objects import DECODER, by_name, json_lines, written
 from bapsim.gather.types import arrow_type, typed
 from bapsim.gather.unpack import GZIP, ZSTD, head, lines, shown
+from bapsim.image.pixels import ENDINGS
 
 Fields = Mapping[str, "str | Mapping[str, str]"]
 OPENAI: Fields = {  # of NVIDIA's schema
@@ -41,8 +44,9 @@ OPENAI: Fields = {  # of NVIDIA's schema
     "model": "response.model",
     "deployment": "client_id",
 }
+OURS: Fields = {"input": "input"} | {name: name for name in SERVICE_LOG.names if name != "input"}
 KEPT = ("request", "model", "prediction", "confidence", "at", "out_of_scope", "thumbs")  # as columns of rows
-FEEDBACK = ("correction", "consent", "out_of_scope", "thumbs")  # the last word counts, of all else the first
+FEEDBACK = ("correction", "consent", "out_of_scope", "thumbs", "by", "comment")  # the last word counts
 LOOKED_AT = 20  # lines that tell whose file it is
 Row = dict[str, Any]  # SERVICE_LOG as JSON values; at: microseconds since 1970
 
@@ -75,7 +79,7 @@ def log_row(record: Mapping[str, Any], fields: Fields, inputs: Mapping[str, str]
 def merged(rows: Sequence[Row]) -> Row:
     """What several lines say of one request: the last correction, the first of everything else.
 
-    In the order of their times where all have one, else as they stand.
+    In the order of their times where all have one, else as they stand. `by` is who gave that correction.
     """
     if all(row["at"] is not None for row in rows):
         rows = sorted(rows, key=lambda row: int(row["at"]))
@@ -83,6 +87,8 @@ def merged(rows: Sequence[Row]) -> Row:
     for name in SERVICE_LOG.names:
         said = [row[name] for row in rows if row[name] is not None]
         one[name] = None if not said else said[-1] if name in FEEDBACK else said[0]
+    if one["correction"] is not None:
+        one["by"] = next(row["by"] for row in reversed(rows) if row["correction"] is not None)
     return one
 
 
@@ -145,7 +151,8 @@ class Service:
 
     path: a folder of the inbox (also of rotated and packed files), or one file; rights, purpose: the terms of
     use, and what its users were told that the log is for; fields: where a line says what, as dotted paths, by
-    the names of SERVICE_LOG; "input" is one path, or one for each input column; where: paths with the values
+    the names of SERVICE_LOG; "input" is one path, or one for each input column; None: lines of `bapsim serve`
+    or of OpenAI requests, each as it is; where: paths with the values
     that a line has if it is of this task (a log may hold several workloads); messages: the "last" one of the
     user, or "all" of a conversation; types: of input columns; sampled: every request, or a random sample, was
     reviewed, so that corrections may stand in an exam (else people correct what went wrong); maker: who
@@ -180,8 +187,10 @@ class Service:
         return OPENAI if self.fields is None else self.fields
 
     def reads(self, turn: Turn) -> list[Path]:
-        """The files of the log, in the order of their names."""
-        return found(turn.inbox, self.path)
+        """The files of the log, in the order of their names; the pictures that it names lie beside them."""
+        files = found(turn.inbox, self.path)
+        pictured = turn.task.kind == "image"
+        return [one for one in files if not (pictured and one.suffix.lower() in ENDINGS)]
 
     def takes(self, file: Path, task: Task) -> bool:
         """Whether a file is of this log: among its first lines is an input with a request id or an answer."""
@@ -204,18 +213,26 @@ class Service:
         types = self._types(files, task, seen)
         for name, path in files.items():
             source = self._unheld(self._lines(path, name, task), name, seen)
-            yield from self._drafts(chunks(source, _named, shown(name)), name, types, task)
+            yield from self._drafts(chunks(source, _named, shown(name)), path, types, turn)
         late: dict[str, list[Item | Unread]] = {}
         for name, one in settled(seen.held.values()):
             late.setdefault(name, []).append(one)
         for name, items in late.items():
             ordered = sorted(items, key=lambda one: one.line)
-            yield from self._drafts(chunks(ordered, _named, shown(name)), name, types, task)
+            yield from self._drafts(chunks(ordered, _named, shown(name)), files[name], types, turn)
 
-    def _inputs(self, task: Task) -> Mapping[str, str]:
+    def _layout_of(self, record: Mapping[str, Any]) -> Fields:
+        """The layout of one line: with fields=None, a request that is a name is one of `bapsim serve`."""
+        named = self.fields is None and isinstance(record.get("request"), str)
+        return OURS if named else self.layout
+
+    def _inputs(self, task: Task, layout: Fields) -> Mapping[str, str]:
         """The path of each input column."""
-        said = self.layout["input"]
-        inputs = dict.fromkeys(task.inputs[:1], said) if isinstance(said, str) else dict(said)
+        said = layout["input"]
+        if layout is OURS:
+            inputs = {name: f"input.{name}" for name in task.inputs}
+        else:
+            inputs = dict.fromkeys(task.inputs[:1], said) if isinstance(said, str) else dict(said)
         if missing := [name for name in task.inputs if name not in inputs]:
             raise RecipeError("log_inputs", columns=", ".join(map(shown, missing)))
         ours = {task.target, *(name for name in KEPT if name != task.time or name in inputs)}
@@ -225,7 +242,8 @@ class Service:
 
     def _lines(self, path: Path, name: str, task: Task) -> Iterator[Item | Unread]:
         """The lines of one file that are of this task, each as a row of the log."""
-        file, inputs = shown(name), self._inputs(task)
+        file = shown(name)
+        paths: dict[int, Mapping[str, str]] = {}
         if is_dataset(path):
             yield Unread(file=file, line=0, reason="format", detail="unknown kind of file")
             return
@@ -234,20 +252,24 @@ class Service:
             if isinstance(item, Unread):
                 yield item
             elif all(text_of(value_at(item.cells, at)) == said for at, said in self.where.items()):
+                layout = self._layout_of(item.cells)
+                if id(layout) not in paths:
+                    paths[id(layout)] = self._inputs(task, layout)
                 try:
-                    yield replace(item, cells=self._row(item.cells, inputs))
+                    yield replace(item, cells=self._row(item.cells, layout, paths[id(layout)]))
                 except NotRead as why:
                     yield why.at(file, item.line)
 
-    def _row(self, record: Mapping[str, Any], inputs: Mapping[str, str]) -> Row:
-        row = log_row(record, self.layout, inputs, self.messages == "all")
+    def _row(self, record: Mapping[str, Any], layout: Fields, inputs: Mapping[str, str]) -> Row:
+        row = log_row(record, layout, inputs, self.messages == "all")
         for name in ("purpose", "deployment", "consent"):
             row[name] = row[name] or getattr(self, name)
         return row
 
     def _types(self, files: Mapping[str, Path], task: Task, seen: _Seen) -> dict[str, str]:
         """The types of all columns, after a first reading that also finds what lines belong together."""
-        known = {**(dict.fromkeys(task.inputs, "string") if task.kind == "text" else {}), **self.types}
+        known = {**(dict.fromkeys(task.inputs, "string") if task.kind != "table" else {}), **self.types}
+        columns = task.inputs if self.fields is None else self._inputs(task, self.layout)
 
         def noted(path: Path, name: str) -> Iterator[Item]:
             for item in self._lines(path, name, task):
@@ -262,7 +284,7 @@ class Service:
         read = (one for name, path in files.items() for one in chunks(noted(path, name), inputs, name))
         inferred = infer(read, known=known).types
         return {
-            **dict.fromkeys(self._inputs(task), "string"),
+            **dict.fromkeys(columns, "string"),
             **inferred,
             task.target: "string",
             **known,
@@ -278,31 +300,44 @@ class Service:
                 yield one
 
     def _drafts(
-        self, source: Iterable[Chunk], name: str, types: Mapping[str, str], task: Task
+        self, source: Iterable[Chunk], path: Path, types: Mapping[str, str], turn: Turn
     ) -> Iterator[Draft]:
-        """A draft for each chunk, or for each consent and purpose in it."""
+        """Drafts of the chunks of one file, one for each consent, purpose, and whoever corrects."""
+        task, name = turn.task, path.relative_to(turn.inbox).as_posix()
         for chunk in source:
             log = chunk.rows
-            rows = task_rows(log, task)
-            names = strings(log.column("_name"))
-            rows = rows.append_column("_", pa.array(np.arange(len(rows))))
-            fitting = typed(replace(chunk, rows=rows, file=shown(name)), {**types, "_": "native"})
-            at = np.asarray(fitting.rows.column("_").to_numpy(), np.int64)
-            terms = list(zip(strings(log.column("consent")), strings(log.column("purpose")), strict=True))
-            under: dict[tuple[str | None, str | None], list[int]] = {}
-            for place, i in enumerate(at.tolist()):
-                under.setdefault(terms[i], []).append(place)
-            unread = fitting.unread
-            for (consent, purpose), mine in under.items() or [((self.consent, self.purpose), [])]:
-                yield Draft(
-                    rows=Rows(take(fitting.rows.drop_columns(["_"]), mine)),
-                    origin=self._origin(name, consent, purpose),
-                    keys=[names[i] for i in at[mine].tolist()],
-                    unread=unread,
-                )
-                unread = ()
+            rows = task_rows(log, task).append_column("_", pa.array(np.arange(len(log))))
+            whole = typed(replace(chunk, rows=rows, file=shown(name)), {**types, "_": "native"})
+            pictured = task.kind == "image"
+            for part in with_pictures(whole, task.inputs[0], path.parent) if pictured else (whole,):
+                yield from self._by_terms(part, log, name)
 
-    def _origin(self, name: str, consent: str | None, purpose: str | None) -> Origin:
+    def _by_terms(self, chunk: Chunk, log: pa.RecordBatch, name: str) -> Iterator[Draft]:
+        """chunk: rows of a task, `_` says which of the log they are."""
+        at = np.asarray(chunk.rows.column("_").to_numpy(), np.int64)
+        rows, unread = chunk.rows.drop_columns(["_"]), chunk.unread
+        names, by = strings(log.column("_name")), strings(log.column("by"))
+        corrected = valid(log.column("correction"))
+        terms = zip(
+            strings(log.column("consent")),
+            strings(log.column("purpose")),
+            [who if who and fixed else None for who, fixed in zip(by, corrected, strict=True)],
+            strict=True,
+        )
+        said = list(terms)
+        under: dict[tuple[str | None, str | None, str | None], list[int]] = {}
+        for place, i in enumerate(at.tolist()):
+            under.setdefault(said[i], []).append(place)
+        for (consent, purpose, who), mine in under.items() or [((self.consent, self.purpose, None), [])]:
+            yield Draft(
+                rows=Rows(take(rows, mine)),
+                origin=self._origin(name if who is None else f"{self.path}{who}", consent, purpose),
+                keys=[names[i] for i in at[mine].tolist()],
+                unread=unread,
+            )
+            unread = ()
+
+    def _origin(self, batch: str, consent: str | None, purpose: str | None) -> Origin:
         return Origin(
             source=self.path,
             input_maker=self.maker or ("person" if self.messages == "last" else "unknown"),
@@ -310,7 +345,7 @@ class Service:
             method="service" if self.sampled else "service:chosen",
             rights=self.rights if purpose is None else f"{self.rights}; purpose: {purpose}",
             consent=consent,
-            batch=shown(name),
+            batch=shown(batch),
         )
 
 
