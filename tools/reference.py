@@ -125,7 +125,7 @@ def _options(command: Any, known: set[str]) -> Iterator[str]:
 
 def commands(package: Path) -> Iterator[str]:
     """Verbs, arguments and options, asked from click itself."""
-    if not (package / "cli.py").exists():
+    if not (package / "cli").exists():
         return
     main = program()
     shared = {parameter.name for parameter in main.params}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from bapsim.compose.likely import likely
+from bapsim.compose.novel import proposals
 from bapsim.compose.outcomes import outcomes
 from bapsim.compose.questions import CHOSEN, RANDOM, choose, trouble
 from bapsim.core.arrow import ID, Column, cells, concat, id_bytes, numbers, positions, strings, take
@@ -27,6 +29,7 @@ LOOKS = 0.06  # of the chosen questions, at most, for such: weighted down they d
 REPAIR = "repair"  # how a question about a label that is there already was drawn
 FEW = 3  # labels below which a class is in need
 SOUGHT, NEEDED = 0.25, 0.1  # of the chosen questions, at most, for classes that are sought, or in need
+NOVEL, EXAMPLES = 0.15, 4  # of the chosen questions, at most, for likely new classes; and for each of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,18 +73,77 @@ class WorthAsking:
         random = at[choose(probs[at], groups[at], round(self.budget * self.exam_share), 1.0, rng).rows]
         free = np.flatnonzero(~kept & ~np.isin(groups, groups[random]))
         again = doubted(turn, self.budget - len(random), self.repair_share, len(np.unique(groups[free])))
-        left = self.budget - len(random) - len(again)
+        found, left = Found(answers, probs, groups, marks), self.budget - len(random) - len(again)
+        parts = [Part(random, RANDOM, "random", found.hints(turn.task))]
+        parts += self._chosen(turn, found, free, left)
+        return _mixed([*(_asked(whole, part) for part in parts), again], rng)
+
+    def _chosen(self, turn: Turn, pool: Found, free: np.ndarray, left: int) -> list[Part]:
+        """What teaches: rare classes, likely new ones, and what the model is unsure of, in this order."""
+        probs, groups, hint = pool.probs, pool.groups, pool.hints(turn.task)
         classes = tuple(getattr(turn.models["current"], "classes", ()) if turn.task.answer == "class" else ())
         sought = [classes.index(c) for c in self.retrieve if c in classes]
         sought = sought or [classes.index(c) for c in in_need(turn, classes)]
         most = int((SOUGHT if self.retrieve else NEEDED) * left)
         rare = free[_rare(probs[free], groups[free], sought, most)]
         free = free[~np.isin(groups[free], groups[rare])]
+        new = proposed(turn, pool, free, int(NOVEL * left)) if classes else []
+        free = free[~np.isin(groups[free], groups[[row for one in new for row in one.rows]])]
         weight = trouble_spots(turn, classes)[probs.argmax(1)] if classes else np.ones(len(probs))
-        unsure = free[choose(probs[free], groups[free], left - len(rare), 0.0, rng, weight[free]).rows]
-        parts = ((random, RANDOM, "random"), (rare, CHOSEN, "rare"), (unsure, CHOSEN, "unsure"))
-        asked = [_asked(whole, hints(answers.column("prediction"), turn.task), *part) for part in parts]
-        return _mixed([*asked, again], rng)
+        count = left - len(rare) - sum(len(one.rows) for one in new)
+        unsure = free[choose(probs[free], groups[free], count, 0.0, turn.rng("unsure"), weight[free]).rows]
+        return [Part(rare, CHOSEN, "rare", hint), *new, Part(unsure, CHOSEN, "unsure", hint)]
+
+
+class Found(NamedTuple):
+    """A pool as the model sees it: answers, outcomes float[n, k], near-duplicate groups int64[n], marks."""
+
+    answers: Answers
+    probs: np.ndarray
+    groups: np.ndarray
+    marks: list[Any]
+
+    def hints(self, task: Task) -> list[str | None]:
+        return hints(self.answers.column("prediction"), task)
+
+
+class Part(NamedTuple):
+    """Questions for one reason: rows int64[m] of the pool, how drawn, why; hint: what may be said of each."""
+
+    rows: np.ndarray
+    draw: str
+    why: str
+    hint: Sequence[str | None] | Mapping[int, str]
+
+
+def proposed(turn: Turn, pool: Found, free: np.ndarray, count: int) -> list[Part]:
+    """Examples of likely new classes, EXAMPLES of each, `count` at most; their name is what is hinted."""
+    texts = pool.marks[0] if len(pool.marks) == 1 else [one for part in pool.marks for one in part]
+    names = pool.answers.schema.names
+    if not isinstance(texts, list) or turn.task.kind != "text" or "in_scope" not in names or not len(free):
+        return []
+    fits = numbers(pool.answers.column("in_scope"), 1.0) * numbers(pool.answers.column("confidence"), 1.0)
+    said = [texts[i] or "" for i in free.tolist()]
+    found = proposals(said, 1 - fits[free], known_texts(turn), count // EXAMPLES)
+    parts = []
+    for one in found:
+        rows = free[one.rows]
+        _, first = np.unique(pool.groups[rows], return_index=True)
+        some = rows[np.sort(first)][:EXAMPLES]
+        parts.append(Part(some, CHOSEN, "new_class", {int(row): one.name for row in some}))
+    return parts
+
+
+def known_texts(turn: Turn) -> list[str]:
+    """What people labelled, or were asked about, in earlier turns."""
+    (column,), target = turn.task.inputs, turn.task.target
+    found: list[str] = []
+    for view in turn.data.values():
+        for batch in view.batches([column, target]):
+            ids = batch.column("_id").to_pylist()
+            said = zip(strings(batch.column(column)), strings(batch.column(target)), ids, strict=True)
+            found += [text for text, label, i in said if text and (label is not None or i in turn.asked)]
+    return found
 
 
 Marks = Sketches | list[str | None] | list[bytes]
@@ -120,10 +182,10 @@ def _rare(probs: np.ndarray, groups: np.ndarray, sought: list[int], count: int) 
     return taken
 
 
-def _asked(pool: pa.RecordBatch, hint: list[str | None], rows: np.ndarray, draw: str, why: str) -> Rows:
-    at = pa.array(rows, pa.int64())
-    said = [pa.repeat(pa.scalar(word, pa.string()), len(rows)) for word in (draw, why)]
-    prediction = pa.array([hint[i] for i in rows.tolist()], pa.string())
+def _asked(pool: pa.RecordBatch, part: Part) -> Rows:
+    at = pa.array(part.rows, pa.int64())
+    said = [pa.repeat(pa.scalar(word, pa.string()), len(part.rows)) for word in (part.draw, part.why)]
+    prediction = pa.array([part.hint[i] for i in part.rows.tolist()], pa.string())
     columns = [pool.column("_id").take(at), *said, prediction]
     return Rows(pa.record_batch(columns, names=["_id", "draw", "why", "prediction"]))
 

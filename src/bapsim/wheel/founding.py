@@ -384,7 +384,7 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
     }
     said = {
         key: text(f"recipe.{key}", lang, **values)
-        for key in ("title", "task", "data", "pictures", "pool", "checks", "ask", "gate")
+        for key in ("title", "task", "data", "pictures", "pool", "served", "checks", "ask", "gate")
     }
     if found.answer != "class":
         said["task"] = text(f"recipe.task.{found.answer}", lang, **values)
@@ -398,7 +398,7 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         "from bapsim.core.records import Task",
         "from bapsim.gather.answers import answers",
         f"from bapsim.gather.{'folder import folder' if found.kind == 'image' else 'files import files'}",
-        *(["from bapsim.gather.service import OPENAI, service"] if found.workloads is not None else []),
+        f"from bapsim.gather.service import {'service' if found.workloads is None else 'OPENAI, service'}",
         f"from bapsim.judge.exam import {', '.join(sorted((metric, 'per_item')))}",
         "from bapsim.judge.gate import paired",
         f"from bapsim.refine.duplicates import {copies}",
@@ -414,6 +414,8 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         *_log(found, lang),
         *(_folders(said) if found.kind == "image" else [f"        # {said['data']}", *_files(found, lang)]),
         '        "experts": answers("answers/", rights="own"),',
+        f"        # {said['served']}",
+        '        "served": service("service/", rights="own"),',
         "    },",
         f"    # {said['checks']}",
         '    checks={"schema": schema()},',

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -259,7 +259,7 @@ def _turn(incumbent: str | None, dry_run: bool) -> dict[str, Any]:
             raise
         page = write_report(project, summary["turn"], room.lang)
         said = facts(project, summary["turn"])
-        _say_story(room, said)
+        say_story(room, said)
         room.say("turn.report", path=str(page))
         return said | {"report": str(page)}
 
@@ -282,7 +282,7 @@ def _say_preview(room: Desk, said: dict[str, Any]) -> None:
     room.say("preview.nothing")
 
 
-def _say_story(room: Desk, said: dict[str, Any]) -> None:
+def say_story(room: Desk, said: dict[str, Any]) -> None:
     """The decision in plain words, then what to type next."""
     from bapsim.report.terminal import plain, wrapped
     from bapsim.report.words import story
@@ -382,7 +382,7 @@ def _tell(number: int | None) -> dict[str, Any]:
         held = held_out_in_words(one)
         rows.append([str(one["turn"]), word, gain_in_words(one), count(one["train_rows"]), held])
     room.table(rows, right=[0, 3, 4])
-    _say_story(room, said)
+    say_story(room, said)
     if now is not None and said["serves"] is not None and now["version"] != said["serves"]["version"]:
         room.say("show.now", version=now["version"], reason=now["reason"])
     room.say("turn.report", path=str(page))
@@ -393,13 +393,13 @@ def _tell(number: int | None) -> dict[str, Any]:
 
 @verb(click.option("-o", "out", metavar="FILE", type=Path))
 def _ask(out: Path | None) -> dict[str, Any]:
+    from bapsim.report.sheets import the_sheet, write_sheet
     from bapsim.report.words import number
-    from bapsim.wheel.sheet import open_questions
 
     room = desk()
     recipe = room.recipe()
     with room.project(writing=False) as project:
-        sheet = replace(open_questions(project, recipe.task), guideline=recipe.guideline)
+        sheet = the_sheet(project, recipe)
     count = len(sheet.ids)
     if not count:
         room.say("ask.none", bapsim=room.called)
@@ -407,23 +407,12 @@ def _ask(out: Path | None) -> dict[str, Any]:
     if out is None:
         room.say("ask.count", questions=number(count), bapsim=room.called)
         return {"questions": count, "path": None}
-    from bapsim.gather.answers import write_questions
-
-    if out.exists():
-        raise InputError("file_exists", path=str(out))
-    if not out.absolute().parent.is_dir():
-        raise InputError("no_such_folder", path=str(out.parent))
     task = recipe.task
-    if task.kind == "image":
-        from bapsim.report.contact import write_asked
-
-        page = write_asked(out, sheet, room.lang)
+    labels, page = write_sheet(out, sheet, task.kind, room.lang)
+    if page is not None:
         room.say("ask.pictures", folder=str(out.with_suffix("")), path=str(page))
-        labels = str(out if out.suffix == ".xlsx" else out.with_suffix(".classes.txt"))
-    else:
-        labels = str(write_questions(out, sheet))
     key = "ask.written" if task.answer == "class" else f"ask.written.{task.answer}"
-    room.say(key, questions=number(count), path=str(out), target=task.target, labels=labels)
+    room.say(key, questions=number(count), path=str(out), target=task.target, labels=str(labels))
     if recipe.guideline and out.suffix != ".xlsx":
         room.say("ask.guideline", path=str(out.with_suffix(".guideline.txt")))
     if strange := [label for label in recipe.guideline if sheet.classes and label not in sheet.classes]:
