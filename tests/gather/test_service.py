@@ -415,7 +415,7 @@ def test_our_own_log_needs_no_map_and_whoever_corrects_is_a_delivery(turn):
         "r4": None,
     }
     of = {key: d.origin.batch for d in drafts for key in d.keys}
-    assert (of["r1"], of["r2"], of["r4"]) == ("log/kim", "log/lee", "log/a-w0.jsonl")
+    assert (of["r1"], of["r2"], of["r4"]) == ("log/by:kim", "log/by:lee", "log/a-w0.jsonl")
     assert {d.origin.rights for d in drafts} == {"own; purpose: to improve"}
     assert unread == [("log/b-w1.jsonl", 5, "unknown_request")]
     assert {row["thumbs"] for row in rows if row["_key"] in ("r2", "r3")} == {-1, 1}

@@ -47,6 +47,7 @@ OPENAI: Fields = {  # of NVIDIA's schema
 OURS: Fields = {"input": "input"} | {name: name for name in SERVICE_LOG.names if name != "input"}
 KEPT = ("request", "model", "prediction", "confidence", "at", "out_of_scope", "thumbs")  # as columns of rows
 FEEDBACK = ("correction", "consent", "out_of_scope", "thumbs", "by", "comment")  # the last word counts
+STREAM = "by:"  # how the batch of a stream of corrections begins, below the source's path
 LOOKED_AT = 20  # lines that tell whose file it is
 Row = dict[str, Any]  # SERVICE_LOG as JSON values; at: microseconds since 1970
 
@@ -331,7 +332,7 @@ class Service:
         for (consent, purpose, who), mine in under.items() or [((self.consent, self.purpose, None), [])]:
             yield Draft(
                 rows=Rows(take(rows, mine)),
-                origin=self._origin(name if who is None else f"{self.path}{who}", consent, purpose),
+                origin=self._origin(name if who is None else f"{self.path}{STREAM}{who}", consent, purpose),
                 keys=[names[i] for i in at[mine].tolist()],
                 unread=unread,
             )

@@ -47,6 +47,7 @@ def facts(project: Project, n: int | None = None) -> dict[str, Any]:
         "accounts": said["accounts"],
         "fresh": said["fresh"],
         "sources": _sources(ledger, said, number),
+        "market": said.get("market", []),
         "refused": _sorted(said["reasons"]),
         "unread": _unread(ledger, number),
         "curve": curve(ledger, number),

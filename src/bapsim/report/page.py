@@ -14,7 +14,7 @@ from bapsim.judge.gate import FULL
 from bapsim.report import charts
 from bapsim.report.facts import facts, turns
 from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
-from bapsim.report.sourced import sources, spent
+from bapsim.report.sourced import market, sources, spent
 from bapsim.report.words import (
     Story,
     amount,
@@ -30,7 +30,7 @@ from bapsim.store.project import Project
 
 HERE = Path(__file__).parent
 STATES = ("trained", "exam", "pool", "pending", "superseded", "refused", "unread")
-INSIGHT = "made wear sources"
+INSIGHT = "made wear"
 WORDS = "turn gain worse better next curve curve_note accounts reasons details chain_note made_by"
 
 
@@ -87,8 +87,7 @@ def page(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> str:
         learning=safe(charts.learning(report["curve"], words | {"label": words["curve_note"]})),
         sections=list(_sections(report, shown, lang)),
         spent=spent(report["curve"], lang),
-        sources=sources(report, lang),
-        sources_note=safe(marked(text("insight.sources.note", lang))),
+        tables=[_noted(one) for one in (market(report, lang), sources(report, lang)) if one is not None],
         made=list(made(report, lang)),
         made_note=text("insight.made.note", lang, rows=number(report["train_rows"])),
         wear=_wear(report, lang),
@@ -107,6 +106,10 @@ def _sections(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) ->
             key = f"insight.{name}.note"
             note = text(key, lang) if key in messages() else ""
             yield {"title": text(f"insight.{name}", lang), "note": note, "groups": groups}
+
+
+def _noted(table: dict[str, Any]) -> dict[str, Any]:
+    return table | {"note": safe(marked(table["note"]))}
 
 
 def _wear(report: Mapping[str, Any], lang: str) -> dict[str, Any]:

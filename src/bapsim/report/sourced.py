@@ -1,4 +1,6 @@
-"""What each source gave and cost, as a table of the turn's page; what nobody can tell is said to be so."""
+"""What each source gave and cost, and how each version fared in service, as tables of the turn's page; what
+nobody can tell is said to be so.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,35 @@ def sources(report: Mapping[str, Any], lang: str) -> dict[str, Any] | None:
     if not rows:
         return None
     return {
+        "title": text("insight.sources", lang),
+        "note": text("insight.sources.note", lang),
         "head": [text(f"insight.source.{name}", lang) for name in HEAD],
         "rows": [[_name(one, lang), _given(one, lang), *_judged(one, lang), cost(one, lang)] for one in rows],
         "notes": [note for one in rows if one["name"] is not None for note in _notes(one, lang)],
+    }
+
+
+def market(report: Mapping[str, Any], lang: str) -> dict[str, Any] | None:
+    """What people said of each version's answers; None where no service ran, or nobody said anything."""
+    rows = report.get("market", [])
+    if not any(one["spoke"] for one in rows):
+        return None
+    cells = []
+    for one in rows:
+        counts = [number(one[name]) for name in ("requests", "spoke")]
+        share = text("insight.source.unknown", lang)
+        if one["spoke"]:
+            said = {name: percent(one[name], 0) for name in ("share", "low", "high")}
+            share = f"{said['share']}% ({said['low']}–{said['high']})"
+        cells.append([one["version"], *counts, share])
+    return {
+        "title": text("insight.market", lang),
+        "note": text("insight.market.note", lang),
+        "head": [
+            text(f"insight.market.{name}", lang) for name in ("version", "requests", "spoke", "content")
+        ],
+        "rows": cells,
+        "notes": [],
     }
 
 

@@ -25,6 +25,7 @@ from bapsim.wheel.held_out import as_scores, held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
 from bapsim.wheel.noticing import SHOWN, notice
 from bapsim.wheel.refining import Opinions
+from bapsim.wheel.served import market
 from bapsim.wheel.sources import sources_table
 from bapsim.wheel.stock import REFUSED, Scene, accounts, standing
 
@@ -121,7 +122,7 @@ def finish(
     summary |= {
         "task": {"inputs": list(task.inputs), "target": task.target, "kind": task.kind, "answer": task.answer}
     }
-    summary |= {"notice": notice(scene, newest, found)}
+    summary |= {"notice": notice(scene, newest, found), "market": market(stock)}
     with ledger.change("turn done"):
         for number, value in states.items():
             if value != before[number]:

@@ -9,42 +9,55 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from bapsim.core.fingerprint import fingerprint
+from bapsim.gather.service import STREAM
 from bapsim.judge.exam import Heard, contradicts, knows
 from bapsim.judge.residual import FEWEST, Delivery, flagged, residuals
+from bapsim.store.ledger import Ledger
+from bapsim.wheel.aside import set_aside
 from bapsim.wheel.candidates import data_fingerprint
 from bapsim.wheel.contrast import contrast, unkept
 from bapsim.wheel.held_out import eaten, held_out
 from bapsim.wheel.judging import Opponent, random_rows
+from bapsim.wheel.served import Logged, logged
 from bapsim.wheel.settling import Settled, settle
 from bapsim.wheel.stock import AGAIN, Scene, Stock
 from bapsim.wheel.weighing import coded
 
 DOUBT = 0.5  # z of a delivery by a model that learnt from it, too, from which on it is worth a retrain
+CONFIRMS = 0.25  # of the answers that should be right, below which a stream only tells of errors
 HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
 
 
 def delivery_names(scene: Scene) -> dict[int, str]:
     """The delivery of each origin: the file that it came in; small ones of one source and turn together.
 
-    A bad sheet is told from the good ones that came with it, if it has as many labels as it takes to tell.
+    A bad sheet is told from the good ones that came with it, if it has as many labels as it takes to tell. A
+    stream of corrections is one delivery, whatever turns it came in.
     """
     rows = scene.project.ledger.rows("select n, source, turn, batch from origin")
     stock = scene.stock
     told = stock.labelled & ~scene.refused & ~scene.superseded & ~scene.exam
     labels = np.bincount(stock.origin[told], minlength=len(rows))
-    sizes: Counter[tuple[str, str, int]] = Counter()
+    sizes: Counter[tuple[str, str, int | None]] = Counter()
+    parts = {r["n"]: (r["source"], r["batch"], None if is_stream(r["batch"]) else r["turn"]) for r in rows}
     for r in rows:
-        sizes[r["source"], r["batch"], r["turn"]] += int(labels[r["n"]])
+        sizes[parts[r["n"]]] += int(labels[r["n"]])
     alone = {part for part, count in sizes.items() if part[1] is not None and count >= FEWEST}
-    by_itself = {r["n"]: (r["source"], r["batch"], r["turn"]) in alone for r in rows}
-    return {r["n"]: f"{r['batch'] if by_itself[r['n']] else r['source']}@{r['turn']}" for r in rows}
+    together = {r["n"]: f"{r['source']}@{r['turn']}" for r in rows if parts[r["n"]] not in alone}
+    named = {n: batch if turn is None else f"{batch}@{turn}" for n, (_, batch, turn) in parts.items()}
+    return named | together
+
+
+def is_stream(batch: str | None) -> bool:
+    """Whether a batch is a stream of corrections by one person or place, which goes on from turn to turn."""
+    return batch is not None and f"/{STREAM}" in batch
 
 
 def judge_deliveries(
@@ -63,10 +76,31 @@ def judge_deliveries(
     staged = ledger.value("select output from stage where key=?", key)
     if staged is not None:
         return list(json.loads(staged))
-    found = _judge(scene, settled, model, proven)
+    again = known_streams(ledger)
+    found = [*again, *_judge(scene, settled, model, proven)]
     with ledger.change("deliveries judged"):
         ledger.add("stage", key=key, name="suspects", turn=scene.turn.n, output=json.dumps(found))
     return found
+
+
+def known_streams(ledger: Ledger) -> list[dict[str, Any]]:
+    """What was found of streams that are set aside and have gone on since: they stay aside as a whole."""
+    found = []
+    rows = ledger.rows("select n, batch, state from origin where batch is not null order by n")
+    for name, before in set_aside(ledger).items():
+        origins = tuple(int(r["n"]) for r in rows if is_stream(name) and r["batch"] == name)
+        if len(origins) > len(before):
+            query = "select output from stage where name='suspects' order by turn desc, rowid desc"
+            said = (one for row in ledger.rows(query) for one in json.loads(row["output"]))
+            last = next(one for one in said if one["name"] == name)
+            found.append(last | {"origins": origins, "points": None})
+    return found
+
+
+def trusted(ledger: Ledger) -> set[str]:
+    """Streams that their owner took back: they are not judged again."""
+    said = ledger.rows("select output from stage where name='taken back'")
+    return {name for row in said if is_stream(name := json.loads(row["output"])["name"])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +118,13 @@ class Claims:
 
 def _claims(scene: Scene, settled: Settled) -> Claims:
     stock, names, ledger = scene.stock, delivery_names(scene), scene.project.ledger
-    rows = stock.labelled & ~scene.refused & ~scene.exam
+    stuck = [n for one in known_streams(ledger) for n in one["origins"]]
+    rows = stock.labelled & ~scene.refused & ~scene.exam & ~np.isin(stock.origin, stuck)
     again = stock.of_origins(lambda _, o: o.method == AGAIN)
     at = np.flatnonzero(rows & ~settled.superseded & ~again)
     delivery = np.array([names[int(o)] for o in stock.origin[at]], str)
     done = int(ledger.value("select coalesce(max(n), 0) from turn where state='done'"))
-    new = {names[n] for n, turn in stock.turns.items() if turn > done}
+    new = {names[n] for n, turn in stock.turns.items() if turn > done} - trusted(ledger)
     origins: dict[str, tuple[int, ...]] = {}
     for number, name in names.items():
         origins[name] = (*origins.get(name, ()), number)
@@ -167,7 +202,33 @@ def read(
     own = eaten(model.oof, stock, claims.at)
     probs, label = held_against(said, stock.labels[claims.at])
     classes = said.answer == "class"
+    if classes:
+        probs = where_only_errors_are_told(probs, label, claims, logged(stock), said.classes)
     return residuals(claims.delivery, probs, label, own, proven=proven, among=claims.fresh, classes=classes)
+
+
+def where_only_errors_are_told(
+    probs: np.ndarray, label: np.ndarray, claims: Claims, seen: Logged, classes: Sequence[str]
+) -> np.ndarray:
+    """float[n, k]: given that what the service said was wrong, where a delivery never says that it was right.
+
+    People who correct only what is wrong contradict the model each time, and are right. What can be asked of
+    them is which other class they name.
+    """
+    there = np.flatnonzero(np.isin(claims.at, seen.at))
+    place = np.searchsorted(seen.at, claims.at[there])  # in the order of the stock, both
+    said = coded(classes, seen.prediction[place])
+    there, said = there[said >= 0], said[said >= 0]
+    found = probs.astype(np.float64)
+    for name in np.unique(claims.delivery[there]):
+        mine = claims.delivery[there] == name
+        rows, was = there[mine], said[mine]
+        if (label[rows] == was).sum() < CONFIRMS * probs[rows, was].sum():
+            rows, was = rows[label[rows] != was], was[label[rows] != was]
+            left = 1 - found[rows, was]
+            found[rows, was] = 0
+            found[rows] /= np.maximum(left, 1e-9)[:, None]
+    return found
 
 
 def held_against(said: Heard, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
