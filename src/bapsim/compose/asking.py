@@ -27,6 +27,7 @@ from bapsim.text.targets import decimal, number_of, written
 ERROR = "label_error"  # why a label is asked about that only looks wrong
 LOOKS = 0.06  # of the chosen questions, at most, for such: weighted down they do little harm (docs/LOG.md)
 REPAIR = "repair"  # how a question about a label that is there already was drawn
+DUEL = 0.2  # of the budget, at most, where two models differ on what was asked at random
 FEW = 3  # labels below which a class is in need
 SOUGHT, NEEDED = 0.25, 0.1  # of the chosen questions, at most, for classes that are sought, or in need
 NOVEL, EXAMPLES = 0.15, 4  # of the chosen questions, at most, for likely new classes; and for each of them
@@ -73,8 +74,14 @@ class WorthAsking:
         random = at[choose(probs[at], groups[at], round(self.budget * self.exam_share), 1.0, rng).rows]
         free = np.flatnonzero(~kept & ~np.isin(groups, groups[random]))
         again = doubted(turn, self.budget - len(random), self.repair_share, len(np.unique(groups[free])))
-        found, left = Found(answers, probs, groups, marks), self.budget - len(random) - len(again)
+        fight = at_duel(whole, turn, free, int(DUEL * self.budget))
+        free = free[~np.isin(groups[free], groups[fight])]
+        found, left = (
+            Found(answers, probs, groups, marks),
+            self.budget - len(random) - len(again) - len(fight),
+        )
         parts = [Part(random, RANDOM, "random", found.hints(turn.task))]
+        parts.append(Part(fight, CHOSEN, "duel", dict.fromkeys(fight.tolist())))  # nobody is led
         parts += self._chosen(turn, found, free, left)
         return _mixed([*(_asked(whole, part) for part in parts), again], rng)
 
@@ -113,7 +120,15 @@ class Part(NamedTuple):
     rows: np.ndarray
     draw: str
     why: str
-    hint: Sequence[str | None] | Mapping[int, str]
+    hint: Sequence[str | None] | Mapping[int, str | None]
+
+
+def at_duel(pool: pa.RecordBatch, turn: Turn, free: np.ndarray, count: int) -> np.ndarray:
+    """int64[<= count]: the first rows of a duel that can be asked, in the order of drawing."""
+    if turn.duel is None:
+        return np.empty(0, np.int64)
+    at = positions(turn.duel.column("_id"), pool.column("_id"))
+    return np.asarray(at[np.isin(at, free)][:count], np.int64)
 
 
 def proposed(turn: Turn, pool: Found, free: np.ndarray, count: int) -> list[Part]:

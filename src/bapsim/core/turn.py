@@ -24,7 +24,8 @@ class Turn:
     asked: every question ever asked, record id -> how it was drawn (random, chosen, repair). The answer to a
     question is derived from its record (`data[...].find(ids)`) with the method "asked:" and how it was drawn:
     random ones may refresh the exam, others may not; doubts: rows whose label is worth a second look, most
-    doubtful first: `_id`, `why`, `wrong` (estimated chance that the label is wrong).
+    doubtful first: `_id`, `why`, `wrong` (estimated chance that the label is wrong); duel: rows on which what
+    serves and the last proven model differ, in the order in which they were drawn: `_id`.
     """
 
     n: int
@@ -37,6 +38,7 @@ class Turn:
     origins: Mapping[int, Origin] = field(default_factory=dict)
     asked: Mapping[bytes, str] = field(default_factory=dict)
     doubts: Rows | None = None
+    duel: Rows | None = None
 
     def rng(self, *name: object) -> np.random.Generator:
         """A generator of its own for each named purpose: adding one does not change another."""

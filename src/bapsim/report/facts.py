@@ -48,6 +48,7 @@ def facts(project: Project, n: int | None = None) -> dict[str, Any]:
         "fresh": said["fresh"],
         "sources": _sources(ledger, said, number),
         "market": said.get("market", []),
+        "duel": said.get("duel"),
         "refused": _sorted(said["reasons"]),
         "unread": _unread(ledger, number),
         "curve": curve(ledger, number),

@@ -91,7 +91,8 @@ def story(report: Mapping[str, Any], lang: str, bapsim: str = "bapsim") -> Story
     conflicts = dict(report["refused"]).get("conflict", 0)
     if conflicts:
         more.append(text("said.conflicts", lang, count=number(conflicts), bapsim=bapsim))
-    sentences = [*_evidence(report, lang), *more, *_suspects(report, lang), *_service(report, lang)]
+    told = (_evidence(report, lang), more, _duel(report, lang), _suspects(report, lang))
+    sentences = [sentence for part in (*told, _service(report, lang)) for sentence in part]
     return Story(headline=headline, sentences=tuple(sentences), next=tuple(_next(report, lang, bapsim)))
 
 
@@ -141,6 +142,16 @@ def _suspects(report: Mapping[str, Any], lang: str) -> Iterator[str]:
         key += ".number" if report.get("answer") == "number" else ""
         shares = {name: percent(one[name], 0) for name in ("noise", "low", "high")}
         yield text(key, lang, name=one["name"], rows=number(one["rows"]), **shares)
+
+
+def _duel(report: Mapping[str, Any], lang: str) -> Iterator[str]:
+    """What people said where the last undecided model and the proven one differed."""
+    said = report.get("duel")
+    if said is not None:
+        shares = {name: points(said[name]) for name in ("gain", "low", "high")}
+        counts = {name: number(said[name]) for name in ("items", "labels")}
+        names = {name: said[name] for name in ("first", "second")}
+        yield text(f"said.duel.{said['verdict']}", lang, **names, **counts, **shares)
 
 
 def _service(report: Mapping[str, Any], lang: str) -> Iterator[str]:

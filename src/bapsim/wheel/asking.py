@@ -14,26 +14,30 @@ from bapsim.core.records import Answers, Rows
 from bapsim.store.lake import View, read_batch
 from bapsim.wheel.candidates import Candidate
 from bapsim.wheel.doubting import Doubted, doubts
+from bapsim.wheel.dueling import Drawn, draw, with_duel
 from bapsim.wheel.judging import Judged
 from bapsim.wheel.stock import POOL, Scene, standing
 
 
-def ask_next(scene: Scene, judged: Judged, found: Doubted, say: Callable[..., None]) -> list[dict[str, Any]]:
-    """The recipe's questions about pool rows and doubted labels, by the judged model of what serves next.
+def ask_next(
+    scene: Scene, judged: Judged, found: Doubted, say: Callable[..., None]
+) -> tuple[list[dict[str, Any]], Drawn | None]:
+    """The recipe's questions about pool rows and doubted labels, by the judged model of what serves next; and
+    the duel that some of them are for.
 
     Not by the served one: it ate the exam, and nothing of the exam may choose questions. What a person could
     not tell is not asked again.
     """
     recipe, stock = scene.recipe, scene.stock
     if recipe.questions is None:
-        return []
+        return [], None
     vain = in_vain(scene)
     pool = standing(stock, scene.exam, scene.refused, scene.superseded) == POOL
     pool = (pool | scene.withheld) & ~vain
     newest = judged.serves or judged.screened[0].candidate
     doubted = doubts(scene, found, ~vain)
     if not pool.any() and not len(doubted):
-        return []
+        return [], None
     say("ask", pool=int(pool.sum()))
     view = View(name="pool", root=scene.project.wheel, shards=stock.shards, hidden=tuple(stock.split(~pool)))
     models = dict(scene.turn.models)
@@ -41,8 +45,9 @@ def ask_next(scene: Scene, judged: Judged, found: Doubted, say: Callable[..., No
         models["current"] = judged.serves.model
     models.setdefault("current", newest.model)
     turn = replace(scene.turn, models=models, oof=with_labels(scene, newest), doubts=doubted)
-    chosen: Rows = recipe.questions(view, turn)
-    return list(chosen.select(["_id", "draw", "why", "prediction"]).to_pylist())
+    drawn = draw(scene, judged, pool & ~scene.withheld)
+    chosen: Rows = recipe.questions(view, with_duel(turn, drawn, stock))
+    return list(chosen.select(["_id", "draw", "why", "prediction"]).to_pylist()), drawn
 
 
 def with_labels(scene: Scene, model: Candidate) -> Answers:

@@ -21,6 +21,7 @@ from bapsim.store.project import Project
 from bapsim.wheel.asking import ask_next, expire_and_answer
 from bapsim.wheel.candidates import NAME, Candidate
 from bapsim.wheel.doubting import doubted, new_rules
+from bapsim.wheel.dueling import begun, open_duel
 from bapsim.wheel.held_out import as_scores, held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
 from bapsim.wheel.noticing import SHOWN, notice
@@ -109,7 +110,7 @@ def finish(
     refused = scene.refused | stock.refused_deliveries
     newest = judged.serves or judged.screened[0].candidate
     found = doubted(scene, newest)
-    asked = ask_next(scene, judged, found, say)
+    asked, drawn = ask_next(scene, judged, found, say)
     stood = standing(stock, scene.exam, refused & ~scene.exam, scene.superseded)
     counts = accounts(ledger, stood)
     late = counts["refused"] - sum(summary["reasons"].values())  # machine-made, by this turn's verdict
@@ -129,6 +130,7 @@ def finish(
                 ledger.amend("origin", {"n": number}, state=value)
         _release(scene, judged)
         expire_and_answer(scene, asked)
+        begun(scene, drawn, asked)
         for label, rule in list(new_rules(ledger, scene.recipe)):
             ledger.add("guideline", label=label, turn=n, rule=rule)
         body = json.dumps(summary, ensure_ascii=False, sort_keys=True)
@@ -188,8 +190,10 @@ def _release(scene: Scene, judged: Judged) -> None:
     elif back is not None:
         ledger.add("used", n=number, version=back, reason="refused", turn=scene.turn.n)
     query = "select version from model where state='candidate' and judged is not null and turn < ?"
+    fights = open_duel(ledger)
     for row in ledger.rows(query, scene.turn.n):
-        ledger.amend("model", {"version": row["version"]}, judged=None)
+        if fights is None or row["version"] != fights["second"]:
+            ledger.amend("model", {"version": row["version"]}, judged=None)
 
 
 def back_to(scene: Scene, judged: Judged) -> str | None:

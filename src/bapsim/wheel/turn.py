@@ -22,6 +22,7 @@ from bapsim.store import artifacts
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME, Candidate, candidate, refit
 from bapsim.wheel.closing import finish, summarise, tidy
+from bapsim.wheel.dueling import told
 from bapsim.wheel.examining import WITHHELD, compose_exam, withheld
 from bapsim.wheel.gathering import gather
 from bapsim.wheel.held_out import OOF
@@ -61,6 +62,7 @@ def run_turn(
     turn = begin(project, recipe)
     say("gather")
     fresh = gather(project, dict(recipe.sources), turn) | mend(project, recipe, turn)
+    fought, turn = told(project, recipe, turn)
     say("refine", fresh=sum(fresh.values()))
     scene, opinions, suspects = refined(project, recipe, turn)
     champion = the_champion(project)
@@ -73,7 +75,7 @@ def run_turn(
     if judged.serves is not None:
         say("refit")
         refit(scene, judged.serves)
-    summary = summarise(scene, opinions, judged, opponent, fresh, suspects)
+    summary = summarise(scene, opinions, judged, opponent, fresh, suspects) | {"duel": fought}
     return finish(scene, opinions, judged, summary, started, say)
 
 
