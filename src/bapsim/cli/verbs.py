@@ -223,7 +223,7 @@ def _strange(room: Desk, task: Task, one: Added) -> dict[str, int]:
     return {label: count for label, count in one.labels.items() if label not in known}
 
 
-# --------------------------------------------------------------------------- turn, show, ask
+# --------------------------------------------------------------------------- turn, show
 
 
 @verb(
@@ -389,36 +389,6 @@ def _tell(number: int | None) -> dict[str, Any]:
     if begun is not None:
         room.say("show.open", turn=begun, bapsim=room.called)
     return said | {"report": str(page), "serves_now": now, "interrupted": begun}
-
-
-@verb(click.option("-o", "out", metavar="FILE", type=Path))
-def _ask(out: Path | None) -> dict[str, Any]:
-    from bapsim.report.sheets import the_sheet, write_sheet
-    from bapsim.report.words import number
-
-    room = desk()
-    recipe = room.recipe()
-    with room.project(writing=False) as project:
-        sheet = the_sheet(project, recipe)
-    count = len(sheet.ids)
-    if not count:
-        room.say("ask.none", bapsim=room.called)
-        return {"questions": 0, "path": None}
-    if out is None:
-        room.say("ask.count", questions=number(count), bapsim=room.called)
-        return {"questions": count, "path": None}
-    task = recipe.task
-    labels, page = write_sheet(out, sheet, task.kind, room.lang)
-    if page is not None:
-        room.say("ask.pictures", folder=str(out.with_suffix("")), path=str(page))
-    key = "ask.written" if task.answer == "class" else f"ask.written.{task.answer}"
-    room.say(key, questions=number(count), path=str(out), target=task.target, labels=str(labels))
-    if recipe.guideline and out.suffix != ".xlsx":
-        room.say("ask.guideline", path=str(out.with_suffix(".guideline.txt")))
-    if strange := [label for label in recipe.guideline if sheet.classes and label not in sheet.classes]:
-        room.say("ask.guideline_unknown", labels=some(strange, 8))
-    room.say("ask.next", bapsim=room.called, path=str(out))
-    return {"questions": count, "path": str(out)}
 
 
 # --------------------------------------------------------------------------- why, use, check, predict

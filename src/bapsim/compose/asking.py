@@ -61,10 +61,10 @@ class WorthAsking:
                 inputs = rows_of(batch, turn.task.inputs)
                 ids.append(batch.select(["_id"]))
                 said.append(turn.models["current"](inputs))
-                marks.append(_marks(inputs))
+                marks.append(marks_of(inputs))
         if not ids:
             return doubted(turn, self.budget, self.repair_share, 0)
-        whole, answers, groups = concat(ids), Answers(concat(said)), _groups(marks, self.near)
+        whole, answers, groups = concat(ids), Answers(concat(said)), same(marks, self.near)
         probs, kept, rng = (
             outcomes(answers, turn.task.answer),
             reserved(whole, self.exam_share),
@@ -164,7 +164,7 @@ def known_texts(turn: Turn) -> list[str]:
 Marks = Sketches | list[str | None] | list[bytes]
 
 
-def _marks(inputs: Rows) -> Marks:
+def marks_of(inputs: Rows) -> Marks:
     """What tells near duplicates: sketches of pictures, texts, or the canonical bytes of a table's rows."""
     if inputs.num_columns == 1:
         kind = inputs.schema.field(0).type
@@ -176,7 +176,7 @@ def _marks(inputs: Rows) -> Marks:
     return [bytes(body[offsets[i] : offsets[i + 1]]) for i in range(len(inputs))]
 
 
-def _groups(marks: list[Any], near: float) -> np.ndarray:
+def same(marks: list[Any], near: float) -> np.ndarray:
     """int64[n]: equal for near duplicates, over all batches."""
     if isinstance(marks[0], Sketches):
         return alike.groups(joined(marks), near).of

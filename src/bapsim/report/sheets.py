@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,9 +22,9 @@ class Written(NamedTuple):
     page: Path | None
 
 
-def the_sheet(project: Project, recipe: Recipe) -> Sheet:
-    """What is worth asking, with what the recipe tells people of each label."""
-    return replace(open_questions(project, recipe.task), guideline=recipe.guideline)
+def the_sheet(project: Project, recipe: Recipe, only: Sequence[bytes] | None = None) -> Sheet:
+    """What is worth asking, or these questions only, with what the recipe tells people of each label."""
+    return replace(open_questions(project, recipe.task, only), guideline=recipe.guideline)
 
 
 def write_sheet(out: Path, sheet: Sheet, kind: str, lang: str) -> Written:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +17,14 @@ from bapsim.wheel.audit import stands
 from bapsim.wheel.stock import EXAM, FILE, PENDING, TRAINED, load_stock
 
 
-def open_questions(project: Project, task: Task) -> Sheet:
-    """What is worth asking, in the order of asking: inputs, ids, what the model says, known labels."""
+def open_questions(project: Project, task: Task, only: Sequence[bytes] | None = None) -> Sheet:
+    """What is worth asking, in the order of asking: inputs, ids, what the model says, known labels.
+
+    only: of these questions, in this order.
+    """
     query = "select id, suggested from question where state='open' order by rowid"
     asked = {one["id"]: one["suggested"] for one in project.ledger.rows(query)}
+    asked = asked if only is None else {one: asked[one] for one in only}
     found = _questions(project, task, list(asked))
     there = [one.tobytes() for one in id_bytes(found.column("_id"))]
     return Sheet(
