@@ -48,9 +48,14 @@ def service_key(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def issuer(key: bytes, worker: int) -> Callable[[], str]:
-    """A function that gives a new name each time."""
-    return lambda: signed(key, f"{int(time.time() * 1000):011x}{worker % 256:02x}{os.urandom(7).hex()}")
+def issuer(key: bytes, worker: int) -> Callable[[int], list[str]]:
+    """A function that gives so many new names."""
+
+    def give(count: int) -> list[str]:
+        begin, random = f"{int(time.time() * 1000):011x}{worker % 256:02x}", os.urandom(7 * count).hex()
+        return [signed(key, begin + random[14 * i : 14 * i + 14]) for i in range(count)]
+
+    return give
 
 
 def signed(key: bytes, name: str) -> str:

@@ -67,17 +67,23 @@ class Hour:
     scoped: int = 0
 
     def add(self, rows: Iterable[Mapping[str, Any]], expected: Expected) -> None:
-        least = expected.unsure
+        least, mix, sure = expected.unsure, self.mix, self.sure
         for row in rows:
             self.rows += 1
-            self.mix.update(expected.names_of(row["prediction"]))
+            prediction = row["prediction"]
+            if type(prediction) is str:
+                mix[prediction] += 1
+            else:
+                mix.update(expected.names_of(prediction))
             confidence, scope = row.get("confidence"), row.get("in_scope")
             if confidence is not None:
-                self.sure[min(int(confidence * BINS), BINS - 1)] += 1
-                self.unsure += least is not None and confidence < least
+                sure[min(int(confidence * BINS), BINS - 1)] += 1
+                if least is not None and confidence < least:
+                    self.unsure += 1
             if scope is not None:
                 self.scoped += 1
-                self.far += scope < 0.5
+                if scope < 0.5:
+                    self.far += 1
 
 
 @dataclass

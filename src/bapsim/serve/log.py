@@ -1,7 +1,8 @@
 """The log of one worker: append-only segments, written by one thread in the order of what it is given.
 
-A line waits at most WAIT seconds or until LINES of them wait; a line that has to be kept (feedback, or all
-of them under `durable`) is on the disk before its future is done: all that waits then is synced together. A
+A line waits at most WAIT seconds or until LINES of them wait, and is then written and synced; one that has to
+be kept (feedback, or all of them under `durable`) is on the disk before its future is done: all that waits
+then goes with it. A
 segment begins at each start, so that a half-written last line of a killed process has nothing behind it.
 Personal data is masked here, before anything is written.
 """
@@ -11,10 +12,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import queue
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -34,6 +35,7 @@ AGE = 3600.0  # seconds from which it is closed
 HELD = 20_000  # lines that are kept in memory while nothing can be written; more are lost, and counted
 PAUSE = 0.5  # seconds between two attempts to write
 
+ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _NAME = re.compile(r"(.+)-w([0-9]+)-([0-9]{8}T[0-9]{6})-([0-9]{6})\.jsonl")
 Line = dict[str, Any]
 said = logging.getLogger("bapsim.serve")
@@ -75,17 +77,17 @@ class Picture:
     bare: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Entry:
-    """One line to come. keep: it has to be on the disk before `done`; mask: where its texts stand, as the
-    mapping that holds them and their name in it.
+    """Lines to come, of one request. keep: they have to be on the disk before `done`; mask: where texts are,
+    as the mapping that holds one and its name in it.
     """
 
-    line: Line
+    lines: list[Line]
     done: Future[None] | None = None
     keep: bool = False
-    mask: tuple[tuple[Line, str], ...] = ()
-    picture: Picture | None = None
+    mask: Sequence[tuple[Line, str]] = ()
+    pictures: Sequence[Picture] = ()
 
 
 @dataclass(kw_only=True)
@@ -108,7 +110,11 @@ class Log:
     written: int = 0
     masked: int = 0
     seconds: float = 0.0
-    _queue: queue.SimpleQueue[Entry | None] = field(default_factory=queue.SimpleQueue)
+    _queue: deque[Entry] = field(default_factory=deque)
+    _lines: int = 0
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _asleep: bool = False
+    _ending: bool = False
     _file: int | None = None
     _path: Path | None = None
     _begun: float = 0.0
@@ -129,12 +135,19 @@ class Log:
         return None if self._path is None else self._path.name
 
     def put(self, entry: Entry) -> None:
-        """Take a line over; its future is done when it is where it has to be, or failed with OSError."""
-        self._queue.put(entry)
+        """Take lines over; their future is done when they are where they have to be, or failed with OSError.
+
+        The thread is woken only where it has to be: each waking costs the others a turn at the interpreter.
+        """
+        self._queue.append(entry)
+        self._lines += len(entry.lines)
+        if entry.keep or self._asleep or self._lines >= LINES:
+            self._wake.set()
 
     def close(self) -> None:
         """Write and sync what waits, and end."""
-        self._queue.put(None)
+        self._ending = True
+        self._wake.set()
         if self._thread is not None:
             self._thread.join()
 
@@ -142,55 +155,45 @@ class Log:
 
     def _run(self) -> None:
         waiting: list[Entry] = []
-        ending = False
-        while not ending:
-            ending = self._collect(waiting)
+        while True:
+            ending = self._ending  # what was put before that is there
+            if not ending and not waiting:
+                self._sleep()
+            waiting += self._taken()
             if waiting:
                 waiting = self._write(waiting)
-            if self.failing is not None and waiting and not ending:
-                time.sleep(PAUSE)
+            if ending:
+                break
+            if waiting:
+                self._wake.wait(PAUSE)
+                self._wake.clear()
         if waiting:
-            self.lost += len(waiting)
-            said.error("%d lines of the log could not be written: %s", len(waiting), self.failing)
+            self.lost += sum(len(entry.lines) for entry in waiting)
+            said.error("%d lines of the log could not be written: %s", self.lost, self.failing)
         self._shut()
 
-    def _collect(self, waiting: list[Entry]) -> bool:
-        """Wait until there is something to write; true if it is the last."""
-        until = time.monotonic() + self.wait
-        while True:
-            left = until - time.monotonic() if waiting else self._left
-            if waiting and (left is None or left <= 0 or len(waiting) >= LINES):
-                return False
-            try:
-                entry = self._queue.get(timeout=None if left is None else max(left, 0.0))
-            except queue.Empty:
-                if not waiting:
-                    self._shut()  # old: nobody else may have to wait for this worker's next request
-                return False
-            if entry is None:
-                return True
-            if not waiting:
-                until = time.monotonic() + self.wait
-            waiting.append(entry)
-            if entry.keep or self.durable:
-                return self._drain(waiting)
+    def _sleep(self) -> None:
+        """Until something has to be written: WAIT after the first line, or when somebody cannot wait."""
+        self._asleep = True
+        if not self._queue and not self._wake.wait(self._left):
+            self._shut()  # old: no turn has to wait for this worker's next request
+        self._asleep = False
+        self._wake.clear()
+        if not self._ending and self._queue and not any(entry.keep for entry in list(self._queue)):
+            self._wake.wait(self.wait)
+            self._wake.clear()
+
+    def _taken(self) -> list[Entry]:
+        found = []
+        while self._queue:
+            found.append(self._queue.popleft())
+        self._lines = 0
+        return found
 
     @property
     def _left(self) -> float | None:
         """Seconds until the open segment is old."""
-        return None if self._file is None else self._begun + self.age - time.monotonic()
-
-    def _drain(self, waiting: list[Entry]) -> bool:
-        """What else is there at this moment goes to the disk with it."""
-        while len(waiting) < 8 * LINES:
-            try:
-                entry = self._queue.get_nowait()
-            except queue.Empty:
-                return False
-            if entry is None:
-                return True
-            waiting.append(entry)
-        return False
+        return None if self._file is None else max(self._begun + self.age - time.monotonic(), 0.0)
 
     def _write(self, entries: list[Entry]) -> list[Entry]:
         """Write and sync these lines; returns those that have to wait for better times."""
@@ -200,7 +203,7 @@ class Log:
         except OSError as why:
             return self._failed(entries, why)
         self.failing = None
-        self.written += len(entries)
+        self.written += sum(len(entry.lines) for entry in entries)
         for entry in entries:
             if entry.done is not None:
                 entry.done.set_result(None)
@@ -219,7 +222,7 @@ class Log:
         fault.point("after log")
 
     def _failed(self, entries: list[Entry], why: OSError) -> list[Entry]:
-        """A line that somebody waits for is given back; others are held, the newest of them if too many."""
+        """A line that somebody waits for is given back; others are held, up to HELD lines."""
         if self.failing is None:
             said.error("the log cannot be written: %s", why)
         self.failing = why.strerror or str(why)
@@ -227,24 +230,24 @@ class Log:
             with suppress(OSError):  # what is there of a batch goes: it would stand twice
                 os.ftruncate(self._file, self._bytes)
             self._shut()
-        kept = []
+        kept: list[Entry] = []
+        held = 0
         for entry in entries:
             if entry.done is not None:
                 entry.done.set_exception(why)
+            elif held + len(entry.lines) > HELD:
+                self.lost += len(entry.lines)
             else:
+                held += len(entry.lines)
                 kept.append(entry)
-        more = max(len(kept) - HELD, 0)
-        self.lost += more
-        return kept[more:]
+        return kept
 
     def _bodies(self, entries: Sequence[Entry]) -> list[bytes]:
         self._mask(entries)
         for entry in entries:
-            if entry.picture is not None:
-                self._beside(entry.picture)
-        return [
-            json.dumps(e.line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for e in entries
-        ]
+            for picture in entry.pictures:
+                self._beside(picture)
+        return [ENCODE(line).encode() + b"\n" for entry in entries for line in entry.lines]
 
     def _mask(self, entries: Sequence[Entry]) -> None:
         places = [place for entry in entries for place in entry.mask] if self.pii else []

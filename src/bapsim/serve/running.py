@@ -45,7 +45,7 @@ from bapsim.wheel.predict import known_types
 BACKLOG = 2048
 DRAIN = 30  # seconds for requests that have begun when the service is told to end
 SOON = 1.0  # seconds after which a worker that died is started again
-SWITCH = 0.001  # seconds after which a thread that computes lets the event loop in; Python's own are .005
+SWITCH = 0.0005  # seconds after which a thread that computes lets the event loop in; Python's own are .005
 said = logging.getLogger("bapsim.serve")
 
 

@@ -62,7 +62,7 @@ class Service:
     untaken: int = 0
 
     def __post_init__(self) -> None:
-        self.name = ids.issuer(self.key, self.worker)
+        self.names = ids.issuer(self.key, self.worker)
         self.roles = self.roles or {"serves": self.lineup.serves.version, "canary": None, "shadow": None}
 
     # ------------------------------------------------------------------ answers
@@ -74,7 +74,7 @@ class Service:
         if self.deployment.durable and self.log.failing is not None:
             raise Refused(503, "log_failing", why=self.log.failing)
         begun = time.perf_counter()
-        names = [self.name() for _ in range(asked.count)]
+        names = self.names(asked.count)
         lineup = self.lineup
         self.waiting += asked.count
         try:
@@ -84,9 +84,8 @@ class Service:
             raise Refused(500, "model_failed", why=type(why).__name__) from why
         finally:
             self.waiting -= asked.count
-        sent = [
-            {"request": name, **row, "model": who.version} for name, row in zip(names, got.said, strict=True)
-        ]
+        version = who.version
+        sent = [{"request": name, **row, "model": version} for name, row in zip(names, got.said, strict=True)]
         kept = self._log(lineup, who, asked, sent)
         if kept is not None:
             try:
@@ -94,7 +93,7 @@ class Service:
             except OSError as why:
                 raise Refused(503, "log_failing", why=why.strerror or str(why)) from why
         self.live.answered(time.perf_counter() - begun, asked.count)
-        self.live.by_model(who.version, got.said, who.served.expected)
+        self.live.by_model(version, got.said, who.served.expected)
         return sent
 
     async def _answer(self, lineup: Lineup, asked: Asked, client: str) -> tuple[Player, Answered]:
@@ -161,13 +160,12 @@ class Service:
         future of their being on the disk.
         """
         done: Future[None] | None = Future() if self.deployment.durable else None
-        entries = self._entries(who, asked, sent, done, canary=who is lineup.canary)
+        entry = self._entry(who, asked, sent, done, canary=who is lineup.canary)
         other = lineup.shadow or (lineup.serves if who is lineup.canary else None)
         if other is None or other is who or not self._may_follow(other, asked.count):
-            for entry in entries:
-                self.log.put(entry)
+            self.log.put(entry)
         else:
-            self.later(self._shadowed(other, asked.columns, sent, entries))
+            self.later(self._shadowed(other, asked.columns, sent, entry))
         return done
 
     def _may_follow(self, other: Player, rows: int) -> bool:
@@ -176,15 +174,15 @@ class Service:
         self.live.aside(other.version).skipped += rows
         return False
 
-    async def _shadowed(self, other: Player, columns: Columns, sent: list[Row], entries: list[Entry]) -> None:
+    async def _shadowed(self, other: Player, columns: Columns, sent: list[Row], entry: Entry) -> None:
         """The lines with what the other model says beside; without, if it does not say so in time."""
         counts = self.live.aside(other.version if other is not self.lineup.serves else sent[0]["model"])
         try:
             asked = quiet(other.lane.ask(columns, len(sent)))
             got = await asyncio.wait_for(asyncio.shield(asked), SHADOWED)
-            for entry, mine, row in zip(entries, sent, got.said, strict=True):
+            for line, mine, row in zip(entry.lines, sent, got.said, strict=True):
                 beside = {name: row.get(name) for name in ("prediction", "confidence")}
-                entry.line["shadow"] = {"model": other.version, **beside}
+                line["shadow"] = {"model": other.version, **beside}
                 counts.compared += 1
                 counts.agreed += same(mine["prediction"], row["prediction"])
             self.metrics.answered(other.version, "shadow", len(sent), got.seconds)
@@ -193,41 +191,32 @@ class Service:
         except Exception:  # noqa: BLE001  a shadow may fail as it likes: nobody sees its answers
             counts.failed += 1
             self.metrics.erred(other.version, "shadow")
-        for entry in entries:
-            self.log.put(entry)
+        self.log.put(entry)
 
-    def _entries(
+    def _entry(
         self, who: Player, asked: Asked, sent: list[Row], done: Future[None] | None, *, canary: bool
-    ) -> list[Entry]:
+    ) -> Entry:
         at, terms = stamp(), self.deployment
-        base = {
-            "at": at,
-            "deployment": terms.name,
-            "purpose": terms.purpose,
-            "consent": terms.consent,
-            "model": who.version,
-        }
-        entries, last, pictured = [], len(sent) - 1, self.task.kind == "image"
-        for i, row in enumerate(sent):
-            values = {name: column[i] for name, column in asked.columns.items()}
-            picture = None
-            if pictured:
+        base = {"at": at, "deployment": terms.name, "purpose": terms.purpose, "consent": terms.consent}
+        base["model"] = who.version
+        names, mask, pictures = list(asked.columns), [], []
+        end: Line = {"draw": "all"} if not canary else {"draw": "all", "canary": True}
+        lines: list[Line] = []
+        for row, cells in zip(sent, zip(*asked.columns.values(), strict=True), strict=True):
+            values: Line = dict(zip(names, cells, strict=True))
+            if self.task.kind == "image":
                 values, picture = self._picture(row["request"], values, at)
-            line: Line = {
-                "request": row["request"],
-                **base,
+                pictures.append(picture)
+            else:
+                mask += [(values, name) for name, value in values.items() if type(value) is str]
+            said = {
                 "input": values,
                 "prediction": row["prediction"],
                 "confidence": row.get("confidence"),
                 "in_scope": row.get("in_scope"),
-                "draw": "all",
             }
-            if canary:
-                line["canary"] = True
-            mask = () if pictured else tuple((values, n) for n, v in values.items() if type(v) is str)
-            wanted = done if i == last else None  # the lines of a request are written in their order
-            entries.append(Entry(line=line, done=wanted, keep=done is not None, mask=mask, picture=picture))
-        return entries
+            lines.append({"request": row["request"], **base, **said, **end})
+        return Entry(lines=lines, done=done, keep=done is not None, mask=mask, pictures=pictures)
 
     def _picture(self, name: str, values: Line, at: str) -> tuple[Line, Picture]:
         from bapsim.serve.pictures import ending_of
@@ -252,7 +241,7 @@ class Service:
         done: Future[None] = Future()
         line = {"request": said.request, "at": stamp(), "deployment": self.deployment.name, **said.line()}
         names = ["comment"] if "comment" in line else []
-        self.log.put(Entry(line=line, done=done, keep=True, mask=tuple((line, n) for n in names)))
+        self.log.put(Entry(lines=[line], done=done, keep=True, mask=[(line, n) for n in names]))
         try:
             await asyncio.wrap_future(done)
         except OSError as why:
