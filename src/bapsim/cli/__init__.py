@@ -1,6 +1,12 @@
 """The program `bapsim`: `main`, and a verb for each thing that one may do."""
 
-from bapsim.cli import asking, watching
-from bapsim.cli.verbs import main
+from bapsim.cli import asking, serving, verbs, watching
+from bapsim.cli.group import main
 
-__all__ = ["asking", "main", "watching"]
+ORDER = (  # of a person's work
+    *("audit", "new", "add", "turn", "ask", "show", "why", "use"),
+    *("serve", "watch", "ship", "predict", "check", "export", "demo"),
+)
+main.commands = dict(sorted(main.commands.items(), key=lambda pair: ORDER.index(pair[0])))
+
+__all__ = ["ORDER", "asking", "main", "serving", "verbs", "watching"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bapsim.cli.verbs import verb
+from bapsim.cli.group import verb
 from bapsim.report.desk import Desk, desk
 from bapsim.report.told import some
 

@@ -6,16 +6,16 @@ Exit codes: 0 done; 1 `check` found something; 2 an error that says what, why an
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from bapsim.cli.group import main, verb
 from bapsim.core.errors import BapsimError, InputError, Waiting, text
-from bapsim.report.desk import SHARED, Desk, Verbs, columns, desk
+from bapsim.report.desk import Desk, columns, desk
 from bapsim.report.told import say_exported, say_found, some
 
 if TYPE_CHECKING:
@@ -26,34 +26,6 @@ if TYPE_CHECKING:
 
 COLOURS = {"accept": "green", "refuse": "red", "undecided": "yellow"}
 LISTED = 20  # rows of a list that are told in words
-
-
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90})
-@click.version_option(package_name="bapsim")
-@SHARED[2]
-@SHARED[1]
-@SHARED[0]
-def main() -> None:
-    """The program `bapsim`; its verbs follow."""
-
-
-@main.result_callback()
-def _print_json(said: dict[str, Any]) -> None:
-    if desk().as_json:
-        click.echo(json.dumps(said, ensure_ascii=False, sort_keys=True))
-    if said.get("ok") is False:
-        click.get_current_context().exit(1)
-
-
-def verb(*parameters: Callable[..., Any]) -> Callable[[Callable[..., dict[str, Any]]], click.Command]:
-    """A verb of the function's name; the function prints words and returns what --json prints."""
-
-    def made(function: Callable[..., dict[str, Any]]) -> click.Command:
-        for parameter in reversed([*parameters, *SHARED]):
-            function = parameter(function)
-        return main.command(function.__name__.strip("_"))(function)
-
-    return made
 
 
 # --------------------------------------------------------------------------- audit, new, add

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from bapsim.cli.verbs import say_story, verb
+from bapsim.cli.group import verb
+from bapsim.cli.verbs import say_story
 from bapsim.report.desk import desk
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,8 +28,9 @@ from bapsim.judge.opponents import Endpoint, predicted, row_key
 from bapsim.store import fault
 from bapsim.store.lake import file_sha256
 from bapsim.store.project import Project
-from bapsim.text.targets import label_set, numbers_of, written
+from bapsim.text.targets import written
 from bapsim.wheel.pictures import are_pictures
+from bapsim.wheel.plain import as_json, measures, nothing, plain
 from bapsim.wheel.state import current_model, state, the_champion
 from bapsim.wheel.turn import Incumbent
 
@@ -78,7 +78,7 @@ def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predict
     try:
         sheet = out.suffix.lower() == ".csv"
         named = ("file",) if task.kind == "image" and are_pictures(file) else ()
-        columns = (*named, "prediction", *_measures(task), "error")
+        columns = (*named, "prediction", *measures(task), "error")
         with temporary.open("w", encoding="utf-8-sig" if sheet else "utf-8", newline="") as sink:
             put = _sheet(sink, columns) if sheet else _json_lines(sink, task)
             for piece in _pieces(file, task, types, model):
@@ -106,16 +106,9 @@ Put = Callable[[dict[str, Any]], object]
 
 def _json_lines(sink: IO[str], task: Task) -> Put:
     def put(row: dict[str, Any]) -> object:
-        if task.answer == "labels" and row["prediction"] is not None:
-            row = row | {"prediction": label_set(row["prediction"])}
-        return sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+        return sink.write(json.dumps(as_json(row, task), ensure_ascii=False) + "\n")
 
     return put
-
-
-def _measures(task: Task) -> tuple[str, ...]:
-    """What is said beside a prediction."""
-    return ("low", "high", "in_scope") if task.answer == "number" else ("confidence", "in_scope")
 
 
 def _sheet(sink: IO[str], columns: Sequence[str]) -> Put:
@@ -144,7 +137,7 @@ def _of_pictures(some: list[Picture | Unread], task: Task, model: Model) -> list
     for one in some:
         if isinstance(one, Unread):
             error = f"{one.reason} {one.detail}".strip()
-            lines.append({"file": one.file, **_nothing(task, error)})
+            lines.append({"file": one.file, **nothing(task, error)})
         else:
             lines.append({"file": one.place.file, **next(said)})
     return lines
@@ -156,7 +149,7 @@ def _lines(chunk: Chunk, task: Task, model: Model) -> list[dict[str, Any]]:
     lines = [(int(line), 0, row) for line, row in zip(chunk.lines, said, strict=True)]
     for one in chunk.unread:
         error = f"line {one.line}: {one.reason} {one.detail}".strip()
-        lines.append((one.line, 1, _nothing(task, error)))
+        lines.append((one.line, 1, nothing(task, error)))
     lines.sort(key=lambda each: each[:2])
     return [row for _, _, row in lines]
 
@@ -168,34 +161,8 @@ def _answered(model: Model, rows: Rows, task: Task) -> Iterator[dict[str, Any]]:
     if task.kind == "text":
         texts = [strings(rows.column(name)) for name in task.inputs]
         blank = np.array([not any(t and t.strip() for t in row) for row in zip(*texts, strict=True)], bool)
-    said: list[Any] = written(answers.column("prediction"), task.answer)
-    if task.answer == "number":
-        said = [_digits(value) for value in numbers_of(said).tolist()]
-    beside = {name: _values(answers, name) for name in _measures(task)}
-    for i, label in enumerate(said):
-        if blank[i]:
-            yield _nothing(task, "no text")
-        else:
-            yield {"prediction": label, **{name: values[i] for name, values in beside.items()}}
-
-
-def _nothing(task: Task, error: str) -> dict[str, Any]:
-    return {"prediction": None, **dict.fromkeys(_measures(task)), "error": error}
-
-
-def _values(answers: pa.RecordBatch, name: str) -> list[float | None]:
-    """A column of shares with six decimals, or of numbers; a model without it says nothing."""
-    if name not in answers.schema.names:
-        return [None] * len(answers)
-    values: list[float | None] = answers.column(name).to_pylist()
-    if name in ("low", "high"):
-        return [None if v is None else _digits(v) for v in values]
-    return [None if v is None else round(min(max(v, 0.0), 1.0), 6) for v in values]
-
-
-def _digits(value: float) -> float | None:
-    """Six digits: more would claim what no model knows."""
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+    for silent, row in zip(blank.tolist(), plain(answers, task), strict=True):
+        yield nothing(task, "no text") if silent else row
 
 
 def known_types(project: Project, task: Task) -> dict[str, str]:

@@ -1,0 +1,272 @@
+"""Processes of a service: one that listens, and as many workers as are wanted, each with its own log.
+
+One worker runs in the process itself. With several, this process holds the socket and the lock, starts them
+again where one dies, and passes signals on; a worker whose parent is gone ends by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from bapsim.core.errors import BapsimError, InputError
+from bapsim.core.records import Task
+from bapsim.serve import deployment, ids, release
+from bapsim.serve.app import application
+from bapsim.serve.keeping import Keeper, live_path
+from bapsim.serve.lineup import Lineup, player
+from bapsim.serve.log import Log
+from bapsim.serve.models import Served, served
+from bapsim.serve.openapi import About
+from bapsim.serve.refused import Limits
+from bapsim.serve.retention import log_folder
+from bapsim.serve.serving import Service
+from bapsim.store.project import opened
+from bapsim.wheel.founding import load_recipe
+from bapsim.wheel.predict import known_types
+
+BACKLOG = 2048
+DRAIN = 30  # seconds for requests that have begun when the service is told to end
+SOON = 1.0  # seconds after which a worker that died is started again
+SWITCH = 0.0005  # seconds after which a thread that computes lets the event loop in; Python's own are .005
+said = logging.getLogger("bapsim.serve")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Everything that a worker has to know; as JSON on its way to another process."""
+
+    root: str
+    deployment: str
+    worker: int = 0
+    workers: int = 1
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; raises InputError where that cannot be."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, kind, proto, _, address = found[0]
+        held = socket.socket(family, kind, proto)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(address)
+        held.listen(BACKLOG)
+    except OSError as why:
+        raise InputError("cannot_listen", host=host, port=port, why=why.strerror or str(why)) from why
+    return held
+
+
+def typed_task(root: Path) -> tuple[Task, dict[str, str]]:
+    """What is asked and answered, and the types of its columns."""
+    task = load_recipe(root).task
+    with opened(root, writing=False) as project:
+        return task, known_types(project, task)
+
+
+def first_model(root: Path, task: Task, types: dict[str, str]) -> Served:
+    """The model that serves when a service starts; one that cannot be loaded is rolled back, if there was one
+    before. Raises InputError where none serves.
+    """
+    for _ in range(3):
+        version = release.serving(root, release.read(root))
+        if version is None:
+            raise InputError("nothing_serves")
+        try:
+            return served(root, version, task, types)
+        except BapsimError as why:
+            said.error("model %s: %s", version, why)
+            try:
+                reason = f"automatic: {why.say().splitlines()[0]}"
+                release.change(root, "rollback", version, reason)
+            except InputError:
+                raise why from None
+    raise InputError("nothing_serves")
+
+
+def about_of(
+    root: Path, task: Task, types: dict[str, str], limits: Limits, classes: tuple[str, ...]
+) -> About:
+    """What the service says of itself."""
+    from importlib.metadata import version
+
+    title = f"{root.resolve().name or 'bapsim'}: {task.target}"
+    return About(
+        title=title, version=version("bapsim"), task=task, types=types, limits=limits, classes=classes[:20]
+    )
+
+
+def work(setting: Setting, held: socket.socket, parent: int | None = None) -> None:
+    """Serve from this process until it is told to end."""
+    told: list[int] = []
+    signal.signal(
+        signal.SIGTERM, lambda number, _: told.append(number)
+    )  # what uvicorn passes on when it ends
+    sys.setswitchinterval(SWITCH)
+    root = Path(setting.root)
+    task, types = typed_task(root)
+    limits = Limits(**setting.limits)
+    first = first_model(root, task, types)
+    about = about_of(root, task, types, limits, tuple(getattr(first.model, "classes", ())))
+    box: dict[str, Service] = {}
+    server: uvicorn.Server
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        service = box["service"] = _service(setting, task, types, limits, first)
+        service.log.start()
+
+        def orphaned() -> None:
+            server.should_exit = True
+
+        keeper = Keeper(service, parent, orphaned)
+        await keeper.follow()
+        keeping = asyncio.create_task(keeper.run())
+        yield
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping
+        await service.drained()
+        await keeper.tell()
+
+    app = application(lambda: box["service"], lifespan, about)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=DRAIN,
+        backlog=BACKLOG,
+        server_header=False,
+        date_header=False,
+    )
+    server = uvicorn.Server(config)
+    if told:
+        return
+    server.run(sockets=[held])
+    if not server.started:
+        raise InputError("cannot_start")
+
+
+def _service(setting: Setting, task: Task, types: dict[str, str], limits: Limits, first: Served) -> Service:
+    root = Path(setting.root)
+    terms = deployment.read(root, setting.deployment)
+    log = Log(
+        folder=log_folder(root),
+        deployment=terms.name,
+        worker=setting.worker,
+        pii=terms.pii == "mask",
+        durable=terms.durable,
+    )
+    return Service(
+        root=root,
+        task=task,
+        types=types,
+        limits=limits,
+        deployment=terms,
+        worker=setting.worker,
+        workers=setting.workers,
+        log=log,
+        key=ids.service_key(release.folder_of(root)),
+        lineup=Lineup(serves=player(first)),
+    )
+
+
+# --- several workers ------------------------------------------------------------------------------
+
+
+def serve(setting: Setting, held: socket.socket, lock: int) -> None:
+    """Serve with as many workers as the setting says, until SIGTERM or SIGINT."""
+    root = Path(setting.root)
+    for path in release.folder_of(root).glob(f"live-{setting.deployment}-w*.json"):
+        path.unlink()  # of a service that has ended
+    if setting.workers == 1:
+        work(setting, held)
+        return
+    with _figures() as environment:
+        Crew(setting, held, lock, environment).run()
+
+
+@contextlib.contextmanager
+def _figures() -> Iterator[dict[str, str]]:
+    """The environment of workers that count together."""
+    place = tempfile.mkdtemp(prefix="bapsim-metrics-")
+    try:
+        yield {**os.environ, "PROMETHEUS_MULTIPROC_DIR": place}
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@dataclass
+class Crew:
+    """The workers of a service."""
+
+    setting: Setting
+    held: socket.socket
+    lock: int
+    environment: dict[str, str]
+    processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    ending: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Start all, start again whoever dies, end all on a signal."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.ending.set())
+        started: dict[int, float] = {}
+        while not self.ending.wait(0.1):
+            for worker in range(self.setting.workers):
+                process = self.processes.get(worker)
+                if process is not None and process.poll() is None:
+                    continue
+                if process is not None:
+                    self._left(worker, process)
+                    if time.monotonic() - started[worker] < SOON:
+                        self.ending.wait(SOON)  # one that cannot start must not be started for ever at once
+                    if self.ending.is_set():
+                        break
+                started[worker] = time.monotonic()
+                self.processes[worker] = self._start(worker)
+        self._end()
+
+    def _start(self, worker: int) -> subprocess.Popen[bytes]:
+        setting = asdict(self.setting) | {"worker": worker}
+        said = json.dumps({"setting": setting, "socket": self.held.fileno(), "parent": os.getpid()})
+        command = [sys.executable, "-m", "bapsim.serve.worker", said]
+        keep = (self.held.fileno(), self.lock)
+        return subprocess.Popen(command, pass_fds=keep, env=self.environment)  # noqa: S603  our own module
+
+    def _left(self, worker: int, process: subprocess.Popen[bytes]) -> None:
+        said.error("worker %d ended with %s and is started again", worker, process.returncode)
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(process.pid, self.environment["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
+        live_path(Path(self.setting.root), self.setting.deployment, worker).unlink(missing_ok=True)
+
+    def _end(self) -> None:
+        for process in self.processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        until = time.monotonic() + DRAIN + 5
+        for process in self.processes.values():
+            try:
+                process.wait(max(until - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
