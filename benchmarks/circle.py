@@ -1,4 +1,4 @@
-"""The full circle by itself: a service, its log, an expert and `bapsim watch`; nobody types a verb in between.
+"""The full circle by itself: a service, its log, an expert, `bapsim watch`; nobody types a verb in between.
 
     python benchmarks/circle.py [--seeds 20] [--first 0] [--jobs 1] [--page]
 
@@ -36,17 +36,18 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import numpy as np  # noqa: E402  threads are set first
 import openpyxl  # noqa: E402
 import pyarrow as pa  # noqa: E402
-from circle_page import page, story  # noqa: E402
 
 from bapsim.client import Client  # noqa: E402
 from bapsim.core.records import Rows  # noqa: E402
 from bapsim.judge.ranking import auroc_of  # noqa: E402
 from bapsim.serve import release  # noqa: E402
 from bapsim.store import artifacts  # noqa: E402
+from circle_page import page, story  # noqa: E402
 from lab import DATA, new_folder  # noqa: E402
 
 OUT = Path(__file__).parent.parent / "docs" / "results"
-PER_CLASS, MISSING, REQUESTS, PHASES = 10, 20, 1200, 5
+PER_CLASS, MISSING = 10, 20
+PHASES = (1600, *[1200] * 6)  # requests before each turn; the first comes without answers, by corrections
 FEEDBACK, POISONED, DESKS = 0.1, 0.4, ("desk-1", "desk-2", "desk-3", "desk-4")
 PROGRAM = [sys.executable, "-c", "from bapsim.cli import main; main()"]
 BROKEN = '''"""A release that nobody should have made: it fails on every other request."""
@@ -108,7 +109,7 @@ def world(seed: int) -> World:
     strange = [r for r in service if r["intent"] == "oos"]
     half = len(strange) // 2
     stream = [*rest, *(r for r in service if r["intent"] != "oos"), *strange[:half]]
-    stream = [stream[i] for i in rng.permutation(len(stream)).tolist()][: REQUESTS * PHASES]
+    stream = [stream[i] for i in rng.permutation(len(stream)).tolist()][: sum(PHASES)]
     untouched = [*val, *strange[half:]]
     sent = {r["text"] for r in [*stream, *start]}
     return World(seed, start, stream, [r for r in untouched if r["text"] not in sent], missing)
@@ -133,7 +134,9 @@ def fill(sheet: Path, into: Path, truth: dict[str, str]) -> Counter[str]:
     return said
 
 
-def late(client: Client, sent: list[tuple[str, dict[str, Any]]], rng: np.random.Generator, names: list[str]) -> None:
+def late(
+    client: Client, sent: list[tuple[str, dict[str, Any]]], rng: np.random.Generator, names: list[str]
+) -> None:
     """What users say of a tenth of the requests, some time after they were answered."""
     for i in rng.permutation(len(sent))[: round(FEEDBACK * len(sent))].tolist():
         request, row = sent[i]
@@ -174,14 +177,18 @@ class Life:
         return place.read_text("utf-8").splitlines() if place.exists() else []
 
     def turns(self) -> list[dict[str, Any]]:
-        return [json.loads(p.read_text("utf-8")) for p in sorted(self.root.glob("reports/turn-*/report.json"))]
+        return [
+            json.loads(p.read_text("utf-8")) for p in sorted(self.root.glob("reports/turn-*/report.json"))
+        ]
 
     def wait(self, lines: int, seconds: float = 600) -> None:
         """Until so many turns are told, and no other one begins."""
         end = time.monotonic() + seconds
         while len(self.history()) < lines:
             assert time.monotonic() < end, (self.root / "watch.out").read_text()[-2000:]
-            assert all(one.poll() is None for one in self.running), (self.root / "watch.out").read_text()[-2000:]
+            assert all(one.poll() is None for one in self.running), (self.root / "watch.out").read_text()[
+                -2000:
+            ]
             time.sleep(0.2)
 
 
@@ -203,14 +210,10 @@ def founded(root: Path, mine: World) -> None:
     file.unlink()
     recipe = root / "recipe.py"
     said = recipe.read_text("utf-8").replace("budget=200", "budget=300")
-    said = said.replace("exam=exam(),", "exam=exam(), when=when(answers=100, corrections=80),")
-    recipe.write_text("from bapsim.compose.when import when\n".join(said.split("\n\n", 1)[:1]) and _with_rule(said), "utf-8")
-    (root / "broken.py").write_text(BROKEN, "utf-8")
-
-
-def _with_rule(said: str) -> str:
+    said = said.replace("exam=exam(),", "exam=exam(), when=when(answers=100, corrections=130),")
     title, rest = said.split("\n\n", 1)
-    return f"{title}\n\nfrom bapsim.compose.when import when\n{rest}"
+    recipe.write_text(f"{title}\n\nfrom bapsim.compose.when import when\n{rest}", "utf-8")
+    (root / "broken.py").write_text(BROKEN, "utf-8")
 
 
 def fail_half_way(root: Path) -> None:
@@ -239,7 +242,12 @@ def measured(root: Path, version: str, mine: World) -> dict[str, Any]:
         hit = ((said == label) & (gold == label)).sum()
         f1[label] = float(2 * hit / max((said == label)[inside].sum() + (gold == label).sum(), 1))
     right = (said == gold)[inside]
-    return {"accuracy": float(right.mean()), "auroc": auroc, "f1": f1, "right": np.packbits(right).tobytes().hex()}
+    return {
+        "accuracy": float(right.mean()),
+        "auroc": auroc,
+        "f1": f1,
+        "right": np.packbits(right).tobytes().hex(),
+    }
 
 
 def proposed(root: Path, truth: dict[str, str]) -> dict[int, list[str]]:
@@ -266,13 +274,12 @@ def lived(seed: int) -> dict[str, Any]:
     mine = world(seed)
     root = new_folder() / "bank"
     os.environ["BAPSIM_KEY"] = f"{seed:064x}"
-    truth = {r["text"]: r["intent"] for r in mine.stream}
+    truth = {r["text"]: r["intent"] for r in [*mine.start, *mine.stream]}
     names = sorted(set(truth.values()) - {"oos"})
     rng = np.random.default_rng([seed, 7])
     founded(root, mine)
     life, began = Life(root), time.monotonic()
     measures: dict[str, dict[str, Any]] = {}
-    failed = 0
     try:
         life.start("watch", "--every", "0.5")
         life.wait(1)
@@ -282,21 +289,20 @@ def lived(seed: int) -> dict[str, Any]:
         with Client(life.url) as client:
             healthy(client)
             answered: set[str] = set()
-            for phase in range(PHASES):
+            ends = np.cumsum(PHASES).tolist()
+            for phase, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
                 before = len(life.history())
-                if phase == PHASES // 2:
+                if phase == len(PHASES) // 2:
                     fail_half_way(root)
-                part = mine.stream[phase * REQUESTS : (phase + 1) * REQUESTS]
-                sent: list[tuple[str, dict[str, Any]]] = []
+                part = mine.stream[start:end]
+                sent: Sent = []
                 for at in range(0, len(part), 8):
                     some = part[at : at + 8]
                     for key, row in enumerate(some):
                         answer = client.predict(row={"text": row["text"], "key": f"user-{(at + key) % 200}"})
                         sent.append((answer.request, row))
                 late(client, sent, rng, names)
-                time.sleep(0.5)
-                sheets = sorted((root / "questions").glob("turn-*.xlsx")) if (root / "questions").is_dir() else []
-                for sheet in sheets:
+                for sheet in sorted(root.glob("questions/turn-*.xlsx")):
                     if sheet.name not in answered:
                         answered.add(sheet.name)
                         fill(sheet, root / "inbox" / "answers" / sheet.name, truth)
@@ -313,9 +319,18 @@ def lived(seed: int) -> dict[str, Any]:
         if version is not None and version not in measures:
             measures[version] = measured(root, version, mine)
         aside = [s["name"] for s in one["suspects"] if s["refused"]]
-        told.append({"turn": one["turn"], "verdict": one["decision"]["verdict"], "serves": version, "aside": aside,
-                     "questions": one["questions"], "asked": {w: a["count"] for w, a in one["asked"].items()},
-                     "duel": one["duel"] and one["duel"]["verdict"], "rows": one["train_rows"]})
+        told.append(
+            {
+                "turn": one["turn"],
+                "verdict": one["decision"]["verdict"],
+                "serves": version,
+                "aside": aside,
+                "questions": one["questions"],
+                "asked": {w: a["count"] for w, a in one["asked"].items()},
+                "duel": one["duel"] and one["duel"]["verdict"],
+                "rows": one["train_rows"],
+            }
+        )
     result = {
         "seed": seed,
         "turns": told,
@@ -324,7 +339,6 @@ def lived(seed: int) -> dict[str, Any]:
         "proposed": proposed(root, truth),
         "history": life.history(),
         "rolled_back": [e._asdict() for e in health.history if e.what == "rollback"],
-        "failed": failed,
         "seconds": time.monotonic() - began,
     }
     shutil.rmtree(root.parent, ignore_errors=True)
@@ -357,7 +371,9 @@ def main() -> None:
         with get_context("spawn").Pool(args.jobs, maxtasksperchild=1) as pool:
             for one in pool.imap_unordered(lived, wanted):
                 known.append(json.loads(json.dumps(one)))
-                shown = " ".join(f"{100 * one['measured'][t['serves']]['accuracy']:.1f}" for t in one["turns"])
+                shown = " ".join(
+                    f"{100 * one['measured'][t['serves']]['accuracy']:.1f}" for t in one["turns"]
+                )
                 print(one["seed"], shown, [t["verdict"] for t in one["turns"]], flush=True)
                 known.sort(key=lambda life: life["seed"])
                 file.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -30,7 +30,7 @@ REPAIR = "repair"  # how a question about a label that is there already was draw
 DUEL = 0.2  # of the budget, at most, where two models differ on what was asked at random
 FEW = 3  # labels below which a class is in need
 SOUGHT, NEEDED = 0.25, 0.1  # of the chosen questions, at most, for classes that are sought, or in need
-NOVEL, EXAMPLES = 0.15, 4  # of the chosen questions, at most, for likely new classes; and for each of them
+NOVEL, EXAMPLES = 0.2, 2  # of the chosen questions, at most, for likely new classes; and for each of them
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from bapsim.text.words import strings, words
 DOUBT = 0.2  # chance of a wrong or foreign answer from which on a row may belong to something new
 CUT = 0.65  # distance (1 - cosine, on average) up to which rows are one cluster
 SPEC = Spec(words=(1, 2), chars=(2, 3, 4))
-FEWEST = 4  # rows of a cluster
+FEWEST = 3  # rows of a cluster
 MOST = 3000  # rows that are clustered: the most doubtful, for the cost grows with their square
 
 

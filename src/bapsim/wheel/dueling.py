@@ -29,6 +29,7 @@ from bapsim.wheel.settling import answers
 from bapsim.wheel.state import state, the_champion
 from bapsim.wheel.stock import Scene, Stock, load_stock
 
+PATIENCE = 3  # turns that a duel waits for answers, while its first model is the proven one
 ANSWERED = 0.5  # of the questions of a duel, before it is told: who answers easy ones first would decide it
 
 
@@ -55,6 +56,9 @@ def draw(scene: Scene, judged: Judged, pool: np.ndarray) -> Drawn | None:
     settled = judged.decision.verdict != "undecided" or judged.decision.reason == "decision.nothing_new"
     if champion is None or settled or second.version == champion.name or stock.task.answer != "class":
         return None
+    before = open_duel(scene.project.ledger)
+    if before is not None and before["first"] == champion.name and scene.turn.n - before["turn"] < PATIENCE:
+        return None  # people may still answer
     fresh = stock.turn_of_origin[stock.origin] == scene.turn.n
     kept = reserved(stock.records, getattr(scene.recipe.questions, "exam_share", 0.0))
     rows = np.flatnonzero(pool & fresh & ~kept)  # the exam's share stays as it came
