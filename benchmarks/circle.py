@@ -134,9 +134,10 @@ def fill(sheet: Path, into: Path, truth: dict[str, str]) -> Counter[str]:
     return said
 
 
-def late(
-    client: Client, sent: list[tuple[str, dict[str, Any]]], rng: np.random.Generator, names: list[str]
-) -> None:
+Sent = list[tuple[str, dict[str, Any]]]  # requests by name, with the rows that they asked about
+
+
+def late(client: Client, sent: Sent, rng: np.random.Generator, names: list[str]) -> None:
     """What users say of a tenth of the requests, some time after they were answered."""
     for i in rng.permutation(len(sent))[: round(FEEDBACK * len(sent))].tolist():
         request, row = sent[i]
@@ -185,10 +186,8 @@ class Life:
         """Until so many turns are told, and no other one begins."""
         end = time.monotonic() + seconds
         while len(self.history()) < lines:
-            assert time.monotonic() < end, (self.root / "watch.out").read_text()[-2000:]
-            assert all(one.poll() is None for one in self.running), (self.root / "watch.out").read_text()[
-                -2000:
-            ]
+            well = time.monotonic() < end and all(one.poll() is None for one in self.running)
+            assert well, "\n".join(p.read_text()[-2000:] for p in self.root.glob("*.out"))
             time.sleep(0.2)
 
 
