@@ -209,7 +209,7 @@ def founded(root: Path, mine: World) -> None:
     file.unlink()
     recipe = root / "recipe.py"
     said = recipe.read_text("utf-8").replace("budget=200", "budget=300")
-    said = said.replace("exam=exam(),", "exam=exam(), when=when(answers=100, corrections=130),")
+    said = said.replace("exam=exam(),", "exam=exam(), when=when(answers=100, corrections=130, drift=99),")
     title, rest = said.split("\n\n", 1)
     recipe.write_text(f"{title}\n\nfrom bapsim.compose.when import when\n{rest}", "utf-8")
     (root / "broken.py").write_text(BROKEN, "utf-8")

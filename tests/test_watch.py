@@ -161,6 +161,31 @@ def test_turns_are_made_when_they_pay_and_told_in_a_line(tmp_path: Path) -> None
     assert tick(root, recipe, past, "en") is None
 
 
+def test_drift_makes_a_turn_once(tmp_path: Path) -> None:
+    root, recipe, past = founded(tmp_path / "p"), served_bank(), Watched()
+    with opened(root) as project:
+        version = run_turn(project, recipe)["serves"]
+    alike = [request(i, model=version, confidence=0.9) for i in range(6000, 6250)]
+    one_kind = [request(i, model=version, prediction="loan", confidence=0.3) for i in range(7000, 8000)]
+    log(root, *alike)
+    known = seen(root, recipe, past).drift
+    assert known is not None
+    assert known < 0.25 or tick(root, recipe, past, "en") is not None
+    log(
+        root,
+        *one_kind,
+        *(request(i, model=version, prediction="loan", confidence=0.3) for i in range(8000, 8800)),
+    )
+    made = tick(root, recipe, past, "en")
+    assert made is not None
+    assert "drifted" in made.line
+    again = [request(i, model=made.said["serves"]["version"], prediction="loan") for i in range(9000, 9300)]
+    log(root, *again)
+    if made.said["serves"]["version"] == version:
+        assert tick(root, recipe, past, "en") is None, "the same drift is no news"
+        assert tick(root, recipe, Watched(), "en") is None, "nor to one that was started anew"
+
+
 def test_a_turn_that_cannot_be_made_is_told_and_waits_for_news(tmp_path: Path) -> None:
     root, past = founded(tmp_path / "p"), Watched()
     recipe = replace(served_bank(), sources={"served": service("service/", rights="own")})

@@ -78,17 +78,19 @@ def tick(
     say("due", reason=text(reason.key, lang, **reason.values))
     try:
         with opened(root) as project:
-            return _turn(project, recipe, reason, lang, say)
+            return _turn(project, recipe, reason, past, (lang, say))
     except Locked:
         return None
 
 
-def _turn(project: Project, recipe: Recipe, reason: Reason, lang: str, say: Callable[..., None]) -> Made:
-    ledger = project.ledger
+def _turn(
+    project: Project, recipe: Recipe, reason: Reason, past: Watched, told: tuple[str, Callable[..., None]]
+) -> Made:
+    ledger, (lang, say) = project.ledger, told
     open_turn = ledger.value("select n from turn where state='open'")
     n = int(open_turn or 1 + int(ledger.value("select coalesce(max(n), 0) from turn")))
     if open_turn is None:  # an open turn has its snapshot already
-        remember(project, n, inventory(project.inbox))
+        remember(project, n, inventory(project.inbox), past)
     why = text(reason.key, lang, **reason.values)
     write_missing(project, lang)
     try:

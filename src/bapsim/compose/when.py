@@ -18,7 +18,8 @@ class Arrived:
     answers: filled lines of question sheets; files: other files; requests, corrections: lines of the log of
     the service; errors: thumbs down, and requests that fit no class, as people say; unsure: requests answered
     with less than half confidence; rare: labels that were given, of which fewer than three rows are known;
-    drift: how far requests are from the training rows (judge.drift), None = too few; days: since the last
+    drift: how much farther requests are from the training rows than when a turn was last made (judge.drift),
+    None = too few; days: since the last
     turn; bytes: of all that, 0 = nothing came.
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,16 +18,21 @@ from typing import Any
 import numpy as np
 
 from bapsim.compose.when import FEW, Arrived
+from bapsim.core.arrow import numbers, strings
 from bapsim.core.errors import BapsimError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Task
 from bapsim.gather.answers import BESIDE, read_answers
 from bapsim.image.pixels import ENDINGS
+from bapsim.judge.drift import CHANCE, FEWEST, histogram, shift_of_mix, shift_of_values
 from bapsim.store import fault
 from bapsim.store.project import Project
 from bapsim.wheel.audit import stands
+from bapsim.wheel.candidates import NAME
+from bapsim.wheel.held_out import OOF, table_of
 from bapsim.wheel.stock import PENDING, TRAINED, load_stock
 
+BINS = 20  # of confidence
 UNSURE = 0.5  # confidence below which a request is one that the model does not know
 LOG, ANSWERS = "service/", "answers/"  # folders of the inbox that are looked into
 
@@ -41,7 +46,7 @@ class Lines:
     upto: int
     counts: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
-    said: list[tuple[str, float]] = field(default_factory=list)  # prediction and confidence of requests
+    said: list[tuple[str, str, float]] = field(default_factory=list)  # model, prediction, confidence
 
 
 @dataclass
@@ -51,6 +56,7 @@ class Watched:
     turn: int = -1
     manifest: Sizes = field(default_factory=dict)
     known: Mapping[str, int] = field(default_factory=dict)
+    drift: dict[str, float] = field(default_factory=dict)  # by version, when a turn was last made
     segments: dict[str, Lines] = field(default_factory=dict)
     sheets: dict[str, tuple[tuple[int, int], int]] = field(default_factory=dict)
 
@@ -75,7 +81,7 @@ def look(project: Project, recipe: Recipe, past: Watched) -> Arrived:
     now = inventory(project.inbox)
     if past.turn != turn:
         past.turn, past.segments = turn, {}
-        past.manifest = _manifest(project, turn, began, now)
+        past.manifest, past.drift = _manifest(project, turn, began, now)
         past.known = rows_by_label(project, recipe.task)
     fresh = {name: size for name, size in now.items() if past.manifest.get(name) != size}
     grown = sum(max(size - past.manifest.get(name, (0, 0))[0], 1) for name, (size, _) in fresh.items())
@@ -90,6 +96,7 @@ def look(project: Project, recipe: Recipe, past: Watched) -> Arrived:
     answers = sum(_answers(project.inbox, name, fresh[name], recipe.task, past) for name in sheets)
     others = [n for n in fresh if n not in logs and n not in sheets and not _beside(n)]
     days = (datetime.now(UTC).timestamp() - began) / 86400
+    drift = drift_of(project, past)
     return Arrived(
         answers=answers,
         files=len(others),
@@ -98,20 +105,41 @@ def look(project: Project, recipe: Recipe, past: Watched) -> Arrived:
         errors=counts["error"],
         unsure=counts["unsure"],
         rare={label: n for label, n in labels.items() if past.known.get(label, 0) < FEW},
+        drift=None if drift is None else drift[1] - past.drift.get(drift[0], 0.0),
         days=days,
         bytes=grown,
     )
 
 
-def said_by_service(past: Watched) -> Iterator[tuple[str, float]]:
-    """Prediction and confidence of the requests that are new."""
-    for lines in past.segments.values():
-        yield from lines.said
+def drift_of(project: Project, past: Watched) -> tuple[str, float] | None:
+    """The version that serves, and how far its new requests are from the rows that it learnt from.
+
+    By its answers: the mix of classes (population stability index) or the confidence (largest gap), whichever
+    is larger, where it is more than chance; else 0. None where nothing serves or too few requests came.
+    """
+    version = project.ledger.value("select version from used order by n desc limit 1")
+    oof = project.models / NAME / str(version) / "judged" / OOF
+    seen = [(p, c) for one in past.segments.values() for model, p, c in one.said if model == version]
+    if version is None or not oof.exists() or len(seen) < FEWEST:
+        return None
+    table = table_of(oof, ["prediction", "confidence"])
+    learnt = np.array(strings(table.column("prediction")), object)
+    there = np.array([one is not None for one in learnt], bool)
+    kinds, of = np.unique([*learnt[there], *(p for p, _ in seen)], return_inverse=True)
+    counts = [np.bincount(part, minlength=len(kinds)) for part in np.split(of, [there.sum()])]
+    sure = [
+        histogram(c, BINS)
+        for c in (numbers(table.column("confidence"))[there], np.array([c for _, c in seen]))
+    ]
+    found = (shift_of_mix(counts[0], counts[1]), shift_of_values(sure[0], sure[1]))
+    return str(version), max((one.size for one in found if one.p < CHANCE), default=0.0)
 
 
-def remember(project: Project, turn: int, sizes: Sizes) -> None:
-    """Before a turn: what it will have taken in."""
-    body = json.dumps({"turn": turn, "files": sizes}, ensure_ascii=False)
+def remember(project: Project, turn: int, sizes: Sizes, past: Watched) -> None:
+    """Before a turn: what it will have taken in, and how far requests had drifted, which is no news then."""
+    found = drift_of(project, past)
+    drift = past.drift if found is None else past.drift | dict([found])
+    body = json.dumps({"turn": turn, "files": sizes, "drift": drift}, ensure_ascii=False)
     fault.write(project.root / "service" / "watch.json", body.encode("utf-8", "surrogateescape"))
 
 
@@ -130,14 +158,15 @@ def rows_by_label(project: Project, task: Task) -> dict[str, int]:
     return dict(Counter(stock.labels[stand & stock.labelled].tolist()))
 
 
-def _manifest(project: Project, turn: int, began: float, now: Sizes) -> Sizes:
+def _manifest(project: Project, turn: int, began: float, now: Sizes) -> tuple[Sizes, dict[str, float]]:
     try:
         said = json.loads((project.root / "service" / "watch.json").read_text("utf-8", "surrogateescape"))
         if said["turn"] == turn:
-            return {name: (int(size), int(at)) for name, (size, at) in said["files"].items()}
+            sizes = {name: (int(size), int(at)) for name, (size, at) in said["files"].items()}
+            return sizes, {version: float(size) for version, size in said["drift"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # not there, or of another turn: time says what that turn had
-    return {name: (size, at) for name, (size, at) in now.items() if at / 1e9 <= began}
+    return {name: (size, at) for name, (size, at) in now.items() if at / 1e9 <= began}, {}
 
 
 def _is_log(name: str) -> bool:
@@ -183,7 +212,7 @@ def _count(said: dict[str, Any], lines: Lines) -> None:
         confidence = said.get("confidence")
         if isinstance(confidence, int | float):
             lines.counts["unsure"] += confidence < UNSURE
-            lines.said.append((str(said.get("prediction")), float(confidence)))
+            lines.said.append((str(said.get("model")), str(said.get("prediction")), float(confidence)))
         return
     correction = said.get("correction")
     lines.counts["correction"] += correction is not None
