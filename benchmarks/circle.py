@@ -1,30 +1,27 @@
 """The full circle by itself: a service, its log, an expert, `bapsim watch`; nobody types a verb in between.
 
-    python benchmarks/circle.py [--seeds 20] [--first 0] [--jobs 1] [--page]
+    python benchmarks/circle.py [--world clinc150|nsmc_ko|bccd] [--seeds 20] [--first 0] [--jobs 1] [--page]
 
-clinc150 from 10 rows a class, 20 of its 150 classes missing. `bapsim new`, then `bapsim watch` and `bapsim
-serve` as processes. A generator replays the service stream over HTTP, 1,200 requests between two turns, out
-of scope ones among them; for a tenth of them the right label comes back late, from four desks, one of which
-gives a random other label in 40 %. A scripted expert fills in each sheet that appears (300 questions at most,
-"cannot tell" for what fits no class). Half-way a canary is started that fails. Measured on traffic that is
-never sent: accuracy and out-of-scope AUROC of what serves after each turn, F1 of the missing classes. Writes
-docs/results/circle.md, circle.json and docs/circle.svg, the story of the first seed.
+`bapsim new`, then `bapsim watch` and `bapsim serve` as processes. A generator replays a stream over HTTP; for
+a tenth of the requests the right label comes back late, from four desks, one of which gives a random other
+label in 40 %. A scripted expert fills in each sheet that appears ("cannot tell" for what fits no class).
+Half-way a canary is started that fails. Measured on traffic that is never sent. Writes
+docs/results/circle.md, circle_WORLD.json and docs/circle.svg, the story of one life.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import gzip
 import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -36,6 +33,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import numpy as np  # noqa: E402  threads are set first
 import openpyxl  # noqa: E402
 import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
 
 from bapsim.client import Client  # noqa: E402
 from bapsim.core.records import Rows  # noqa: E402
@@ -43,11 +41,10 @@ from bapsim.judge.ranking import auroc_of  # noqa: E402
 from bapsim.serve import release  # noqa: E402
 from bapsim.store import artifacts  # noqa: E402
 from circle_page import page, story  # noqa: E402
-from lab import DATA, new_folder  # noqa: E402
+from circle_worlds import NAMES, OOS, WORLDS, Row, World  # noqa: E402
+from lab import new_folder  # noqa: E402
 
 OUT = Path(__file__).parent.parent / "docs" / "results"
-PER_CLASS, MISSING = 10, 20
-PHASES = (1600, *[1200] * 6)  # requests before each turn; the first comes without answers, by corrections
 FEEDBACK, POISONED, DESKS = 0.1, 0.4, ("desk-1", "desk-2", "desk-3", "desk-4")
 PROGRAM = [sys.executable, "-c", "from bapsim.cli import main; main()"]
 BROKEN = '''"""A release that nobody should have made: it fails on every other request."""
@@ -76,76 +73,48 @@ def load(folder):
 '''
 
 
-def rows_of(part: str) -> list[dict[str, Any]]:
-    with gzip.open(DATA / "clinc150" / f"{part}.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
-@dataclass(frozen=True)
-class World:
-    """What one seed has at hand, what is asked of its service, and what is never sent."""
-
-    seed: int
-    start: list[dict[str, Any]]
-    stream: list[dict[str, Any]]
-    untouched: list[dict[str, Any]]
-    missing: frozenset[str]
-
-
-def world(seed: int) -> World:
-    rng = np.random.default_rng(seed)
-    train, service, val = rows_of("train"), rows_of("service"), rows_of("val")
-    classes = sorted({r["intent"] for r in train} - {"oos"})
-    missing = frozenset(rng.permutation(classes)[:MISSING].tolist())
-    order = rng.permutation(len(train)).tolist()
-    counts, start, rest = Counter[str](), [], []
-    for i in order:
-        row = train[i]
-        if row["intent"] not in missing | {"oos"} and counts[row["intent"]] < PER_CLASS:
-            counts[row["intent"]] += 1
-            start.append(row)
-        else:
-            rest.append(row)
-    strange = [r for r in service if r["intent"] == "oos"]
-    half = len(strange) // 2
-    stream = [*rest, *(r for r in service if r["intent"] != "oos"), *strange[:half]]
-    stream = [stream[i] for i in rng.permutation(len(stream)).tolist()][: sum(PHASES)]
-    untouched = [*val, *strange[half:]]
-    sent = {r["text"] for r in [*stream, *start]}
-    return World(seed, start, stream, [r for r in untouched if r["text"] not in sent], missing)
-
-
 # --------------------------------------------------------------------------- people
 
 
-def fill(sheet: Path, into: Path, truth: dict[str, str]) -> Counter[str]:
-    """The expert fills in a sheet and drops it into the inbox; the labels that were given."""
+Sent = list[tuple[str, Row]]  # requests by name, with the rows that they asked about
+
+
+def labels_of(root: Path, truth: dict[str, str]) -> dict[str, str]:
+    """The true label of every record by its id; truth: by request, or by the text or file of a first row."""
+    found = {}
+    for path in sorted((root / "wheel" / "records").rglob("*.parquet")):
+        columns = set(pq.read_schema(path).names)
+        name = "request" if "request" in columns else "file" if "file" in columns else "text"
+        table = pq.ParquetFile(path).read(columns=["_id", name])
+        for i, said in zip(table.column("_id").to_pylist(), table.column(name).to_pylist(), strict=True):
+            label = truth.get(str(said).rpartition("/")[2] if name == "file" else said)
+            if label is not None:
+                found[i.hex()] = label
+    return found
+
+
+def fill(sheet: Path, into: Path, labels: dict[str, str]) -> None:
+    """The expert fills in a sheet and drops it into the inbox; labels: by the record's id."""
     book = openpyxl.load_workbook(sheet)
     table = book.active
     head = [cell.value for cell in table[1]]
-    said = Counter[str]()
     for row in table.iter_rows(min_row=2):
-        label = truth[row[head.index("text")].value]
-        said[label] += 1
-        row[head.index("label")].value = "cannot tell" if label == "oos" else label
+        label = labels[row[head.index("_ask")].value.removeprefix("q")]
+        row[head.index("label")].value = "cannot tell" if label == OOS else label
     into.parent.mkdir(parents=True, exist_ok=True)
     book.save(into.with_suffix(".tmp"))
     into.with_suffix(".tmp").rename(into)
-    return said
-
-
-Sent = list[tuple[str, dict[str, Any]]]  # requests by name, with the rows that they asked about
 
 
 def late(client: Client, sent: Sent, rng: np.random.Generator, names: list[str]) -> None:
     """What users say of a tenth of the requests, some time after they were answered."""
     for i in rng.permutation(len(sent))[: round(FEEDBACK * len(sent))].tolist():
         request, row = sent[i]
-        desk = DESKS[int(rng.integers(len(DESKS)))]
-        label = row["intent"]
+        desk, label = DESKS[int(rng.integers(len(DESKS)))], row.label
         if desk == DESKS[-1] and rng.random() < POISONED:
-            label = names[int(rng.integers(len(names)))]
-        if label == "oos":
+            others = [name for name in names if name != label]
+            label = others[int(rng.integers(len(others)))]
+        if label == OOS:
             client.feedback(request, out_of_scope=True, by=desk)
         else:
             client.feedback(request, correction=label, by=desk)
@@ -159,7 +128,6 @@ class Life:
     """The processes of one project, and what is known of them from outside."""
 
     root: Path
-    url: str = ""
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, *words: str) -> None:
@@ -198,21 +166,37 @@ def free_port() -> int:
 
 
 def founded(root: Path, mine: World) -> None:
-    """`bapsim new`, and a recipe of which two lines were changed."""
-    file = root.parent / f"{root.name}.csv"
-    with file.open("w", encoding="utf-8", newline="") as sink:
-        sheet = csv.writer(sink)
-        sheet.writerow(["text", "label"])
-        sheet.writerows([r["text"], r["intent"]] for r in mine.start)
-    words = [*PROGRAM, "new", str(root), "--from", str(file), "--text", "text", "--target", "label"]
-    subprocess.run(words, check=True, capture_output=True)
-    file.unlink()
+    """`bapsim new`, and the few changes of the recipe."""
+    origin, words = root.parent / "start", ["--text", "text", "--target", "label"]
+    if mine.pictures:
+        words = ["--target", "label"]
+        for i, row in enumerate(mine.start):
+            place = origin / row.label / f"start{i:04d}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(row.input)
+    else:
+        origin = origin.with_suffix(".csv")
+        with origin.open("w", encoding="utf-8", newline="") as sink:
+            csv.writer(sink).writerows([("text", "label"), *((row.input, row.label) for row in mine.start)])
+    subprocess.run([*PROGRAM, "new", root, "--from", origin, *words], check=True, capture_output=True)
     recipe = root / "recipe.py"
-    said = recipe.read_text("utf-8").replace("budget=200", "budget=300")
-    said = said.replace("exam=exam(),", "exam=exam(), when=when(answers=100, corrections=130, drift=99),")
+    said = recipe.read_text("utf-8")
+    for old, new in mine.changes:
+        assert old in said, old
+        said = said.replace(old, new)
     title, rest = said.split("\n\n", 1)
     recipe.write_text(f"{title}\n\nfrom bapsim.compose.when import when\n{rest}", "utf-8")
-    (root / "broken.py").write_text(BROKEN, "utf-8")
+    (root / "broken.py").write_text(BROKEN.replace("bapsim.train.text", _loader(mine)), "utf-8")
+
+
+def _loader(mine: World) -> str:
+    return "bapsim.train.image" if mine.pictures else "bapsim.train.text"
+
+
+def rows_of(some: list[Row], mine: World) -> Rows:
+    kind = pa.large_binary() if mine.pictures else pa.string()
+    name = "image" if mine.pictures else "text"
+    return Rows(pa.record_batch({name: pa.array([row.input for row in some], kind)}))
 
 
 def fail_half_way(root: Path) -> None:
@@ -227,121 +211,124 @@ def fail_half_way(root: Path) -> None:
 
 
 def measured(root: Path, version: str, mine: World) -> dict[str, Any]:
-    """What a version is worth on untouched traffic."""
+    """What a version is worth on untouched traffic; right: which items, so that two can be compared."""
     model = artifacts.load(root / "wheel" / "models" / "main" / version / "served", root)
-    texts = pa.array([r["text"] for r in mine.untouched], pa.string())
-    answers = model(Rows(pa.record_batch({"text": texts})))
-    gold = np.array([r["intent"] for r in mine.untouched], object)
+    answers = model(rows_of(mine.untouched, mine))
+    gold = np.array([row.label for row in mine.untouched], object)
     said = np.array(answers["prediction"].to_pylist(), object)
-    inside = gold != "oos"
-    scope = answers["in_scope"].to_numpy().astype(np.float64)
-    auroc = float(auroc_of(inside, scope, np.ones((1, len(gold))))[0])
-    f1 = {}
-    for label in sorted(mine.missing):
+    inside = gold != OOS
+    found: dict[str, Any] = {"accuracy": float((said == gold)[inside].mean()), "f1": {}}
+    if not inside.all():
+        scope = answers["in_scope"].to_numpy().astype(np.float64)
+        found["auroc"] = float(auroc_of(inside, scope, np.ones((1, len(gold))))[0])
+    for label in (*mine.missing, *([mine.rare] if mine.rare else [])):
         hit = ((said == label) & (gold == label)).sum()
-        f1[label] = float(2 * hit / max((said == label)[inside].sum() + (gold == label).sum(), 1))
-    right = (said == gold)[inside]
-    return {
-        "accuracy": float(right.mean()),
-        "auroc": auroc,
-        "f1": f1,
-        "right": np.packbits(right).tobytes().hex(),
-    }
+        found["f1"][label] = float(2 * hit / max((said == label)[inside].sum() + (gold == label).sum(), 1))
+    return found | {"right": np.packbits((said == gold)[inside]).tobytes().hex()}
 
 
-def proposed(root: Path, truth: dict[str, str]) -> dict[int, list[str]]:
-    """The classes of the questions that were asked as examples of a new class, by turn."""
-    import sqlite3
-
-    found: dict[int, list[str]] = {}
+def asked_about(root: Path, labels: dict[str, str]) -> dict[str, dict[int, list[str]]]:
+    """The true labels of the questions, by why and turn."""
     db = sqlite3.connect(f"file:{root}/wheel/ledger.sqlite?mode=ro", uri=True)
-    asked = db.execute("select id, turn from asking where why='new_class'").fetchall()
+    asked = db.execute("select id, turn, why from asking").fetchall()
     db.close()
-    texts = {}
-    for path in sorted((root / "wheel" / "records").rglob("*.parquet")):
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(path)
-        texts |= dict(zip(table["_id"].to_pylist(), table["text"].to_pylist(), strict=True))
-    for i, turn in asked:
-        found.setdefault(turn, []).append(truth[texts[i]])
+    found: dict[str, dict[int, list[str]]] = {}
+    for i, turn, why in asked:
+        found.setdefault(why, {}).setdefault(turn, []).append(labels[i.hex()])
     return found
 
 
-def lived(seed: int) -> dict[str, Any]:
+def send(client: Client, part: list[Row], mine: World, truth: dict[str, str]) -> Sent:
+    """One request after the other; clients keep the model that they were given."""
+    sent: Sent = []
+    for at, row in enumerate(part):
+        if mine.pictures:
+            answer = client.predict(picture=row.input)
+        else:
+            answer = client.predict(row={"text": row.input, "key": f"user-{at % 200}"})
+        truth[answer.request] = row.label
+        sent.append((answer.request, row))
+    return sent
+
+
+def lived(job: tuple[str, int]) -> dict[str, Any]:
     """One life of the circle, with real processes."""
-    mine = world(seed)
-    root = new_folder() / "bank"
+    name, seed = job
+    mine = WORLDS[name](seed)
+    root = new_folder() / "project"
     os.environ["BAPSIM_KEY"] = f"{seed:064x}"
-    truth = {r["text"]: r["intent"] for r in [*mine.start, *mine.stream]}
-    names = sorted(set(truth.values()) - {"oos"})
-    rng = np.random.default_rng([seed, 7])
+    truth = {row.input: row.label for row in mine.start if isinstance(row.input, str)}
+    truth |= {f"start{i:04d}.png": row.label for i, row in enumerate(mine.start) if mine.pictures}
+    labels = sorted({row.label for row in mine.stream} - {OOS})
+    rng, began = np.random.default_rng([seed, 7]), time.monotonic()
     founded(root, mine)
-    life, began = Life(root), time.monotonic()
-    measures: dict[str, dict[str, Any]] = {}
+    life = Life(root)
     try:
         life.start("watch", "--every", "0.5")
         life.wait(1)
         port = free_port()
-        life.url = f"http://127.0.0.1:{port}"
         life.start("serve", "--port", str(port), "--rights", "own", "--purpose", "to answer better")
-        with Client(life.url) as client:
+        with Client(f"http://127.0.0.1:{port}") as client:
             healthy(client)
             answered: set[str] = set()
-            ends = np.cumsum(PHASES).tolist()
+            ends = np.cumsum(mine.phases).tolist()
             for phase, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
                 before = len(life.history())
-                if phase == len(PHASES) // 2:
+                if phase == len(mine.phases) // 2:
                     fail_half_way(root)
-                part = mine.stream[start:end]
-                sent: Sent = []
-                for at in range(0, len(part), 8):
-                    some = part[at : at + 8]
-                    for key, row in enumerate(some):
-                        answer = client.predict(row={"text": row["text"], "key": f"user-{(at + key) % 200}"})
-                        sent.append((answer.request, row))
-                late(client, sent, rng, names)
+                late(client, send(client, mine.stream[start:end], mine, truth), rng, labels)
                 for sheet in sorted(root.glob("questions/turn-*.xlsx")):
                     if sheet.name not in answered:
                         answered.add(sheet.name)
-                        fill(sheet, root / "inbox" / "answers" / sheet.name, truth)
+                        fill(sheet, root / "inbox" / "answers" / sheet.name, labels_of(root, truth))
                 life.wait(before + 1)
                 time.sleep(2)  # a turn that the same phase pays for
                 while (root / "wheel" / "snapshot").exists():
                     time.sleep(0.2)
-        health = release.read(root)
+        past = release.read(root)
     finally:
         life.stop()
-    told = []
-    for one in life.turns():
-        version = one["serves"]["version"] if one["serves"] is not None else None
-        if version is not None and version not in measures:
-            measures[version] = measured(root, version, mine)
-        aside = [s["name"] for s in one["suspects"] if s["refused"]]
-        told.append(
-            {
-                "turn": one["turn"],
-                "verdict": one["decision"]["verdict"],
-                "serves": version,
-                "aside": aside,
-                "questions": one["questions"],
-                "asked": {w: a["count"] for w, a in one["asked"].items()},
-                "duel": one["duel"] and one["duel"]["verdict"],
-                "rows": one["train_rows"],
-            }
-        )
+    turns, measures = told(life, mine)
+    asked = asked_about(root, labels_of(root, truth))
     result = {
+        "world": name,
         "seed": seed,
-        "turns": told,
+        "turns": turns,
         "measured": measures,
-        "missing": sorted(mine.missing),
-        "proposed": proposed(root, truth),
+        "missing": list(mine.missing),
+        "proposed": asked.get("new_class", {}),
+        "rare": rare_found(mine, asked),
         "history": life.history(),
-        "rolled_back": [e._asdict() for e in health.history if e.what == "rollback"],
+        "rolled_back": [e._asdict() for e in past.history if e.what == "rollback"],
         "seconds": time.monotonic() - began,
     }
     shutil.rmtree(root.parent, ignore_errors=True)
     return result
+
+
+def rare_found(mine: World, asked: dict[str, dict[int, list[str]]]) -> dict[str, float] | None:
+    """Of the class that is looked for: its share in what was asked as likely, and in the stream."""
+    if mine.rare is None:
+        return None
+    shown = [label for turn in asked.get("rare", {}).values() for label in turn]
+    share = sum(row.label == mine.rare for row in mine.stream) / len(mine.stream)
+    return {"shown": len(shown), "found": shown.count(mine.rare), "share": share}
+
+
+def told(life: Life, mine: World) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What each turn said, and what each version that served is worth."""
+    measures: dict[str, Any] = {}
+    turns = []
+    for one in life.turns():
+        version = one["serves"]["version"] if one["serves"] is not None else None
+        if version is not None and version not in measures:
+            measures[version] = measured(life.root, version, mine)
+        aside = [s["name"] for s in one["suspects"] if s["refused"]]
+        asked = {why: of["count"] for why, of in one["asked"].items()}
+        duel = one["duel"] and one["duel"]["verdict"]
+        about = {"turn": one["turn"], "verdict": one["decision"]["verdict"], "serves": version, "duel": duel}
+        turns.append(about | {"aside": aside, "asked": asked, "rows": one["train_rows"]})
+    return turns, measures
 
 
 def healthy(client: Client) -> None:
@@ -357,27 +344,29 @@ def healthy(client: Client) -> None:
 
 def main() -> None:
     say = argparse.ArgumentParser(description=__doc__)
+    say.add_argument("--world", choices=NAMES, default="clinc150")
     say.add_argument("--seeds", type=int, default=20)
     say.add_argument("--first", type=int, default=0)
     say.add_argument("--jobs", type=int, default=1)
-    say.add_argument("--page", action="store_true", help="write the page anew from circle.json")
+    say.add_argument("--page", action="store_true", help="write the page anew from the lives that are there")
     args = say.parse_args()
-    file = OUT / "circle.json"
-    known = json.loads(file.read_text("utf-8")) if file.exists() else []
+    file = OUT / f"circle_{args.world}.json"
     wanted = range(args.first, args.first + args.seeds)
+    known = json.loads(file.read_text("utf-8")) if file.exists() else []
     if not args.page:
         known = [one for one in known if one["seed"] not in wanted]
         with get_context("spawn").Pool(args.jobs, maxtasksperchild=1) as pool:
-            for one in pool.imap_unordered(lived, wanted):
+            for one in pool.imap_unordered(lived, [(args.world, seed) for seed in wanted]):
                 known.append(json.loads(json.dumps(one)))
-                shown = " ".join(
-                    f"{100 * one['measured'][t['serves']]['accuracy']:.1f}" for t in one["turns"]
-                )
-                print(one["seed"], shown, [t["verdict"] for t in one["turns"]], flush=True)
+                shown = [f"{100 * one['measured'][t['serves']]['accuracy']:.1f}" for t in one["turns"]]
+                print(one["seed"], *shown, *(t["verdict"] for t in one["turns"]), flush=True)
                 known.sort(key=lambda life: life["seed"])
                 file.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    (OUT / "circle.md").write_text(page(known), "utf-8")
-    (OUT.parent / "circle.svg").write_text(story(known[0]), "utf-8")
+    files = {name: OUT / f"circle_{name}.json" for name in NAMES}
+    lives = {name: json.loads(file.read_text("utf-8")) for name, file in files.items() if file.exists()}
+    (OUT / "circle.md").write_text(page(lives), "utf-8")
+    if "clinc150" in lives:
+        (OUT.parent / "circle.svg").write_text(story(lives["clinc150"][0]), "utf-8")
 
 
 if __name__ == "__main__":

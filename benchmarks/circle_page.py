@@ -52,59 +52,108 @@ def first_named(life: dict[str, Any]) -> int | None:
     return next((one["turn"] for one in life["turns"] if DESK in one["aside"]), None)
 
 
-def page(lives: list[dict[str, Any]]) -> str:
-    turns = max(len(one["turns"]) for one in lives)
+ABOUT = {
+    "clinc150": "clinc150: 10 rows a class, 20 of 150 classes missing; 1,600 requests before the second turn, "
+    "1,200 before each later one, out-of-scope ones among them; 300 questions a turn at most.",
+    "nsmc_ko": "nsmc_ko by year: 1,000 reviews until 2008, then requests of 2009 to 2014 in their order; untouched "
+    "are reviews of 2015; 300 questions a turn at most.",
+    "bccd": "BCCD crops as uploaded pictures: 100 at hand, three of them platelets, which are looked for "
+    "(`retrieve`); 60 questions a turn at most; the untouched crops are of other photographs.",
+}
+
+
+def page(worlds: dict[str, list[dict[str, Any]]]) -> str:
     lines = [
         "# The full circle, by itself",
         "",
-        f"Made by `python benchmarks/circle.py --seeds {len(lives)}`: real processes (`bapsim serve`, "
-        "`bapsim watch`), HTTP requests, files; no verb is typed after the first. Figures are of what "
+        "Real processes (`bapsim serve`, `bapsim watch`), HTTP requests, files; no verb is typed after the first. "
+        "The right label comes back late for a tenth of the requests, from four desks, one of which is wrong in "
+        "40 %; half-way somebody starts a canary that fails on every other request. Figures are of what "
         "**serves**, on traffic that is never sent.",
         "",
-        "clinc150, 10 rows a class, 20 of 150 classes missing; 1,600 requests before the second turn, 1,200 "
-        "before each later one; the right label comes back late for a tenth of them, from four desks, one of "
-        "which is wrong in 40 %; an expert answers at most 300 questions a turn.",
-        "",
-        "| after turn | lives | accuracy, % | out-of-scope AUROC, % | missing classes, F1 >= .6 | verdicts |",
-        "|---|---|---|---|---|---|",
     ]
-    for n in range(1, turns + 1):
+    for name, lives in worlds.items():
+        command = f"python benchmarks/circle.py --world {name} --seeds {len(lives)}"
+        lines += [
+            f"## {name}",
+            "",
+            f"{ABOUT[name]} Made by `{command}`.",
+            "",
+            *by_turn(lives),
+            "",
+            *claims(lives),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def by_turn(lives: list[dict[str, Any]]) -> list[str]:
+    """Means over lives after each turn."""
+    scoped, missing = "auroc" in next(iter(lives[0]["measured"].values())), bool(lives[0]["missing"])
+    head = ["after turn", "lives", "accuracy, %", *(["out-of-scope AUROC, %"] if scoped else [])]
+    head += [*(["missing classes with F1 >= .6"] if missing else []), "verdicts"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for n in range(1, max(len(one["turns"]) for one in lives) + 1):
         there = [(one, one["turns"][n - 1]) for one in lives if len(one["turns"]) >= n]
         said = [life["measured"][t["serves"]] for life, t in there]
-        means = [f"{100 * np.mean([m[name] for m in said]):.1f}" for name in ("accuracy", "auroc")]
-        good = np.mean([len(learnt(life, t["serves"])) for life, t in there])
+        names = ("accuracy", "auroc") if scoped else ("accuracy",)
+        cells = [
+            str(n),
+            str(len(there)),
+            *(f"{100 * np.mean([m[name] for m in said]):.1f}" for name in names),
+        ]
+        cells += [f"{np.mean([len(learnt(life, t['serves'])) for life, t in there]):.1f}"] if missing else []
         words = [t["verdict"] for _, t in there]
         told = ", ".join(f"{words.count(w)} {w}" for w in ("accept", "undecided", "refuse") if w in words)
         duels = sum(t["duel"] == "accept" for _, t in there)
-        told += f"; {duels} by duel" if duels else ""
-        lines.append(f"| {n} | {len(there)} | {means[0]} | {means[1]} | {good:.1f} | {told} |")
-    return "\n".join([*lines, "", *claims(lives), ""])
+        lines.append(f"| {' | '.join([*cells, told + (f'; {duels} by duel' if duels else '')])} |")
+    return lines
 
 
 def claims(lives: list[dict[str, Any]]) -> list[str]:
     """What was asked of the circle, and what came of it."""
     n, turns = len(lives), [len(one["turns"]) for one in lives]
-    good = [len(learnt(life, life["turns"][-1]["serves"])) for life in lives]
-    both = [len(learnt(life, life["turns"][-1]["serves"]) & proposed(life)) for life in lives]
     found = [first_named(life) for life in lives]
     named = [turn for turn in found if turn is not None]
     others = {name for life in lives for t in life["turns"] for name in t["aside"]} - {DESK}
     back = sum(any(e["version"] == "bad" for e in life["rolled_back"]) for life in lives)
-    asked = np.mean([sum(len(said) for said in life["proposed"].values()) for life in lives])
     seconds = np.median([life["seconds"] for life in lives])
     reached = {
         "at least 4 turns with no other command": f"{min(turns)} to {max(turns)} turns in {n} lives",
         **gains(lives),
-        "15 of 20 missing classes adopted, with F1 >= .6": f"{sum(g >= WANTED for g in good)} of {n} lives; "
-        f"{np.mean(good):.1f} classes on average, {min(good)} at least",
-        "and asked about as a likely new class": f"{sum(b >= WANTED for b in both)} of {n} lives have 15 of "
-        f"those; {np.mean(both):.1f} on average, {min(both)} at least; {asked:.0f} such questions a life",
+        **(classes(lives) if lives[0]["missing"] else {}),
+        **(rare(lives) if lives[0].get("rare") else {}),
         "the poisoned desk is found and left out in 95 %": f"{len(named)} of {n}, after turn "
         f"{np.median(named or [0]):.0f} (median); good ones: {', '.join(sorted(others)) or 'none'}",
         "a bad canary is rolled back": f"{back} of {n}",
         "time": f"{seconds:.0f} s a life (median), processes and HTTP included",
     }
     return ["| asked | reached |", "|---|---|", *(f"| {name} | {said} |" for name, said in reached.items())]
+
+
+def classes(lives: list[dict[str, Any]]) -> dict[str, str]:
+    """How many of the missing classes were learnt, and how many of these were asked about as new ones."""
+    n = len(lives)
+    good = [len(learnt(life, life["turns"][-1]["serves"])) for life in lives]
+    both = [len(learnt(life, life["turns"][-1]["serves"]) & proposed(life)) for life in lives]
+    asked = np.mean([sum(len(said) for said in life["proposed"].values()) for life in lives])
+    return {
+        "15 of 20 missing classes adopted, with F1 >= .6": f"{sum(g >= WANTED for g in good)} of {n} lives; "
+        f"{np.mean(good):.1f} classes on average, {min(good)} at least",
+        "and asked about as a likely new class": f"{sum(b >= WANTED for b in both)} of {n} lives have 15 of "
+        f"those; {np.mean(both):.1f} on average, {min(both)} at least; {asked:.0f} such questions a life",
+    }
+
+
+def rare(lives: list[dict[str, Any]]) -> dict[str, str]:
+    """How many of those that were shown as likely are of the class that is looked for."""
+    shown, found = (sum(life["rare"][name] for life in lives) for name in ("shown", "found"))
+    share = float(np.mean([life["rare"]["share"] for life in lives]))
+    times = [life["rare"]["found"] / max(life["rare"]["shown"], 1) / life["rare"]["share"] for life in lives]
+    return {
+        "3 times as many rare items per 100 shown as at random": f"{100 * found / max(shown, 1):.0f} of 100 "
+        f"({shown} shown), at random {100 * share:.1f}: {np.mean(times):.1f} times, {min(times):.1f} at least"
+    }
 
 
 def gains(lives: list[dict[str, Any]]) -> dict[str, str]:
@@ -116,18 +165,21 @@ def gains(lives: list[dict[str, Any]]) -> dict[str, str]:
     def gain(name: str, life: dict[str, Any], before: str, after: str) -> float:
         return 100 * (life["measured"][after][name] - life["measured"][before][name])
 
-    down = [gain("auroc", life, before, after) for life, _, before, after in steps]
-    whole = {name: interval([gain(name, *end) for end in ends]) for name in ("accuracy", "auroc")}
-    said = {name: f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]" for name, (mean, low, high) in whole.items()}
     surely = sum(fall(life, after, before) < 0.001 for life, before, after in ends)
-    return {
-        "accuracy never falls significantly at an accepted turn": f"{sum(p < 0.05 for p in falls)} of "
+    names = [name for name in ("accuracy", "auroc") if name in next(iter(lives[0]["measured"].values()))]
+    whole = {name: interval([gain(name, *end) for end in ends]) for name in names}
+    said = [f"{name} {mean:+.1f} [{low:+.1f}, {high:+.1f}]" for name, (mean, low, high) in whole.items()]
+    found = {
+        "accuracy never falls significantly at an accepted turn": f"fell in {sum(p < 0.05 for p in falls)} of "
         f"{len(steps)} accepted turns at .05 one-sided (McNemar, mid-p); least p {min(falls, default=1):.3f}",
-        "nor does out-of-scope AUROC": f"{np.mean(down):+.2f} points on average at these turns, worst "
-        f"{min(down, default=0):+.2f}",
-        "the last is significantly above the first": f"{surely} of {len(lives)} at .001; accuracy "
-        f"{said['accuracy']}, AUROC {said['auroc']} points",
+        "the last is significantly above the first": f"{surely} of {len(lives)} lives at .001; mean gain in "
+        f"points: {', '.join(said)}",
     }
+    if "auroc" in names:
+        down = [gain("auroc", life, before, after) for life, _, before, after in steps]
+        worst = f"{np.mean(down):+.2f} points on average at these turns, worst {min(down, default=0):+.2f}"
+        found["nor does out-of-scope AUROC"] = worst
+    return found
 
 
 # --------------------------------------------------------------------------- one run as a picture

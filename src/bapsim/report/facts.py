@@ -76,8 +76,10 @@ def _serves(ledger: Ledger, said: dict[str, Any], n: int) -> dict[str, Any] | No
     version = said["serves"]
     new = version is not None
     if not new:
-        before = "select version from used where turn < ? order by n desc limit 1"
-        version = said.get("back_to") or ledger.value(before, n)
+        before = (
+            "select version from used where turn < ? or turn = ? and reason = 'duel' order by n desc limit 1"
+        )
+        version = said.get("back_to") or ledger.value(before, n, n)
     if version is None:
         return None
     row = ledger.row("select fingerprint, data from model where version=?", version) or {}

@@ -23,7 +23,6 @@ from bapsim.core.errors import BapsimError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Task
 from bapsim.gather.answers import BESIDE, read_answers
-from bapsim.image.pixels import ENDINGS
 from bapsim.judge.drift import CHANCE, FEWEST, histogram, shift_of_mix, shift_of_values
 from bapsim.store import fault
 from bapsim.store.project import Project
@@ -175,7 +174,7 @@ def _is_log(name: str) -> bool:
 
 def _beside(name: str) -> bool:
     """Pictures of the log, and what lies beside a sheet, are named by something else."""
-    return name.endswith(BESIDE) or (name.startswith(LOG) and Path(name).suffix.lower() in ENDINGS)
+    return name.endswith(BESIDE) or name.startswith(LOG)
 
 
 def _answers(inbox: Path, name: str, size: tuple[int, int], task: Task, past: Watched) -> int:
