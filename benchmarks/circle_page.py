@@ -53,9 +53,9 @@ def first_named(life: dict[str, Any]) -> int | None:
 
 
 ABOUT = {
-    "clinc150": "clinc150: 10 rows a class, 20 of 150 classes missing; 1,600 requests before the second turn, "
-    "1,200 before each later one, out-of-scope ones among them; 300 questions a turn at most.",
-    "nsmc_ko": "nsmc_ko by year: 1,000 reviews until 2008, then requests of 2009 to 2014 in their order; untouched "
+    "clinc150": "10 rows a class, 20 of 150 classes missing; 1,600 requests before the second turn, 1,200 "
+    "before each later one, out-of-scope ones among them; 300 questions a turn at most.",
+    "nsmc_ko": "By year: 1,000 reviews until 2008, then requests of 2009 to 2014 in their order; untouched "
     "are reviews of 2015; 300 questions a turn at most.",
     "bccd": "BCCD crops as uploaded pictures: 100 at hand, three of them platelets, which are looked for "
     "(`retrieve`); 60 questions a turn at most; the untouched crops are of other photographs.",
@@ -66,10 +66,10 @@ def page(worlds: dict[str, list[dict[str, Any]]]) -> str:
     lines = [
         "# The full circle, by itself",
         "",
-        "Real processes (`bapsim serve`, `bapsim watch`), HTTP requests, files; no verb is typed after the first. "
-        "The right label comes back late for a tenth of the requests, from four desks, one of which is wrong in "
-        "40 %; half-way somebody starts a canary that fails on every other request. Figures are of what "
-        "**serves**, on traffic that is never sent.",
+        "Real processes (`bapsim serve`, `bapsim watch`), HTTP requests, files; no verb is typed after the "
+        "first. The right label comes back late for a tenth of the requests, from four desks, one of which "
+        "is wrong in 40 %; half-way somebody starts a canary that fails on every other request. Figures are of "
+        "what **serves**, on traffic that is never sent.",
         "",
     ]
     for name, lives in worlds.items():
@@ -170,7 +170,7 @@ def gains(lives: list[dict[str, Any]]) -> dict[str, str]:
     whole = {name: interval([gain(name, *end) for end in ends]) for name in names}
     said = [f"{name} {mean:+.1f} [{low:+.1f}, {high:+.1f}]" for name, (mean, low, high) in whole.items()]
     found = {
-        "accuracy never falls significantly at an accepted turn": f"fell in {sum(p < 0.05 for p in falls)} of "
+        "accuracy never falls significantly at an accepted turn": f"falls: {sum(p < 0.05 for p in falls)} of "
         f"{len(steps)} accepted turns at .05 one-sided (McNemar, mid-p); least p {min(falls, default=1):.3f}",
         "the last is significantly above the first": f"{surely} of {len(lives)} lives at .001; mean gain in "
         f"points: {', '.join(said)}",
