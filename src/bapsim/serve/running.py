@@ -62,14 +62,16 @@ class Setting:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; raises InputError where that cannot be."""
+    held = None
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, kind, proto, _, address = found[0]
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         held = socket.socket(family, kind, proto)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind(address)
         held.listen(BACKLOG)
     except OSError as why:
+        if held is not None:
+            held.close()
         raise InputError("cannot_listen", host=host, port=port, why=why.strerror or str(why)) from why
     return held
 

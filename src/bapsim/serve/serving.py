@@ -71,8 +71,8 @@ class Service:
         """What is sent for each row; raises Refused where nothing can be answered now."""
         if self.waiting and self.waiting + asked.count > self.limits.waiting:
             raise Refused(503, "busy", waiting=f"{self.waiting:,}")
-        if self.deployment.durable and self.log.failing is not None:
-            raise Refused(503, "log_failing", why=self.log.failing)
+        if self.deployment.durable and self.log.refuses is not None:
+            raise Refused(503, "log_failing", why=self.log.refuses)
         begun = time.perf_counter()
         names = self.names(asked.count)
         lineup = self.lineup
