@@ -139,7 +139,7 @@ def load(running: Running, enough: Any, clients: int = 4) -> list[dict[str, Any]
     for one in threads:
         one.start()
     try:
-        until(enough, bool, 20)
+        until(enough, bool)
     finally:
         ending.set()
         for one in threads:

@@ -141,7 +141,7 @@ class Running:
         return log_of(self.root)
 
     def logged(
-        self, wanted: Callable[[list[dict[str, Any]]], bool], seconds: float = 5.0
+        self, wanted: Callable[[list[dict[str, Any]]], bool], seconds: float = 60.0
     ) -> list[dict[str, Any]]:
         """The log as soon as it is as wanted."""
         return until(self.log, wanted, seconds)
@@ -156,7 +156,7 @@ def log_of(root: Path) -> Lines:
     return [line for path in sorted(folder.glob("*.jsonl")) for line in lines_of(path)]
 
 
-def until(look: Callable[[], Any], wanted: Callable[[Any], bool], seconds: float = 10.0) -> Any:
+def until(look: Callable[[], Any], wanted: Callable[[Any], bool], seconds: float = 60.0) -> Any:
     """What is seen as soon as it is as wanted; fails after so many seconds."""
     end = time.monotonic() + seconds
     while True:
@@ -193,7 +193,7 @@ def serving(root: Path, *options: object, **changes: Any) -> Iterator[Running]:
     for drain in drains:
         drain.start()
     with httpx.Client(base_url=found[0], timeout=30) as http:
-        until(lambda: _answers(http), bool, 20)
+        until(lambda: _answers(http), bool)
         running = Running(process, root, found[0], http)
         try:
             yield running
