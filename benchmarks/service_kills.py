@@ -180,7 +180,7 @@ def main() -> int:
 | **of them not in the log** | **{k["durable_lost"]}** |
 | segments; that end in half a line | {k["segments"]}; {k["half_lines"]} |
 | corrections in the log | {k["in_the_log"]:,} |
-| labelled rows that `service(...)` reads of them, one for each line of a request | {k["read_by_the_wheel"]:,} |
+| labelled rows that `service(...)` reads, one for each line of a request | {k["read_by_the_wheel"]:,} |
 
 | {s["switches"]} switches | |
 |---|---|
