@@ -68,8 +68,8 @@ def page(worlds: dict[str, list[dict[str, Any]]]) -> str:
         "",
         "Real processes (`bapsim serve`, `bapsim watch`), HTTP requests, files; no verb is typed after the "
         "first. The right label comes back late for a tenth of the requests, from four desks, one of which "
-        "is wrong in 40 %; half-way somebody starts a canary that fails on every other request. Figures are of "
-        "what **serves**, on traffic that is never sent.",
+        "is wrong in 40 %; half-way somebody starts a canary that fails on every other request. Figures are "
+        "of what **serves**, on traffic that is never sent.",
         "",
     ]
     for name, lives in worlds.items():

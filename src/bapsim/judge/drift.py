@@ -58,7 +58,8 @@ def shift_of_mix(expected: Counts, observed: Counts) -> Drift:
     if not n or not m:
         return Drift(size=0.0, p=1.0, drifted=False, observations=m)
     size = max(stability(expected, observed) - (len(expected) - 1) * (1 / n + 1 / m), 0.0)
-    table = _together(np.stack([expected, observed]).astype(np.float64))
+    table = np.stack([expected, observed]).astype(np.float64)
+    table = _together(table[:, table.sum(axis=0) > 0])
     fitted = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / table.sum()
     value = float(((table - fitted) ** 2 / fitted).sum())
     freedom = table.shape[1] - 1

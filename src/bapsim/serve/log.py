@@ -106,6 +106,7 @@ class Log:
     age: float = AGE
     wait: float = WAIT
     failing: str | None = None
+    failed: float = 0.0
     lost: int = 0
     written: int = 0
     masked: int = 0
@@ -133,6 +134,11 @@ class Log:
     def current(self) -> str | None:
         """The name of the segment that is open."""
         return None if self._path is None else self._path.name
+
+    @property
+    def refuses(self) -> str | None:
+        """Why nothing can be kept, where that was so a moment ago: later, it is worth another try."""
+        return self.failing if time.monotonic() - self.failed < PAUSE else None
 
     def put(self, entry: Entry) -> None:
         """Take lines over; their future is done when they are where they have to be, or failed with OSError.
@@ -225,7 +231,7 @@ class Log:
         """A line that somebody waits for is given back; others are held, up to HELD lines."""
         if self.failing is None:
             said.error("the log cannot be written: %s", why)
-        self.failing = why.strerror or str(why)
+        self.failing, self.failed = why.strerror or str(why), time.monotonic()
         if self._file is not None:
             with suppress(OSError):  # what is there of a batch goes: it would stand twice
                 os.ftruncate(self._file, self._bytes)

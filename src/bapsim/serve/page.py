@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -23,9 +24,17 @@ Json = dict[str, Any]
 def _templates() -> Any:
     import jinja2
 
-    return jinja2.Environment(
-        autoescape=True, loader=jinja2.FileSystemLoader(HERE), trim_blocks=True, lstrip_blocks=True
-    )
+    loader = jinja2.FileSystemLoader(HERE)
+    found = jinja2.Environment(autoescape=True, loader=loader, trim_blocks=True, lstrip_blocks=True)
+    found.filters["coded"] = _coded
+    return found
+
+
+def _coded(said: str) -> Any:
+    """What stands between backticks, set as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(said))))  # noqa: S704  escaped before
 
 
 def _words(lang: str) -> dict[str, str]:
@@ -80,7 +89,7 @@ def docs_page(spec: Json, about: About, base: str, lang: str) -> str:
             lang=lang,
             w=words,
             title=spec["info"]["title"],
-            description=spec["info"]["description"].replace("`", ""),
+            description=spec["info"]["description"],
             routes=routes,
             curl=curl(about, base),
         )
@@ -125,7 +134,7 @@ def count(value: float | None, digits: int = 0) -> str:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A share in percent."""
-    return "–" if share is None else f"{100 * share:.{digits}f} %"
+    return "–" if share is None else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def milliseconds(seconds: float | None) -> str:
@@ -152,7 +161,8 @@ def _tiles(facts: Json, words: Mapping[str, str]) -> Iterator[Json]:
     yield {"value": milliseconds(latency["p95"]), "label": words["tile.p95"]}
     yield {"value": milliseconds(latency["p99"]), "label": words["tile.p99"]}
     for name, usual in (("unsure", UNSURE), ("far", FAR)):
-        off = bool(drift.get(name, {}).get("drifted"))
+        found = drift.get(name, {})
+        off = bool(found.get("drifted")) and found["size"] > 0
         label = words[f"tile.{name}"].format(usual=percent(usual, 0))
         yield {"value": percent(share.get(name)), "label": label, "off": off}
     yield {"value": count(facts["feedback"].get("lines", 0)), "label": words["tile.feedback"]}

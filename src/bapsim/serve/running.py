@@ -43,6 +43,7 @@ from bapsim.wheel.founding import load_recipe
 from bapsim.wheel.predict import known_types
 
 BACKLOG = 2048
+IDLE = 75  # seconds for which a connection is kept: longer than clients do, so that they close it
 DRAIN = 30  # seconds for requests that have begun when the service is told to end
 SOON = 1.0  # seconds after which a worker that died is started again
 SWITCH = 0.0005  # seconds after which a thread that computes lets the event loop in; Python's own are .005
@@ -62,14 +63,16 @@ class Setting:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; raises InputError where that cannot be."""
+    held = None
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, kind, proto, _, address = found[0]
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         held = socket.socket(family, kind, proto)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind(address)
         held.listen(BACKLOG)
     except OSError as why:
+        if held is not None:
+            held.close()
         raise InputError("cannot_listen", host=host, port=port, why=why.strerror or str(why)) from why
     return held
 
@@ -153,6 +156,7 @@ def work(setting: Setting, held: socket.socket, parent: int | None = None) -> No
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=DRAIN,
+        timeout_keep_alive=IDLE,
         backlog=BACKLOG,
         server_header=False,
         date_header=False,

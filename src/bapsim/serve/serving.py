@@ -71,8 +71,8 @@ class Service:
         """What is sent for each row; raises Refused where nothing can be answered now."""
         if self.waiting and self.waiting + asked.count > self.limits.waiting:
             raise Refused(503, "busy", waiting=f"{self.waiting:,}")
-        if self.deployment.durable and self.log.failing is not None:
-            raise Refused(503, "log_failing", why=self.log.failing)
+        if self.deployment.durable and self.log.refuses is not None:
+            raise Refused(503, "log_failing", why=self.log.refuses)
         begun = time.perf_counter()
         names = self.names(asked.count)
         lineup = self.lineup
@@ -165,7 +165,8 @@ class Service:
         if other is None or other is who or not self._may_follow(other, asked.count):
             self.log.put(entry)
         else:
-            self.later(self._shadowed(other, asked.columns, sent, entry))
+            hidden = other is lineup.shadow
+            self.later(self._shadowed(other, asked.columns, sent, entry, hidden=hidden))
         return done
 
     def _may_follow(self, other: Player, rows: int) -> bool:
@@ -174,9 +175,13 @@ class Service:
         self.live.aside(other.version).skipped += rows
         return False
 
-    async def _shadowed(self, other: Player, columns: Columns, sent: list[Row], entry: Entry) -> None:
-        """The lines with what the other model says beside; without, if it does not say so in time."""
-        counts = self.live.aside(other.version if other is not self.lineup.serves else sent[0]["model"])
+    async def _shadowed(
+        self, other: Player, columns: Columns, sent: list[Row], entry: Entry, *, hidden: bool
+    ) -> None:
+        """The lines with what the other model says beside; without, if it does not say so in time. hidden: it
+        is a shadow, else the model that serves, beside what a canary said.
+        """
+        counts = self.live.aside(other.version if hidden else sent[0]["model"])
         try:
             asked = quiet(other.lane.ask(columns, len(sent)))
             got = await asyncio.wait_for(asyncio.shield(asked), SHADOWED)
@@ -186,7 +191,7 @@ class Service:
                 counts.compared += 1
                 counts.agreed += same(mine["prediction"], row["prediction"])
             self.metrics.answered(other.version, "shadow", len(sent), got.seconds)
-            if other is not self.lineup.serves:
+            if hidden:
                 self.live.by_model(other.version, got.said, other.served.expected)
         except Exception:  # noqa: BLE001  a shadow may fail as it likes: nobody sees its answers
             counts.failed += 1

@@ -1,9 +1,9 @@
 """Whether a model on trial does worse than the one before it: errors and latency, with stated error rates.
 
 Every BLOCK answers of the trial are tested by themselves (what has just begun to fail), and all answers so
-far whenever their number has doubled (what fails a little, but always). The k-th test is at level
-ALPHA * 6 / (pi k)^2 / 2 for each of its two questions, so that a sound model is rolled back with a chance of
-ALPHA at most, however long it runs. Errors: the exact conditional binomial test of two Poisson rates
+far whenever their number has doubled (what fails a little, but always). The k-th test of either kind is at
+level ALPHA * 6 / (pi k)^2 / 4 for each of its two questions, so that a sound model is rolled back with a
+chance of ALPHA at most, however long it runs. Errors: the exact conditional test of two Poisson rates
 (Przyborowski and Wilenski 1940). Latency: of answers slower than a limit made of the other model's 95th
 percentile, at most 5 % are expected.
 """
@@ -100,7 +100,8 @@ class Trial:
     share: float = 1.0
     block: Tally = field(default_factory=Tally)
     whole: Tally = field(default_factory=Tally)
-    looks: int = 0
+    blocks: int = 0
+    wholes: int = 0
     _next: int = 2 * BLOCK
     _limit: float | None = None
 
@@ -115,15 +116,16 @@ class Trial:
         if self.block.answers < BLOCK:
             return None
         block, self.block = self.block, Tally()
-        said = self._test(block)
+        self.blocks += 1
+        said = self._test(block, self.blocks)
         if said is None and self.whole.answers >= self._next:
             self._next = 2 * self.whole.answers
-            said = self._test(self.whole)
+            self.wholes += 1
+            said = self._test(self.whole, self.wholes)
         return said
 
-    def _test(self, seen: Tally) -> str | None:
-        self.looks += 1
-        level = ALPHA * self.share * 6 / (math.pi * self.looks) ** 2 / 2
+    def _test(self, seen: Tally, number: int) -> str | None:
+        level = ALPHA * self.share * 6 / (math.pi * number) ** 2 / 4
         usual = self.usual
         p = more_errors(seen.errors, seen.answers, usual.errors, usual.answers)
         if seen.errors >= ERRORS and p < level:

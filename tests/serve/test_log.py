@@ -1,0 +1,182 @@
+"""Laws of the log: every acknowledged line is there once and whole, whatever is put and whenever it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import tempfile
+import threading
+import time
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bapsim.serve import retention
+from bapsim.serve.log import Entry, Log, lines_of, segment_of
+from bapsim.serve.retention import retire
+from bapsim.store.project import opened
+from tests.serve.world import until
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+Some = tuple[str, bool, int]
+entries = st.lists(st.tuples(texts, st.booleans(), st.integers(1, 4)), max_size=25)
+
+
+def started(folder: Path, **options: Any) -> Log:
+    log = Log(folder=folder, deployment="d", worker=0, **options)
+    log.start()
+    return log
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    return [line for path in sorted(folder.glob("*.jsonl")) for line in lines_of(path)]
+
+
+@settings(max_examples=30)
+@given(entries, st.booleans(), st.integers(60, 4000))
+def test_what_is_put_is_read_in_its_order(
+    some: list[tuple[str, bool, int]], durable: bool, size: int
+) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        log = started(folder, durable=durable, size=size, wait=0.001)
+        wanted = []
+        for i, (said, keep, count) in enumerate(some):
+            lines = [{"request": f"{i}-{j}", "input": {"text": said}} for j in range(count)]
+            wanted += [line["request"] for line in lines]
+            done: Future[None] | None = Future() if keep else None
+            mask = [(line["input"], "text") for line in lines]
+            log.put(Entry(lines=lines, done=done, keep=keep, mask=mask))
+            if done is not None:
+                done.result(5)
+                assert [line["request"] for line in read(folder)] == wanted, "all before it, too"
+        log.close()
+        assert [line["request"] for line in read(folder)] == wanted
+        assert log.written == len(wanted)
+        assert all(segment_of(path.name) is not None for path in folder.iterdir())
+        for path in folder.iterdir():
+            assert path.read_bytes().endswith(b"\n")
+
+
+@settings(max_examples=20)
+@given(st.binary(max_size=60))
+def test_a_half_written_line_spoils_no_other(rest: bytes) -> None:
+    rest = rest.replace(b"\n", b"")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for i in range(2):  # a start, a kill, a start within the same second
+            log = started(folder)
+            log.put(Entry(lines=[{"request": f"r{i}"}]))
+            log.close()
+            with sorted(folder.iterdir())[-1].open("ab") as file:
+                file.write(rest)
+        assert [line["request"] for line in read(folder)] == ["r0", "r1"]
+        assert len(list(folder.iterdir())) == 2
+
+
+def test_lines_wait_no_longer_than_stated(tmp_path: Path) -> None:
+    log = started(tmp_path, wait=0.2)
+    begun = time.monotonic()
+    log.put(Entry(lines=[{"request": "a"}]))
+    time.sleep(0.1)
+    log.put(Entry(lines=[{"request": "b"}]))
+    until(lambda: read(tmp_path), lambda lines: len(lines) == 2, 2)
+    assert time.monotonic() - begun < 0.6
+    for _ in range(3):
+        log.put(Entry(lines=[{"request": "c"}] * 200))
+    begun = time.monotonic()
+    until(lambda: len(read(tmp_path)), lambda count: count == 602, 2)
+    log.close()
+    assert log.lost == 0
+
+
+def test_segments_are_closed_by_age(tmp_path: Path) -> None:
+    log = started(tmp_path, wait=0.01, age=0.15)
+    log.put(Entry(lines=[{"request": "a"}]))
+    until(lambda: log.written, lambda written: written == 1)
+    until(lambda: log.current, lambda current: current is None, 2)
+    log.put(Entry(lines=[{"request": "b"}]))
+    log.close()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_full_disk_is_said_and_survived(tmp_path: Path) -> None:
+    """RLIMIT_FSIZE: a real write that really fails, in a process of its own."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            _full(tmp_path)
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert [line["request"] for line in read(tmp_path)] == ["a", "b", "c", "e"]
+
+
+def _full(folder: Path) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    log = started(folder, wait=0.01)
+    log.put(Entry(lines=[{"request": "a"}]))
+    until(lambda: log.written, lambda written: written == 1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30, hard))
+    log.put(Entry(lines=[{"request": "b"}, {"request": "c"}]))  # half of it would fit
+    until(lambda: log.failing, lambda failing: failing is not None)
+    done: Future[None] = Future()
+    log.put(Entry(lines=[{"request": "d" * 30}], done=done, keep=True))
+    with pytest.raises(OSError, match="File too large"):
+        done.result(5)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    until(lambda: log.failing, lambda failing: failing is None)
+    log.put(Entry(lines=[{"request": "e"}]))
+    log.close()
+    assert log.lost == 0
+
+
+def test_many_threads_put_and_nothing_is_lost(tmp_path: Path) -> None:
+    log = started(tmp_path, wait=0.002)
+
+    def put(thread: int) -> None:
+        for i in range(300):
+            done: Future[None] | None = Future() if i % 50 == 0 else None
+            log.put(Entry(lines=[{"request": f"{thread}-{i}"}], done=done, keep=done is not None))
+            if done is not None:
+                done.result(5)
+
+    threads = [threading.Thread(target=put, args=(k,)) for k in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    log.close()
+    names = [line["request"] for line in read(tmp_path)]
+    assert sorted(names) == sorted(f"{k}-{i}" for k in range(4) for i in range(300))
+
+
+def test_segments_go_only_when_they_are_old_and_taken(text: Path, tmp_path: Path) -> None:
+    import shutil
+
+    root = tmp_path / "text"
+    shutil.copytree(text, root)
+    folder = retention.log_folder(root)
+    folder.mkdir(parents=True)
+    names = [f"main-w0-20260101T00000{i}-000000.jsonl" for i in range(4)]
+    for name in [*names, "other-w0-20260101T000000-000000.jsonl", "by-hand.jsonl"]:
+        (folder / name).write_text(json.dumps({"request": "r", "input": {"text": "a"}}) + "\n")
+        os.utime(folder / name, (1, 1))
+    os.utime(folder / names[2])  # young
+    with opened(root) as project, project.ledger.change("a source that read the log") as ledger:
+        at = int(project.ledger.value("select max(n) from origin")) + 1
+        about = {"input_maker": "person", "target_maker": "person", "method": "service", "rights": "own"}
+        about |= {"keyed": 1, "state": "kept", "turn": 1, "source": "service"}
+        for i in (0, 2, 3):
+            name = f"service/{names[i]}"
+            ledger.add("origin", n=at + i, batch=name, consent=None, fingerprint=f"f{i}", **about)
+    assert retire(root, "main", 30, current=names[3]) == (1, 1)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {*names[1:], "other-w0-20260101T000000-000000.jsonl", "by-hand.jsonl"}
