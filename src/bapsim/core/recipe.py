@@ -164,7 +164,8 @@ class Recipe:
     """What one wheel does, by name; its identity is the fingerprint of all its parts.
 
     exam: how held-out items are drawn (compose.exam.exam); folds: parts of the out-of-fold table; guideline:
-    what people are told of a label, by label: where it changes, the older labels are asked about again.
+    what people are told of a label, by label: where it changes, the older labels are asked about again;
+    weights: by source, how much its rows count in training, 1 where none is given, 0 = left out.
     """
 
     task: Task
@@ -178,6 +179,7 @@ class Recipe:
     surveys: Mapping[str, Survey] = field(default_factory=dict)
     questions: Questions | None = None
     guideline: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
     compose: Composer | None = None
     folds: int = 5
     seed: int = 0

@@ -21,6 +21,7 @@ from bapsim.store.project import Project
 from bapsim.wheel.asking import ask_next, expire_and_answer
 from bapsim.wheel.candidates import NAME, Candidate
 from bapsim.wheel.doubting import doubted, new_rules
+from bapsim.wheel.forecasting import next_turn
 from bapsim.wheel.held_out import as_scores, held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
 from bapsim.wheel.noticing import SHOWN, notice
@@ -122,6 +123,8 @@ def finish(
         "task": {"inputs": list(task.inputs), "target": task.target, "kind": task.kind, "answer": task.answer}
     }
     summary |= {"notice": notice(scene, newest, found)}
+    say("forecast")
+    summary["forecast"] = next_turn(scene, people, random_rows(scene), asked, summary)
     with ledger.change("turn done"):
         for number, value in states.items():
             if value != before[number]:
