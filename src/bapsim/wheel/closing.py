@@ -18,6 +18,7 @@ from bapsim.judge.exam import accuracy, mean_absolute_error, of_numbers, right
 from bapsim.store import artifacts
 from bapsim.store.ledger import now
 from bapsim.store.project import Project
+from bapsim.wheel.applying import recipe_digest
 from bapsim.wheel.asking import ask_next, expire_and_answer
 from bapsim.wheel.candidates import NAME, Candidate
 from bapsim.wheel.doubting import doubted, new_rules
@@ -25,6 +26,7 @@ from bapsim.wheel.forecasting import next_turn
 from bapsim.wheel.held_out import as_scores, held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
 from bapsim.wheel.noticing import SHOWN, notice
+from bapsim.wheel.proposing import proposals
 from bapsim.wheel.refining import Opinions
 from bapsim.wheel.sources import sources_table
 from bapsim.wheel.stock import REFUSED, Scene, accounts, standing
@@ -125,6 +127,8 @@ def finish(
     summary |= {"notice": notice(scene, newest, found)}
     say("forecast")
     summary["forecast"] = next_turn(scene, people, random_rows(scene), asked, summary)
+    changes = proposals(scene, opinions, judged, people, summary)
+    summary["proposal"] = {"changes": changes, "recipe": recipe_digest(project.root)}
     with ledger.change("turn done"):
         for number, value in states.items():
             if value != before[number]:

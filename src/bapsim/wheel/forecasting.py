@@ -190,9 +190,12 @@ def _values(project: Project, recipe: Recipe, model: Any, law: Curve) -> dict[st
         rows = int((mine & ate).sum())
         if not rows:
             continue
+        if rows == ate.sum():  # there is no other: it is the average
+            found[name] = {"rows": rows, "worth": 1.0, "error": 0.0, "tells": True}
+            continue
         told = with_and_without(recipe, stock, groups, ate, mine, random & ~mine, model.respond)
         found[name] = {"rows": rows, "worth": 1.0, "error": TYPICAL, "tells": False}
-        if told is None or rows >= ate.sum():
+        if told is None:
             continue
         whole, less, group = told
         diffs = units(less - whole, group)

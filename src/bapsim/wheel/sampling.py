@@ -7,7 +7,8 @@ Never an exam item.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,11 @@ from bapsim.judge.exam import Heard, agrees, distances, heard
 from bapsim.store.lake import read_batch
 from bapsim.wheel.candidates import Candidate, data_fingerprint, mixture_of
 from bapsim.wheel.held_out import WEIGHT, held_out
-from bapsim.wheel.stock import Stock
+from bapsim.wheel.stock import Scene, Stock
 
 FEWEST = 100  # held-out rows that nobody picked: of fewer no curve can be told
 JUDGED = 2000  # held-out rows that are enough: of twice as many and more, only a part is answered
+NOTHING = 1e9  # the loss where nothing is left to learn from
 # Quarters that a model is taught, and the quarter that it answers: those of one quarter lie within the half.
 HALVES = (((2, 3), 0), ((2, 3), 1), ((0, 1), 2), ((0, 1), 3))
 QUARTERS = (((2,), 0), ((3,), 1), ((0,), 2), ((1,), 3))
@@ -112,6 +114,49 @@ def with_and_without(
     whole, less, group = (np.concatenate(parts) for parts in zip(*found, strict=True))
     known = ~np.isnan(whole + less)
     return whole[known], less[known], np.unique(group[known], return_inverse=True)[1]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Held:
+    """Held-out rows of halves: `of`, the source of each (object[n]); groups int64[n]; and the losses [n] on
+    them of models of the other half, in which a source counts as much as is said (1 where nothing is).
+    """
+
+    of: np.ndarray
+    groups: np.ndarray
+    losses: Callable[[Mapping[str, float]], np.ndarray]
+
+
+def losses_under(scene: Scene, model: Candidate, random: np.ndarray) -> Held | None:
+    """What `compose.leaving_out` needs, of what a model ate; random: bool[N], rows that may judge.
+
+    None where too few may.
+    """
+    stock, recipe = scene.stock, scene.recipe
+    mixture, at = mixture_of(stock, model.rows)
+    seed = named_seed("forecast", data_fingerprint(stock, model.rows), recipe.seed)
+    half = quarters(scene.groups[at], np.random.default_rng(seed)) // 2
+    judged = np.concatenate([np.flatnonzero(random[at] & (half == h))[:JUDGED] for h in (0, 1)])
+    if len(judged) < FEWEST:
+        return None
+    gold, base = stock.labels[at[judged]].tolist(), _weights(model, mixture)
+    of = np.array([stock.origins[int(n)].source for n in stock.origin[at]], object)
+
+    def losses(weights: Mapping[str, float]) -> np.ndarray:
+        counts = np.array([weights.get(name, 1.0) for name in of.tolist()], np.float32)
+        weighed = replace(mixture, weight=counts if base is None else counts * base)
+        found = np.zeros(len(judged))
+        for taught in (0, 1):
+            rows, mine = (half == taught) & (counts > 0), half[judged] != taught
+            if not mine.any() or len(set(stock.labels[at[rows]].tolist())) < 2:
+                return np.full(len(judged), NOTHING)
+            fitted = recipe.train(model.model, part(weighed, rows), seed % 2**31)
+            answers = fitted(rows_of(take(mixture.records, judged[mine]), stock.task.inputs))
+            said = heard(answers, fitted.classes, stock.task.answer)
+            found[mine] = missed(said, [gold[i] for i in np.flatnonzero(mine)])
+        return found
+
+    return Held(of=of[judged], groups=scene.groups[at[judged]], losses=losses)
 
 
 def quarters(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
