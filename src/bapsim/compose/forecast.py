@@ -82,7 +82,8 @@ def curve_of(samples: Mapping[str, Any] | None) -> Curve | None:
     prior = np.diag([1e-6, 1 / SLOPE[1] ** 2])
     told = np.linalg.inv(design.T @ inverse @ design + prior)
     level, slope = told @ (design.T @ inverse @ np.log(loss) + prior @ [0.0, SLOPE[0]])
-    apart = (cov[0, 0] + cov[1, 1] - 2 * cov[0, 1]) / (x[0] - x[1])
+    near = 1 if x[0] - x[1] > 0.1 else 2  # of two folds the first two sizes are one
+    apart = (cov[0, 0] + cov[near, near] - 2 * cov[0, near]) / (x[0] - x[near])
     return Curve(
         rows=int(samples["all"]),
         judged=int(samples["rows"]),

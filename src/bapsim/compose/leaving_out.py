@@ -68,20 +68,22 @@ def leave_out(
     whole = losses({})
     tried: list[Tried] = []
     kept: dict[str, float] = {}
+    last = whole
     for name in names:
         rows = selects & (of != name)
         for weight in weights:
-            one = _gain(whole - losses({name: weight}), rows, groups)
+            said = losses({name: weight})
+            one = _gain(whole - said, rows, groups)
             tried.append(Tried(source=name, weight=weight, gain=one[0], bound=one[1], rows=int(rows.sum())))
             if rows.sum() >= FEWEST and one[1] > 0:
-                kept[name] = weight
+                kept[name], last = weight, said
                 break
     fits = 1 + len(tried)
     if not kept:
         return Found(
             weights={}, tried=tuple(tried), gain=0.0, low=0.0, high=0.0, optimism=0.0, rows=0, fits=fits
         )
-    better = whole - losses(kept)
+    better = whole - (losses(kept) if len(kept) > 1 else last)
     others = ~np.isin(of, list(kept))
     chose = _gain(better, selects & others, groups)
     gain, bound = _gain(better, ~selects & others, groups)

@@ -50,6 +50,7 @@ def score(error: float, numeric: bool) -> str:
 
 
 def paid(costs: Mapping[str, int] | None) -> str:
+    """Amounts of several currencies."""
     return " + ".join(money(minor, currency) for currency, minor in (costs or {}).items())
 
 

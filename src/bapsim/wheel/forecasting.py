@@ -65,9 +65,13 @@ def next_turn(scene: Scene, model: Candidate, random: np.ndarray, asked: list[Ro
     answers = len(asked) or USUAL
     costs = {c: round(each * answers) for c, each in price_of(told["sources"]).items()}
     point = getattr(scene.recipe.questions, "point", None)
-    found = asdict(said) | {"answers": answers, "now": now, "picked": share, "before": before}
+    found = _plain(said) | {"answers": answers, "now": now, "picked": share, "before": before}
     found |= {"samples": samples, "merged": merged, "costs": costs, "answer": told["answer"]}
     return found | advice(said, now, told["answer"], costs, point)
+
+
+def _plain(said: Forecast) -> Row:
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(said).items()}
 
 
 def error_of(told: Mapping[str, Any]) -> float | None:
@@ -169,7 +173,7 @@ def by_source(project: Project, recipe: Recipe, more: int | None = None) -> list
         told_of = advice(one, said["now"], told["answer"], costs, point)
         if not value["tells"]:
             told_of["verdict"] = "unsure"
-        found.append({"source": name, "costs": costs, **value, **asdict(one), **told_of})
+        found.append({"source": name, "costs": costs, **value, **_plain(one), **told_of})
     return found
 
 

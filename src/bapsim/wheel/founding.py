@@ -434,6 +434,7 @@ def _comment(said: str) -> str:
 
 
 def quoted(value: str) -> str:
+    """A text as Python source, between double quotes where that needs no escapes."""
     said = repr(value)
     return '"' + said[1:-1] + '"' if said[0] == "'" and '"' not in said else said
 

@@ -160,9 +160,9 @@ def _apart(pair: Mapping[str, Any], recipe: Recipe) -> bool:
 
 def _sources(scene: Scene, people: Candidate, told: Mapping[str, Any]) -> Iterator[Row]:
     """Sources to leave out or to weigh less, of those whose labels look wrong beside the others'."""
-    names = [one["name"] for one in told["sources"] if one["noise"] is not None and one["noise"]["low"] > 0]
-    order = {one["name"]: -one["noise"]["share"] for one in told["sources"] if one["name"] in names}
-    names = sorted((name for name in names if name in scene.recipe.sources), key=order.__getitem__)[:SUSPECTS]
+    noise = {one["name"]: one["noise"] for one in told["sources"] if one.get("noise") is not None}
+    names = [name for name, said in noise.items() if said["low"] > 0 and name in scene.recipe.sources]
+    names = sorted(names, key=lambda name: -noise[name]["share"])[:SUSPECTS]
     found = searched(scene, people, names) if names else None
     if found is None:
         return
