@@ -137,7 +137,7 @@ def test_a_confused_source_is_proposed_to_be_left_out_on_rows_of_the_others(tmp_
     mixed = bank(
         sources={
             "history": History(400, 0),
-            "crowd": Crowd(5000, 300, 0.45, "crowd"),
+            "crowd": Crowd(5000, 500, 0.85, "crowd"),
             "shop": Crowd(7000, 300, 0.0, "shop"),
         },
         questions=None,

@@ -160,7 +160,8 @@ def _apart(pair: Mapping[str, Any], recipe: Recipe) -> bool:
 
 def _sources(scene: Scene, people: Candidate, told: Mapping[str, Any]) -> Iterator[Row]:
     """Sources to leave out or to weigh less, of those whose labels look wrong beside the others'."""
-    noise = {one["name"]: one["noise"] for one in told["sources"] if one.get("noise") is not None}
+    taught = [one for one in told["sources"] if one["name"] is not None and one["trained"]]
+    noise = {one["name"]: one["noise"] for one in taught if one["noise"] is not None}
     names = [name for name, said in noise.items() if said["low"] > 0 and name in scene.recipe.sources]
     names = sorted(names, key=lambda name: -noise[name]["share"])[:SUSPECTS]
     found = searched(scene, people, names) if names else None
