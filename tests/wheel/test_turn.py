@@ -194,7 +194,16 @@ def test_progress_is_told_step_by_step(tmp_path: Path) -> None:
     said: list[tuple[str, dict[str, Any]]] = []
     with opened(founded(tmp_path / "p")) as project:
         told = run_turn(project, bank(), say=lambda step, **values: said.append((step, values)))
-    assert [step for step, _ in said] == ["gather", "refine", "train", "judge", "refit", "ask", "done"]
+    assert [step for step, _ in said] == [
+        "gather",
+        "refine",
+        "train",
+        "judge",
+        "refit",
+        "ask",
+        "forecast",
+        "done",
+    ]
     values = dict(said)
     counts = told["accounts"]
     assert values["refine"] == {"fresh": sum(told["fresh"].values())}

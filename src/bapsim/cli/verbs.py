@@ -200,9 +200,11 @@ def _strange(room: Desk, task: Task, one: Added) -> dict[str, int]:
 
 @verb(
     click.option("--incumbent", metavar="FILE|URL"),
+    click.option("--apply", is_flag=True),
     click.option("--dry-run", is_flag=True),
 )
-def _turn(incumbent: str | None, dry_run: bool) -> dict[str, Any]:
+def _turn(incumbent: str | None, apply: bool, dry_run: bool) -> dict[str, Any]:
+    from bapsim.report.ahead import say_applied
     from bapsim.report.facts import facts
     from bapsim.report.page import write_missing, write_report
     from bapsim.wheel.predict import covers
@@ -212,6 +214,7 @@ def _turn(incumbent: str | None, dry_run: bool) -> dict[str, Any]:
     from bapsim.wheel.turn import run_turn
 
     room = desk()
+    done = say_applied(room) if apply and not dry_run else None
     recipe = room.recipe()
     beat = None if incumbent is None else to_beat(recipe, incumbent)
     with room.project(writing=True) as project:
@@ -233,7 +236,7 @@ def _turn(incumbent: str | None, dry_run: bool) -> dict[str, Any]:
         said = facts(project, summary["turn"])
         say_story(room, said)
         room.say("turn.report", path=str(page))
-        return said | {"report": str(page)}
+        return said | {"report": str(page), **({"applied": done} if done is not None else {})}
 
 
 def _say_preview(room: Desk, said: dict[str, Any]) -> None:
@@ -256,6 +259,7 @@ def _say_preview(room: Desk, said: dict[str, Any]) -> None:
 
 def say_story(room: Desk, said: dict[str, Any]) -> None:
     """The decision in plain words, then what to type next."""
+    from bapsim.report.ahead import worth
     from bapsim.report.terminal import plain, wrapped
     from bapsim.report.words import story
 
@@ -266,7 +270,7 @@ def say_story(room: Desk, said: dict[str, Any]) -> None:
     colour = COLOURS[said["decision"]["verdict"]]
     click.echo()
     click.echo(wrapped(click.style(word + colon, fg=colour, bold=True) + plain(rest), columns()))
-    for sentence in told.sentences:
+    for sentence in [*told.sentences, *(worth(said["forecast"], room.lang) if "forecast" in said else ())]:
         room.line(sentence, first="  ", rest="  ")
     click.echo()
     for step in told.next:
@@ -277,26 +281,16 @@ def say_story(room: Desk, said: dict[str, Any]) -> None:
     click.option("--turn", "number", metavar="N", type=int),
     click.option("--list", "which", type=click.Choice(("unread", "refused"))),
     click.option("--worth", "source", metavar="SOURCE"),
+    click.option("--worth-next", "more", metavar="ROWS", type=click.IntRange(0)),
 )
-def _show(number: int | None, which: str | None, source: str | None) -> dict[str, Any]:
+def _show(number: int | None, which: str | None, source: str | None, more: int | None) -> dict[str, Any]:
+    from bapsim.report.ahead import say_worth, say_worth_next
+
     if which is not None:
         return _list(which)
-    return _tell(number) if source is None else _worth(source)
-
-
-def _worth(source: str) -> dict[str, Any]:
-    """The points that training with a source gives: the fits of one candidate, made once."""
-    from bapsim.report.words import number, points
-    from bapsim.wheel.worth import worth_of
-
-    room = desk()
-    recipe = room.recipe()
-    with room.project(writing=True) as project:
-        said = worth_of(project, recipe, source)
-    key = "show.worth" if said["tells"] else "show.worth.unsure" if said["rows"] else "show.worth.none"
-    values = {name: points(said.get(name)) for name in ("gain", "low", "high")}
-    room.say(key, source=source, rows=number(said["rows"]), **values)
-    return said
+    if more is not None:
+        return say_worth_next(desk(), more)
+    return _tell(number) if source is None else say_worth(desk(), source)
 
 
 def _list(which: str) -> dict[str, Any]:

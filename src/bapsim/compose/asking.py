@@ -20,7 +20,7 @@ from bapsim.core.records import Answers, Rows, Task, rows_of
 from bapsim.core.turn import Turn
 from bapsim.image import alike
 from bapsim.image.alike import Sketches, joined, sketches
-from bapsim.mods import money
+from bapsim.mods import Money, money
 from bapsim.text.minhash import clusters
 from bapsim.text.targets import decimal, number_of, written
 
@@ -39,7 +39,8 @@ class WorthAsking:
 
     budget: questions a turn; exam_share: of them drawn at random; repair_share: of the others, at most, about
     labels that look wrong (Turn.doubts); retrieve: classes of which likely rows are sought; without any,
-    those with fewer than three labels; near: Jaccard from which on two texts are one question.
+    those with fewer than three labels; near: Jaccard from which on two texts are one question; point: what a
+    point of accuracy is worth, so that the wheel can say when answers cost more.
     """
 
     budget: int
@@ -47,6 +48,7 @@ class WorthAsking:
     repair_share: float = 0.25
     retrieve: tuple[str, ...] = ()
     near: float = 0.8
+    point: Money | None = None
 
     def __call__(self, pool: Dataset, turn: Turn) -> Rows:
         """Rows `_id`, `draw` (random, chosen, repair), `why` and `prediction` in the order of asking.
@@ -298,16 +300,22 @@ def worth_asking(
     repair_share: float = 0.25,
     retrieve: tuple[str, ...] = (),
     near: float = 0.8,
+    point: str | None = None,
 ) -> WorthAsking:
     """What to ask people next: `budget` questions a turn, `exam_share` of them at random for the exam.
 
     A budget may be money ("60000 KRW") if `each` says what an answer costs ("300 KRW"). Of the rest,
     `repair_share` at most goes to labels that are there already; `retrieve` names rare classes of which
-    likely rows are sought.
+    likely rows are sought; `point` is what a point of accuracy is worth to you ("2000000 KRW").
     """
     budget = affordable(budget, each)
     if budget < 0 or not 0 <= exam_share <= 1 or not 0 <= repair_share <= 1:
         raise RecipeError("asking_out_of_range", budget=budget, exam_share=exam_share)
     return WorthAsking(
-        budget=budget, exam_share=exam_share, repair_share=repair_share, retrieve=retrieve, near=near
+        budget=budget,
+        exam_share=exam_share,
+        repair_share=repair_share,
+        retrieve=retrieve,
+        near=near,
+        point=None if point is None else money(point),
     )

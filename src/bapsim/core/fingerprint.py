@@ -175,6 +175,12 @@ def _bound(node: ast.AST) -> set[str]:
     return set().union(*map(_bound, ast.iter_child_nodes(node)))
 
 
+def forget() -> None:
+    """Read code anew: a file of it was rewritten."""
+    for known in (code_identity, _tree, _bindings):
+        known.cache_clear()
+
+
 @functools.cache
 def _shape(tree: ast.AST) -> str:
     """A digest of a syntax tree: positions, comments and docstrings are no part of it."""

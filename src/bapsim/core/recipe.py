@@ -164,8 +164,9 @@ class Recipe:
     """What one wheel does, by name; its identity is the fingerprint of all its parts.
 
     exam: how held-out items are drawn (compose.exam.exam); folds: parts of the out-of-fold table; guideline:
-    what people are told of a label, by label: where it changes, the older labels are asked about again; when:
-    the rule by which a watched project makes a turn (compose.when.when).
+    what people are told of a label, by label: where it changes, the older labels are asked about again;
+    weights: by source, how much its rows count in training, 1 where none is given, 0 = left out; when: the
+    rule by which a watched project makes a turn (compose.when.when).
     """
 
     task: Task
@@ -179,6 +180,7 @@ class Recipe:
     surveys: Mapping[str, Survey] = field(default_factory=dict)
     questions: Questions | None = None
     guideline: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
     compose: Composer | None = None
     when: Callable[[Any], Any] | None = None
     folds: int = 5

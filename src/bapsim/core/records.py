@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NewType
 
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from bapsim.core.arrow import ID, Column, cells, ids_array, numbers, schema
-from bapsim.core.errors import InputError
+from bapsim.core.errors import InputError, RecipeError
 
 Rows = NewType("Rows", pa.RecordBatch)  # the user's own columns, not nested under anything
 Records = NewType("Records", pa.RecordBatch)  # Rows and CERTIFICATE
@@ -44,7 +44,8 @@ class Task:
     """Which columns play which part in what the model learns.
 
     kind: what the input is; answer: what the target says, one class, a set of labels, or a number; votes: a
-    column with a list of what every rater said, where the target holds the label that was settled on.
+    column with a list of what every rater said, where the target holds the label that was settled on; merged:
+    labels that are read as another one: records keep what people said.
     """
 
     input: str | tuple[str, ...]
@@ -55,6 +56,12 @@ class Task:
     slices: tuple[str, ...] = ()
     answer: Answer = "class"
     votes: str | None = None
+    merged: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        twice = sorted(set(self.merged) & set(self.merged.values()))
+        if self.merged and (twice or self.answer == "number"):
+            raise RecipeError("merged_unclear", labels=", ".join(twice) or "-", answer=self.answer)
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ def facts(project: Project, n: int | None = None) -> dict[str, Any]:
         "refused": _sorted(said["reasons"]),
         "unread": _unread(ledger, number),
         "curve": curve(ledger, number),
+        **{name: said[name] for name in ("forecast", "proposal") if name in said},  # older turns have none
         "recipe": turn["recipe"],
         "chain": chain_at(ledger, number),
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 from bapsim.core.errors import messages, text
 from bapsim.judge.gate import FULL
-from bapsim.report import charts
+from bapsim.report import ahead, charts
 from bapsim.report.facts import facts, turns
 from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
 from bapsim.report.sourced import market, sources, spent
@@ -27,6 +27,7 @@ from bapsim.report.words import (
 )
 from bapsim.store import fault
 from bapsim.store.project import Project
+from bapsim.wheel.applying import Proposed, proposed, write_diff
 
 HERE = Path(__file__).parent
 STATES = ("trained", "exam", "pool", "pending", "superseded", "refused", "unread")
@@ -45,7 +46,10 @@ def write_report(project: Project, n: int, lang: str) -> Path:
     shown = examples(project, said["task"], list(named_ids([said["notice"], said["asked"]])))
     body = json.dumps(said, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
     fault.write(folder / "report.json", body.encode())
-    fault.write(folder / "index.html", page(said, shown, lang).encode())
+    proposal = proposed(project, n)
+    if proposal is not None:
+        write_diff(project, proposal)
+    fault.write(folder / "index.html", page(said, shown, lang, proposal).encode())
     return folder / "index.html"
 
 
@@ -56,8 +60,12 @@ def write_missing(project: Project, lang: str) -> None:
             write_report(project, n, lang)
 
 
-def page(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> str:
-    """The page of one turn; it needs no other file. shown: the records that it names, by id."""
+def page(
+    report: Mapping[str, Any], shown: Mapping[str, Any], lang: str, proposal: Proposed | None = None
+) -> str:
+    """The page of one turn; it needs no other file. shown: the records that it names, by id; proposal: what
+    it would change in the recipe.
+    """
     import jinja2
 
     words = {name: text(f"page.{name}", lang) for name in WORDS.split()}
@@ -85,7 +93,7 @@ def page(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> str:
         next=[safe(marked(step)) for step in said.next],
         interval=safe(charts.interval(report["decision"], words | {"label": _evidence(said)})),
         learning=safe(charts.learning(report["curve"], words | {"label": words["curve_note"]})),
-        sections=list(_sections(report, shown, lang)),
+        sections=[*ahead.sections(report, proposal, lang), *_sections(report, shown, lang)],
         spent=spent(report["curve"], lang),
         tables=[_noted(one) for one in (market(report, lang), sources(report, lang)) if one is not None],
         made=list(made(report, lang)),

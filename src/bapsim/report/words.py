@@ -178,6 +178,10 @@ def _next(report: Mapping[str, Any], lang: str, bapsim: str) -> Iterator[str]:
         yield text("next.ask", lang, bapsim=bapsim, questions=number(report["questions"]))
     else:
         yield text("next.pool", lang, bapsim=bapsim)
+    proposed = report.get("proposal", {}).get("changes", ())
+    if proposed:
+        diff = f"reports/turn-{report['turn']:03d}/recipe.diff"
+        yield text("next.apply", lang, bapsim=bapsim, changes=number(len(proposed)), diff=diff)
     yield text("next.turn", lang, bapsim=bapsim)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -100,6 +100,16 @@ def written(column: Column, answer: Answer) -> list[str | None]:
 
 def _as_labels(said: str) -> str | None:
     return joined(label_set(said)) if said.strip() else None
+
+
+def renamed(said: Sequence[str | None], merged: Mapping[str, str], answer: Answer) -> list[str | None]:
+    """Written targets with merged labels under the name of the class that they are merged into."""
+    if not merged:
+        return list(said)
+    if answer == "class":
+        return [one if one is None else merged.get(one, one) for one in said]
+    known = {one: joined(merged.get(v, v) for v in label_set(one)) for one in said if one is not None}
+    return [None if one is None else known[one] for one in said]
 
 
 def votes_in(column: Column) -> list[list[str] | None]:

@@ -23,7 +23,17 @@ from bapsim.store.lake import read_batch
 from bapsim.wheel.examining import frame
 from bapsim.wheel.held_out import OOF, WEIGHT, held_out, write_oof
 from bapsim.wheel.stock import Scene, Stock
-from bapsim.wheel.weighing import Looks, coded, counted, doubt, inputs_alike, learn, looks_of, weighs
+from bapsim.wheel.weighing import (
+    Looks,
+    by_source,
+    coded,
+    counted,
+    doubt,
+    inputs_alike,
+    learn,
+    looks_of,
+    weighs,
+)
 
 NAME = "main"
 
@@ -67,7 +77,8 @@ def candidate(scene: Scene, rows: np.ndarray) -> Candidate:
     data = data_fingerprint(stock, rows)
     task = stock.task
     parts = (data, recipe.train, recipe.seed, recipe.folds, list(task.columns), task.answer, weighs(recipe))
-    name = fingerprint(*parts)
+    more = (task.merged, recipe.weights) if task.merged or recipe.weights else ()
+    name = fingerprint(*parts, *more)
     ledger = project.ledger
     row = ledger.row("select * from model where fingerprint=? and judged is not null", name)
     if row is None:
@@ -167,10 +178,12 @@ def _as_judged(scene: Scene, chosen: Candidate, at: np.ndarray) -> np.ndarray | 
     told = numbers(table.column(WEIGHT)).astype(np.float32)
     if (told == 1).all():
         return None
+    given = by_source(scene.recipe, stock, at)
     said = held_out(chosen.model, chosen.oof, stock, at)
-    if said.probs is None:
-        return None
+    if said.probs is None or not weighs(scene.recipe):
+        return given if (given != 1).any() else None
     labels = coded(said.classes, stock.labels[at])
-    found = counted(stock, looks_of(scene), at, doubt(stock, at, said.probs, labels, inputs_alike(stock, at)))
+    doubts = doubt(stock, at, said.probs, labels, inputs_alike(stock, at))
+    found: np.ndarray = given * counted(stock, looks_of(scene), at, doubts)
     place = positions(stock.records.column("_id").take(pa.array(at)), table.column("_id"))
     return np.where(place >= 0, told[np.maximum(place, 0)], found)

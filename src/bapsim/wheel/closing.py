@@ -18,13 +18,16 @@ from bapsim.judge.exam import accuracy, mean_absolute_error, of_numbers, right
 from bapsim.store import artifacts
 from bapsim.store.ledger import now
 from bapsim.store.project import Project
+from bapsim.wheel.applying import recipe_digest
 from bapsim.wheel.asking import ask_next, expire_and_answer
 from bapsim.wheel.candidates import NAME, Candidate
 from bapsim.wheel.doubting import doubted, new_rules
 from bapsim.wheel.dueling import begun, open_duel
+from bapsim.wheel.forecasting import next_turn
 from bapsim.wheel.held_out import as_scores, held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
 from bapsim.wheel.noticing import SHOWN, notice
+from bapsim.wheel.proposing import proposals
 from bapsim.wheel.refining import Opinions
 from bapsim.wheel.served import market
 from bapsim.wheel.sources import sources_table
@@ -124,6 +127,10 @@ def finish(
         "task": {"inputs": list(task.inputs), "target": task.target, "kind": task.kind, "answer": task.answer}
     }
     summary |= {"notice": notice(scene, newest, found), "market": market(stock)}
+    say("forecast")
+    summary["forecast"] = next_turn(scene, people, random_rows(scene), asked, summary)
+    changes = proposals(scene, opinions, judged, people, summary)
+    summary["proposal"] = {"changes": changes, "recipe": recipe_digest(project.root)}
     with ledger.change("turn done"):
         for number, value in states.items():
             if value != before[number]:

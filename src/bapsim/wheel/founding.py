@@ -435,13 +435,14 @@ def _comment(said: str) -> str:
     return shown(said).replace("\\", "/").replace('"', "'")
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """A text as Python source, between double quotes where that needs no escapes."""
     said = repr(value)
     return '"' + said[1:-1] + '"' if said[0] == "'" and '"' not in said else said
 
 
 def _tuple(names: Sequence[str]) -> str:
-    return "(" + ", ".join(map(_quoted, names)) + ("," if len(names) == 1 else "") + ")"
+    return "(" + ", ".join(map(quoted, names)) + ("," if len(names) == 1 else "") + ")"
 
 
 def _many(found: Found) -> bool:
@@ -464,7 +465,7 @@ def _named_inputs(found: Found) -> Iterator[str]:
         name.split() == [name] and name.isprintable() and not set(name) & {"\\", '"'} for name in found.inputs
     )
     yield 'INPUTS = tuple("""' if plain else "INPUTS = ("
-    yield from _packed(found.inputs if plain else [f"{_quoted(name)}," for name in found.inputs], 4)
+    yield from _packed(found.inputs if plain else [f"{quoted(name)}," for name in found.inputs], 4)
     yield '""".split())' if plain else ")"
     yield ""
 
@@ -483,18 +484,18 @@ def _packed(items: Sequence[str], indent: int) -> Iterator[str]:
 
 def _task(found: Found) -> Iterator[str]:
     wanted = found.wanted
-    parts = [f"input={'INPUTS' if _many(found) else _input(found)}", f"target={_quoted(found.target)}"]
+    parts = [f"input={'INPUTS' if _many(found) else _input(found)}", f"target={quoted(found.target)}"]
     if found.kind != "text":
         parts.append(f'kind="{found.kind}"')
     if found.answer != "class":
         parts.append(f'answer="{found.answer}"')
-    parts += [f"{k}={_quoted(v)}" for k, v in (("group", wanted.group), ("time", wanted.time)) if v]
+    parts += [f"{k}={quoted(v)}" for k, v in (("group", wanted.group), ("time", wanted.time)) if v]
     parts += [f"slices={_tuple(wanted.slices)}"] if wanted.slices else []
     yield f"    task=Task({', '.join(parts)}),"
 
 
 def _input(found: Found) -> str:
-    return _tuple(found.inputs) if found.kind == "table" else _quoted(found.inputs[0])
+    return _tuple(found.inputs) if found.kind == "table" else quoted(found.inputs[0])
 
 
 def _folders(said: Mapping[str, str]) -> Iterator[str]:
@@ -508,17 +509,17 @@ def _log(found: Found, lang: str) -> Iterator[str]:
     if found.workloads is None:
         return
     where = "".join(
-        f", where={{{_quoted(k)}: {_quoted(v)}}}" for k, v in first_workload(found.workloads).items()
+        f", where={{{quoted(k)}: {quoted(v)}}}" for k, v in first_workload(found.workloads).items()
     )
     yield f"        # {text('recipe.log', lang)}"
     yield f'        "service": service("log/", rights="unknown"{where}),'
 
 
 def _files(found: Found, lang: str) -> Iterator[str]:
-    key = f" key={_quoted(found.wanted.key)}," if found.wanted.key else ""
+    key = f" key={quoted(found.wanted.key)}," if found.wanted.key else ""
     line = f'            "data/", maker="person", rights="own",{key}'
     if not key and found.schema.id is not None:
-        hint = f"  # {text('recipe.key', lang, key=_comment(f'key={_quoted(found.schema.id)}'))}"
+        hint = f"  # {text('recipe.key', lang, key=_comment(f'key={quoted(found.schema.id)}'))}"
         line += hint if len(line + hint) <= WIDTH else ""
     yield '        "data": files('
     yield line
@@ -532,7 +533,7 @@ def _types(found: Found) -> list[str]:
     if _many(found):
         most = Counter(types[name] for name in found.inputs).most_common(1)[0][0]
         types = {n: t for n, t in types.items() if t != most or n not in found.inputs}
-    start = f"dict.fromkeys(INPUTS, {_quoted(most)}) | {{" if most else "{"
-    pairs = [f"{_quoted(name)}: {_quoted(kind)}," for name, kind in types.items()]
+    start = f"dict.fromkeys(INPUTS, {quoted(most)}) | {{" if most else "{"
+    pairs = [f"{quoted(name)}: {quoted(kind)}," for name, kind in types.items()]
     pairs[-1] = pairs[-1].removesuffix(",") + "},"
     return [f"types={start}{pairs[0]}", *pairs[1:]]

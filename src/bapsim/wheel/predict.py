@@ -29,6 +29,7 @@ from bapsim.store import fault
 from bapsim.store.lake import file_sha256
 from bapsim.store.project import Project
 from bapsim.text.targets import written
+from bapsim.wheel.merging import merging
 from bapsim.wheel.pictures import are_pictures
 from bapsim.wheel.plain import as_json, measures, nothing, plain
 from bapsim.wheel.state import current_model, state, the_champion
@@ -70,7 +71,7 @@ def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predict
     served = current_model(project)
     if served is None:
         raise InputError("nothing_serves")
-    version, model = served
+    version, model = served[0], merging(served[1], task)
     types = known_types(project, task)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")

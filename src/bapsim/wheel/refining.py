@@ -24,6 +24,7 @@ from bapsim.store.lake import (
 )
 from bapsim.store.project import Project
 from bapsim.text.minhash import near
+from bapsim.wheel.reading import as_read, reading
 from bapsim.wheel.settling import SUPERSEDED, Settled, settle
 from bapsim.wheel.stock import Stock
 
@@ -109,7 +110,7 @@ def refine(
             hidden=tuple(~s for s in shown),
             refused=tuple(stock.split(opinions.refused())),
         )
-        parts = list(survey(view, turn))
+        parts = list(survey(reading(view, recipe.task), turn))
         opinions.add(name, spread(concat(parts) if parts else abstained(0), ~hidden, name))
     opinions.add("conflict", verdicts(~settled.conflicting, "conflict"))
     return opinions
@@ -124,7 +125,7 @@ def _checked(
         if not parts:
             break
         whole = with_columns(read_batch(project.wheel / shard.path), recipe.task.columns)
-        records = Records(take(whole, show))
+        records = as_read(Records(take(whole, show)), recipe.task)
         for name, check in recipe.checks.items():
             parts[name].append(spread(check(records, turn), show, name))
     return {name: Verdicts(concat(said)) if said else abstained(0) for name, said in parts.items()}

@@ -12,7 +12,7 @@ import numpy as np
 from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Model, Recipe
-from bapsim.core.records import Answers
+from bapsim.core.records import Answers, Task
 from bapsim.core.turn import Turn
 from bapsim.image.pixels import ENDINGS
 from bapsim.store import artifacts, fault
@@ -22,6 +22,7 @@ from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME
 from bapsim.wheel.held_out import OOF, table_of
 from bapsim.wheel.judging import Opponent
+from bapsim.wheel.merging import merging, merging_opponent
 from bapsim.wheel.refining import refused_by, superseded_by
 from bapsim.wheel.stock import Stock, examined, load_stock, origin_of
 
@@ -87,13 +88,12 @@ def _copied(path: str, goal: str) -> None:
 def state(project: Project, recipe: Recipe, n: int) -> Turn:
     """What sources, checks and surveys may see: never the exam, nor the questions that became exam items."""
     ledger = project.ledger
-    champion, current = the_champion(project), current_model(project)
+    champion, current = the_champion(project, recipe.task), current_model(project)
     models: dict[str, Any] = {"champion": champion.respond} if champion is not None else {}
     if current is not None:  # the judged one: what ate the exam must not choose questions or make rows
         folder = project.models / NAME / current[0] / "judged"
-        models["current"] = artifacts.load(
-            folder if folder.is_dir() else folder.parent / "served", project.root
-        )
+        place = folder if folder.is_dir() else folder.parent / "served"
+        models["current"] = merging(artifacts.load(place, project.root), recipe.task)
     oof = Answers(table_of(champion.oof)) if champion is not None and champion.oof is not None else None
     asked = {r["id"]: r["draw"] for r in ledger.rows("select id, draw from question")}
     origins = {r["n"]: origin_of(r) for r in ledger.rows("select * from origin where turn < ?", n)}
@@ -145,24 +145,25 @@ def unseen(stock: Stock, exam: np.ndarray) -> np.ndarray:
     return mask
 
 
-def the_champion(project: Project) -> Opponent | None:
-    """The last proven model."""
+def the_champion(project: Project, task: Task | None = None) -> Opponent | None:
+    """The last proven model; its labels are those of the task, if one is given."""
     query = "select * from model where state='proven' and judged is not null order by turn desc, rowid desc"
-    return _opponent(project, project.ledger.row(query))
+    return _opponent(project, project.ledger.row(query), task)
 
 
-def the_newest(project: Project, before: int) -> Opponent | None:
+def the_newest(project: Project, before: int, task: Task | None = None) -> Opponent | None:
     """The last model of an earlier turn that can still answer, proven or not; people's data first."""
     query = "select * from model where judged is not null and turn < ? order by turn desc, rowid"
-    return _opponent(project, project.ledger.row(query, before))
+    return _opponent(project, project.ledger.row(query, before), task)
 
 
-def _opponent(project: Project, row: dict[str, Any] | None) -> Opponent | None:
+def _opponent(project: Project, row: dict[str, Any] | None, task: Task | None) -> Opponent | None:
     if row is None:
         return None
     folder = project.models / NAME / row["version"] / "judged"
     model = artifacts.load(folder, project.root)
-    return Opponent(name=row["version"], fingerprint=row["fingerprint"], respond=model, oof=folder / OOF)
+    found = Opponent(name=row["version"], fingerprint=row["fingerprint"], respond=model, oof=folder / OOF)
+    return merging_opponent(found, task)
 
 
 def current_model(project: Project) -> tuple[str, Model] | None:

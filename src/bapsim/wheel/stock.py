@@ -20,7 +20,7 @@ from bapsim.store.lake import Shard, read_batch, with_columns
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.text.minhash import unite
-from bapsim.text.targets import votes_in, written
+from bapsim.text.targets import renamed, votes_in, written
 
 FILE = "file"  # the column in which a source of pictures says where each came from
 ASKED = "asked:"  # how the method of an answer begins
@@ -263,14 +263,15 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
 
 
 def in_one_form(table: pa.Table, task: Task) -> pa.Table:
-    """Targets written, votes as lists of text: folders may have them in several types."""
+    """Targets written and merged, votes as lists of text: folders may have them in several types."""
     for at, name in enumerate(table.schema.names):
-        plain = task.answer == "class" and table.schema.field(at).type == pa.string()
+        plain = task.answer == "class" and table.schema.field(at).type == pa.string() and not task.merged
         if name == task.target and not plain:
-            said = written(table.column(at).combine_chunks(), task.answer)
+            said = renamed(written(table.column(at).combine_chunks(), task.answer), task.merged, task.answer)
             table = table.set_column(at, name, pa.array(said, pa.string()))
         elif name == task.votes:
             votes = votes_in(table.column(at).combine_chunks())
+            votes = [one and [task.merged.get(v, v) for v in one] for one in votes]
             table = table.set_column(at, name, pa.array(votes, pa.list_(pa.string())))
     return table
 

@@ -7,7 +7,7 @@ predictions, ledger and report are those of an undisturbed turn.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,10 +29,12 @@ from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, screen
 from bapsim.wheel.kin import kin
 from bapsim.wheel.mending import mend, menders
+from bapsim.wheel.merging import merging_opponent
 from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
 from bapsim.wheel.state import begin, the_champion, the_newest, unseen
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, examined, load_stock, standing
 from bapsim.wheel.suspicion import judge_deliveries
+from bapsim.wheel.weighing import weighed_sources
 
 Say = Callable[..., None]
 
@@ -58,6 +60,7 @@ def run_turn(
     """
     started = time.perf_counter()
     menders(recipe)  # a recipe that cannot run is told before anybody is asked
+    weighed_sources(recipe)
     tidy(project)  # what a kill after the last commit left behind
     turn = begin(project, recipe)
     say("gather")
@@ -65,7 +68,7 @@ def run_turn(
     fought, turn = told(project, recipe, turn)
     say("refine", fresh=sum(fresh.values()))
     scene, opinions, suspects = refined(project, recipe, turn)
-    champion = the_champion(project)
+    champion = the_champion(project, recipe.task)
     opponent = champion or first_opponent(scene, incumbent)
     say("train", rows=int(trainable(scene, PENDING).sum() + trainable(scene, TRAINED).sum()))
     screened = [screen(scene, opponent, one) for one in candidates(scene)]
@@ -100,8 +103,8 @@ def refined(project: Project, recipe: Recipe, turn: Turn) -> tuple[Scene, Opinio
         pruned=opinions.refused_for("label_error"),
         withheld=np.zeros(len(stock), bool),
     )
-    champion = the_champion(project)
-    model = champion or the_newest(project, turn.n)
+    champion = the_champion(project, recipe.task)
+    model = champion or the_newest(project, turn.n, recipe.task)
     suspects = judge_deliveries(scene, opinions.settled, model, proven=champion is not None)
     bad = {n: "refused" for one in suspects if one["refused"] for n in one["origins"]}
     if bad:  # what they replaced stands again, and was not compared with the others
@@ -129,7 +132,7 @@ def _judged(project: Project, recipe: Recipe, turn: Turn, stock: Stock, exam: np
     """Verdicts on every row and, after those of the recipe, on whole deliveries."""
     hidden = exam | stock.rows_with(examined(project.ledger, before=turn.n))
     opinions = refine(project, recipe, turn, stock, unseen(stock, hidden), exam)
-    _by_origin(opinions, stock)
+    _by_origin(opinions, stock, recipe.weights)
     kept = withheld(stock, recipe.questions) & ~opinions.refused() & ~opinions.settled.superseded
     opinions.add(WITHHELD, verdicts(~kept, WITHHELD))
     return opinions
@@ -141,11 +144,14 @@ def _grouped(opinions: Opinions, recipe: Recipe, exam: np.ndarray) -> np.ndarray
     return kin(opinions.stock, compared, recipe.exam.near)
 
 
-def _by_origin(opinions: Opinions, stock: Stock) -> None:
-    """The wheel's own verdicts on whole deliveries."""
+def _by_origin(opinions: Opinions, stock: Stock, weights: Mapping[str, float]) -> None:
+    """The wheel's own verdicts on whole deliveries, and on sources that the recipe leaves out."""
     harmful = stock.with_offspring(stock.of_refused_deliveries & ~stock.by_machine)
     opinions.add("harmful_delivery", verdicts(~harmful, "harmful_delivery"))
     opinions.add("turn_refused", verdicts(~(stock.refused_deliveries & ~harmful), "turn_refused"))
+    if none := {name for name, weight in weights.items() if not weight}:
+        left = stock.of_origins(lambda _, origin: origin.source in none)
+        opinions.add("left_out", verdicts(~left, "left_out"))
 
 
 def trainable(scene: Scene, code: int) -> np.ndarray:
@@ -167,9 +173,9 @@ def candidates(scene: Scene) -> list[Candidate]:
 def first_opponent(scene: Scene, incumbent: Incumbent | None) -> Opponent:
     """On the first turn: the user's own model, or what can be said of the training rows without looking."""
     if incumbent is not None:
-        return Opponent(
-            name="incumbent", fingerprint=incumbent.fingerprint, respond=incumbent.respond, oof=None
-        )
+        name = incumbent.fingerprint
+        theirs = Opponent(name="incumbent", fingerprint=name, respond=incumbent.respond, oof=None)
+        return merging_opponent(theirs, scene.recipe.task)
     labels = scene.stock.labels[trainable(scene, TRAINED)].astype(str).tolist()
     if not labels:
         raise NotEnough("nothing_to_train", records=len(scene.stock))
@@ -198,6 +204,6 @@ def with_service(scene: Scene, judged: Judged) -> Judged:
         folder = scene.project.models / NAME / str(current) / "judged"
         model = artifacts.load(folder, scene.project.root)
         rival = Opponent(name=str(current), fingerprint="", respond=model, oof=folder / OOF)
-        against = screen(scene, rival, people.candidate)
+        against = screen(scene, merging_opponent(rival, scene.recipe.task), people.candidate)
     said = may_serve(judged, people, against)
     return replace(judged, provisional=said, serves=people.candidate if said.allowed else None)

@@ -6,7 +6,8 @@ still teaches a little. Answers to questions count fully: they were asked becaus
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from bapsim.compose.oof import crossfit
 from bapsim.core.arrow import positions
+from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import CrossFit, Mixture, Recipe
 from bapsim.judge.exam import heard
 from bapsim.refine.label_errors import NEAR
@@ -36,6 +38,24 @@ def weighs(recipe: Recipe) -> bool:
     return any(bool(getattr(survey, "weigh", False)) for survey in recipe.surveys.values())
 
 
+def weighed_sources(recipe: Recipe) -> Mapping[str, float]:
+    """How much the rows of a source count, by its name; RecipeError for a source that is none, or a weight
+    that is not between 0 and 1."""
+    for name, weight in recipe.weights.items():
+        if name not in recipe.sources or not 0 <= weight <= 1:
+            known = ", ".join(recipe.sources) or "-"
+            raise RecipeError("weight_of_no_source", name=name, weight=weight, known=known)
+    return recipe.weights
+
+
+def by_source(recipe: Recipe, stock: Stock, at: np.ndarray) -> np.ndarray:
+    """float32[n]: how much stock rows `at` count by their sources."""
+    given = {n: recipe.weights.get(origin.source, 1.0) for n, origin in stock.origins.items()}
+    most = np.ones(max(given, default=0) + 1, np.float32)
+    most[list(given)] = list(given.values())
+    return np.asarray(most[stock.origin[at]], np.float32)
+
+
 class Looks(NamedTuple):
     """The newest answers about labels that only looked wrong: how many, and how many gave another label."""
 
@@ -56,11 +76,15 @@ def learn(
 
     looks: None = all labels count alike.
     """
+    given = by_source(recipe, stock, at)
+    if (given != 1).any():
+        mixture = replace(mixture, weight=given)
     fitted = crossfit(recipe.train, None, mixture, folds, seed)
     found = weights(stock, looks, at, fitted) if looks is not None and weighs(recipe) else None
     if found is None:
-        return fitted, np.ones(len(at), np.float32)
-    mixture = Mixture(task=mixture.task, records=mixture.records, weight=found)
+        return fitted, given
+    found = found * given
+    mixture = replace(mixture, weight=found)
     again = crossfit(recipe.train, None, mixture, folds, seed)
     return CrossFit(model=again.model, answers=again.answers, fits=fitted.fits + again.fits), found
 

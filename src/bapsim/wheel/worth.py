@@ -34,7 +34,7 @@ def worth_of(project: Project, recipe: Recipe, source: str) -> dict[str, Any]:
     """
     ledger = project.ledger
     turn = int(ledger.value("select coalesce(max(n), 0) from turn where state='done'"))
-    model = the_newest(project, turn + 1)
+    model = the_newest(project, turn + 1, recipe.task)
     if model is None:
         raise InputError("no_turn_ended")
     key = f"worth:{model.fingerprint}:{source}"  # the model's says whether its labels were weighed
