@@ -1,7 +1,7 @@
 """Requests in flight are answered together: one call of the model in its own thread, as soon as it is free.
 
-Nobody waits for company: while the thread is busy, what arrives forms the next batch. (A wait of 1-2 ms was
-measured, too: it made batches larger and answers slower at every load.)
+Nobody waits for company: while the thread is busy, what arrives forms the next batch, so that batches grow by
+themselves with the load.
 """
 
 from __future__ import annotations
