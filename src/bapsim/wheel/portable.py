@@ -1,0 +1,40 @@
+"""Models as what a device needs of them: the one place that knows both trainers and targets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from bapsim.core.errors import InputError
+from bapsim.core.recipe import Model
+from bapsim.ship.parts import TextParts
+from bapsim.train.linear import WORDS_KNOWN
+from bapsim.train.text import KNEE, TextModel
+from bapsim.train.text_labels import TextLabels
+from bapsim.train.text_number import TextNumber
+
+
+def text_parts(model: Model) -> TextParts:
+    """A model of texts in parts; InputError for one that cannot be shipped."""
+    if isinstance(model, TextModel):
+        return _linear(model, "class", {"prior": model.prior.tolist()}, {"knee": KNEE})
+    if isinstance(model, TextLabels):
+        return _linear(model, "labels", {"prior": model.prior.tolist()}, {})
+    if isinstance(model, TextNumber):
+        return _linear(model, "number", {"median": model.median}, {})
+    raise InputError("ship_kind", kind=type(model).__name__)
+
+
+def _linear(model: Any, answer: str, said: dict[str, Any], more: dict[str, Any]) -> TextParts:
+    constants = {**asdict(model.calibration), **more, "words_known": WORDS_KNOWN}
+    return TextParts(
+        answer=answer,
+        classes=tuple(model.classes),
+        inputs=tuple(model.inputs),
+        spec=model.spec,
+        hashes=model.head.hashes,
+        idf=model.head.idf,
+        table=model.head.weights,
+        bias=model.head.bias,
+        said={**said, "calibration": constants},
+    )
