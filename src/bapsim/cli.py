@@ -16,7 +16,7 @@ import click
 
 from bapsim.core.errors import BapsimError, InputError, Waiting, text
 from bapsim.report.desk import SHARED, Desk, Verbs, columns, desk
-from bapsim.report.told import say_exported, say_found, some
+from bapsim.report.told import say_exported, say_found, say_preview, say_shipped, some
 
 if TYPE_CHECKING:
     from bapsim.core.records import Task
@@ -245,7 +245,7 @@ def _turn(incumbent: str | None, dry_run: bool) -> dict[str, Any]:
     with room.project(writing=True) as project:
         if dry_run:
             said = preview(project, recipe)
-            _say_preview(room, said)
+            say_preview(room, said)
             return {"dry_run": True, **said}
         write_missing(project, room.lang)
         if beat is not None:
@@ -262,24 +262,6 @@ def _turn(incumbent: str | None, dry_run: bool) -> dict[str, Any]:
         _say_story(room, said)
         room.say("turn.report", path=str(page))
         return said | {"report": str(page)}
-
-
-def _say_preview(room: Desk, said: dict[str, Any]) -> None:
-    from bapsim.report.words import number
-
-    room.say("preview.resumes" if said["resumes"] else "preview.turn", turn=said["turn"])
-    for name, one in said["sources"].items():
-        if one is None:
-            room.say("preview.not_run", source=name)
-        else:
-            room.say("preview.source", source=name, **{k: number(v) for k, v in one.items()})
-    exam = said["exam"]
-    if exam["items"]:
-        level = f"{exam['level']:.4f}"
-        room.say("preview.exam", items=number(exam["items"]), looks=exam["looks"], level=level)
-    else:
-        room.say("preview.no_exam")
-    room.say("preview.nothing")
 
 
 def _say_story(room: Desk, said: dict[str, Any]) -> None:
@@ -571,6 +553,25 @@ def _export(
         "columns_left_out": list(label.columns_left_out),
         "lost": label.lost,
     }
+
+
+@verb(
+    click.option("--target", type=click.Choice(("onnx", "onnx-int8", "student", "folder")), default="onnx"),
+    click.option("-o", "out", metavar="DIR", type=Path, required=True),
+    click.option("--version", metavar="VERSION"),
+    click.option("--margin", metavar="POINTS", type=float, default=1.0),
+    click.option("--with-browser", "browser", metavar="DIST", type=Path),
+)
+def _ship(target: Any, out: Path, version: str | None, margin: float, browser: Path | None) -> dict[str, Any]:
+    from bapsim.wheel.shipping import Wanted, ship
+
+    room = desk()
+    recipe = room.recipe()
+    wanted = Wanted(target=target, version=version, margin=margin / 100, browser=browser)
+    with room.project(writing=True) as project:
+        said = ship(project, recipe, wanted, out, room.lang, room.progress)
+    say_shipped(room, said)
+    return said
 
 
 @verb(click.argument("place", metavar="[DIR]", type=Path, default=Path("demo")))
