@@ -166,13 +166,14 @@ class Features:
         sizes: list[int] = []  # of the word block and the character block of each text
         coverage: list[float] = []
         for text in texts:
-            for block, found in enumerate(self._blocks(text)):
+            both = self._blocks(text)
+            for found in both:
                 known = sorted([column for column in found if column >= 0])
                 columns += known
                 counts += [found[column] for column in known]
                 sizes.append(len(known))
-                if block == 0:
-                    coverage.append(len(known) / max(len(found), 1))
+            share = sizes[-2] / max(len(both[0]), 1)
+            coverage.append(float(bool(both[1])) if self.buckets else share)
         size = np.array(sizes, np.int64)
         group = np.repeat(np.arange(len(size)), size)
         column = np.array(columns, np.int64)

@@ -19,6 +19,7 @@ from bapsim.core.records import (
     Origin,
     Records,
     Rows,
+    Task,
     certify,
     derive,
     rows_of,
@@ -108,15 +109,14 @@ def distil(teacher: Model, rest: Rest) -> Model:
     at = at[np.argsort(stock.ids[at], kind="stable")]
     people, pool = stock.part(at), np.flatnonzero(rest.pool)
     pool = _spread(pool[np.argsort(stock.ids[pool], kind="stable")], POOL)
-    told = machine_labelled(teacher, stock.part(pool), stock, rest.secret) if len(pool) else None
+    told = machine_labelled(teacher, stock.part(pool), stock.task, rest.secret) if len(pool) else None
     records = people if told is None else Records(concat([_alike(people, told), told]))
     seed = named_seed("student", digest(stock.ids[at].tobytes() + stock.ids[pool].tobytes())) % 2**31
     return distilled()(teacher, Mixture(task=stock.task, records=records), seed)
 
 
-def machine_labelled(teacher: Model, pool: Records, stock: Stock, secret: bytes) -> Records:
+def machine_labelled(teacher: Model, pool: Records, task: Task, secret: bytes) -> Records:
     """Pool rows with the teacher's answers as targets, each derived from its row: one machine hand deeper."""
-    task = stock.task
     answers = teacher(rows_of(pool, task.inputs))
     inputs = rows_of(pool, [name for name in task.columns if name != task.target])
     rows = inputs.append_column(task.target, _strings(written(answers.column("prediction"), task.answer)))

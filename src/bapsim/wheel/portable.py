@@ -7,8 +7,9 @@ from typing import Any
 
 from bapsim.core.errors import InputError
 from bapsim.core.recipe import Model
-from bapsim.ship.parts import TextParts
+from bapsim.ship.parts import Layer, TextParts
 from bapsim.train.linear import WORDS_KNOWN
+from bapsim.train.student import Student
 from bapsim.train.text import KNEE, TextModel
 from bapsim.train.text_labels import TextLabels
 from bapsim.train.text_number import TextNumber
@@ -22,6 +23,8 @@ def text_parts(model: Model) -> TextParts:
         return _linear(model, "labels", {"prior": model.prior.tolist()}, {})
     if isinstance(model, TextNumber):
         return _linear(model, "number", {"median": model.median}, {})
+    if isinstance(model, Student):
+        return _student(model)
     raise InputError("ship_kind", kind=type(model).__name__)
 
 
@@ -37,4 +40,18 @@ def _linear(model: Any, answer: str, said: dict[str, Any], more: dict[str, Any])
         table=model.head.weights,
         bias=model.head.bias,
         said={**said, "calibration": constants},
+    )
+
+
+def _student(model: Student) -> TextParts:
+    return TextParts(
+        answer=model.answer,
+        classes=model.classes,
+        inputs=model.inputs,
+        spec=model.spec,
+        table=model.net.table,
+        bias=model.net.bias,
+        then=Layer(weights=model.net.weights, bias=model.net.last),
+        buckets=model.buckets,
+        said={**model.said, "calibration": {**model.said["calibration"], "words_known": 0.0}},
     )

@@ -157,7 +157,8 @@ function blocks(model, folded) {
 function entries(model, text) {
   const [words, characters] = blocks(model, fold(model, text));
   const both = [...words.entries, ...characters.entries];
-  const coverage = words.all.length ? words.entries.length / words.all.length : 0;
+  const share = words.all.length ? words.entries.length / words.all.length : 0;
+  const coverage = model.limits[BUCKETS] ? Number(both.length > 0) : share;
   const filled = both.length ? both : [[0, 0]];
   return { columns: filled.map(([column]) => column), values: filled.map(([, value]) => value), coverage };
 }
