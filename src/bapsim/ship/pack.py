@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,7 +43,7 @@ ODD: tuple[tuple[str, int], ...] = (
 def text_files(parts: TextParts, target: Target) -> dict[str, bytes]:
     """The files of a model of texts by name, without vectors and card."""
     files = {
-        "spec.json": _json(parts.about()),
+        "spec.json": as_json(parts.about()),
         "features.bin": parts.features(),
         RUNTIME: Path(runtime.__file__).read_bytes(),
         "features.c": (DEVICE / "features.c").read_bytes(),
@@ -54,16 +55,19 @@ def text_files(parts: TextParts, target: Target) -> dict[str, bytes]:
     return files | {"head.onnx": text_head(parts), "browser/index.html": page}
 
 
-def _json(said: Any) -> bytes:
+def as_json(said: Any) -> bytes:
     return (json.dumps(said, ensure_ascii=True, indent=1, sort_keys=True) + "\n").encode()
 
 
-def write(folder: Path, files: dict[str, bytes]) -> None:
+def write(
+    folder: Path, files: dict[str, bytes], vectors_of: Callable[[Path], bytes] | None = None
+) -> None:
     """Put files into a new folder, and the vectors that they answer beside them."""
     for name, body in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(body)
-    (folder / "vectors.json").write_bytes(_json(vectors(folder)))
+    told = as_json(vectors(folder)) if vectors_of is None else vectors_of(folder)
+    (folder / "vectors.json").write_bytes(told)
 
 
 def vectors(folder: Path) -> list[dict[str, Any]]:

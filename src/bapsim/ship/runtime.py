@@ -321,11 +321,15 @@ class Model:
         self.head = None if self.session is not None else Head(place, self.about)
         if not self.pictures:
             self.features = Features((place / "features.bin").read_bytes())
-        elif self.about["input"]["features"]:
-            sys.path.insert(0, str(place))
+            return
+        sys.path.insert(0, str(place))
+        import picture_pixels
+
+        self.pixels: Any = picture_pixels
+        if self.about["input"]["features"]:
             import picture_features
 
-            self.measured = picture_features.features
+            self.measured: Any = picture_features.features
 
     def raw(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """What the head says of n inputs: its arrays, as its kind of answer has them."""
@@ -338,7 +342,13 @@ class Model:
     def _pictures(self, bodies: Sequence[bytes]) -> tuple[np.ndarray, ...]:
         if self.about["input"]["features"]:
             return self.measured(bodies)
-        return squares(bodies, self.about["input"]["side"], self.about["input"]["channels"])
+        side = self.about["input"]["side"]
+        out, known = np.zeros((len(bodies), 3, side, side), np.float32), np.zeros(len(bodies), bool)
+        for i, body in enumerate(bodies):
+            with contextlib.suppress(self.pixels.NoPicture):
+                out[i] = self.pixels.square(body, side).transpose(2, 0, 1)
+                known[i] = True
+        return out, known
 
     def __call__(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
         """One answer an input: prediction, confidence and in_scope; of numbers also low and high."""
@@ -362,19 +372,6 @@ class Model:
     def _number(self, *told: np.ndarray) -> Iterator[dict[str, Any]]:
         for value, low, high, inside in zip(*(one.tolist() for one in told), strict=True):
             yield {"prediction": value, "low": low, "high": high, "confidence": 0.8, "in_scope": inside}
-
-
-def squares(bodies: Sequence[bytes], side: int, channels: int) -> Arrays:
-    """float32[n, channels, side, side] in [0, 1] of pictures, and which of them could be read."""
-    import picture_pixels
-
-    out, known = np.zeros((len(bodies), channels, side, side), np.float32), np.zeros(len(bodies), bool)
-    for i, body in enumerate(bodies):
-        with contextlib.suppress(picture_pixels.NoPicture):
-            square = picture_pixels.square(body, side)
-            square = picture_pixels.grey(square)[None] if channels == 1 else square.transpose(2, 0, 1)
-            out[i], known[i] = square, True
-    return out, known
 
 
 def measured(model: Model, inputs: Sequence[Any]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bapsim.core.arrow import concat
+from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import digest
 from bapsim.core.recipe import Mixture, Model
 from bapsim.core.records import (
@@ -27,15 +28,20 @@ from bapsim.core.records import (
 from bapsim.core.turn import named_seed
 from bapsim.ship.pack import Target, text_files, write
 from bapsim.ship.parts import TextParts
+from bapsim.ship.pictures import picture_files, picture_head, picture_vectors, quantised_head
 from bapsim.ship.quantise import quantised
 from bapsim.text import features
 from bapsim.text.targets import written
+from bapsim.train.image import ImageModel, made_up
+from bapsim.train.image_cnn import ImageNet
+from bapsim.train.image_cnn import read as squares_of
 from bapsim.train.linear import read
-from bapsim.wheel.portable import text_parts
+from bapsim.wheel.portable import picture_parts, text_parts
 from bapsim.wheel.stock import Stock
 
 POOL = 40_000  # rows that a teacher labels at most: a pool may hold millions
 CALIBRATED = 2_000  # rows whose features weigh what quantising may lose
+PICTURES = 500  # that say how far a net's values reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +79,8 @@ def _spread(at: np.ndarray, most: int) -> np.ndarray:
 def make(model: Model, rest: Rest, target: Target, folder: Path) -> About:
     """Write the files of a target; InputError for a model that cannot be shipped so."""
     task = rest.stock.task
+    if isinstance(model, ImageModel | ImageNet):
+        return _make_pictures(model, rest, target, folder)
     if target == "student":
         model = distil(model, rest)
     parts = text_parts(model)
@@ -80,6 +88,20 @@ def make(model: Model, rest: Rest, target: Target, folder: Path) -> About:
         parts = small(parts, read(Rows(rest.some(CALIBRATED)), task.inputs))
     write(folder, text_files(parts, target))
     return About(inputs=task.inputs, answer=task.answer, classes=parts.classes)
+
+
+def _make_pictures(model: ImageModel | ImageNet, rest: Rest, target: Target, folder: Path) -> About:
+    known = ("onnx", "onnx-int8") if isinstance(model, ImageNet) else ("onnx",)
+    if target not in known:
+        kind = type(model).__name__
+        raise InputError("ship_target", target=target, kind=kind, known=", ".join(known), first=known[0])
+    parts = picture_parts(model)
+    head = picture_head(parts)
+    if target == "onnx-int8":
+        squares, readable = squares_of(Rows(rest.some(PICTURES)), parts.inputs, parts.side)
+        head = quantised_head(head, squares[readable])
+    write(folder, picture_files(parts, head, made_up()), picture_vectors)
+    return About(inputs=parts.inputs, answer="class", classes=parts.classes)
 
 
 def small(parts: TextParts, texts: Sequence[str | None]) -> TextParts:

@@ -7,7 +7,11 @@ from typing import Any
 
 from bapsim.core.errors import InputError
 from bapsim.core.recipe import Model
+from bapsim.image.features import SIDE
 from bapsim.ship.parts import Layer, TextParts
+from bapsim.ship.pictures import Measured, PictureParts
+from bapsim.train.image import FAR, STRANGE, ImageModel
+from bapsim.train.image_cnn import UNIT, ImageNet
 from bapsim.train.linear import WORDS_KNOWN
 from bapsim.train.student import Student
 from bapsim.train.text import KNEE, TextModel
@@ -55,3 +59,24 @@ def _student(model: Student) -> TextParts:
         buckets=model.buckets,
         said={**model.said, "calibration": {**model.said["calibration"], "words_known": 0.0}},
     )
+
+
+def picture_parts(model: ImageModel | ImageNet) -> PictureParts:
+    """A model of pictures in parts."""
+    constants = {**asdict(model.calibration), "knee": KNEE, "words_known": WORDS_KNOWN}
+    said = {"prior": model.prior.tolist(), "calibration": constants}
+    common: dict[str, Any] = {"classes": model.classes, "inputs": model.inputs, "said": said}
+    if isinstance(model, ImageNet):
+        return PictureParts(model=model.net, side=model.side, unit=UNIT, **common)
+    scale, head = model.scale, model.head
+    measured = Measured(
+        centre=scale.centre,
+        spread=scale.spread,
+        reach=scale.reach,
+        basis=scale.basis,
+        weights=head.weights,
+        bias=head.bias,
+        far=FAR,
+        strange=STRANGE,
+    )
+    return PictureParts(model=measured, side=SIDE, unit=1.0, **common)
