@@ -23,7 +23,6 @@ import numpy as np
 import pyarrow as pa
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.svm import LinearSVC
-from text_defaults import ROOT, SPLITS, Arrays, interval, mixture, rows_of, vectorisers
 
 from bapsim.core.arrow import concat
 from bapsim.core.recipe import Mixture, Model
@@ -36,6 +35,7 @@ from bapsim.train.text import TextModel, text_linear
 from bapsim.wheel.device import Device
 from bapsim.wheel.making import machine_labelled, small
 from bapsim.wheel.portable import text_parts
+from text_defaults import ROOT, SPLITS, Arrays, interval, mixture, rows_of, vectorisers
 
 SETS = ("banking77", "clinc150", "nsmc_ko", "intent_3i4k_ko")
 POOL, ALONE = 20_000, 400
@@ -157,11 +157,11 @@ def page(found: dict[str, list[dict[str, Any]]]) -> str:
         "",
         "`python benchmarks/edge.py` (rows: `benchmarks/splits.json`, seeds "
         + ", ".join(map(str, SPLITS["seeds"]))
-        + f"). Every file answers all test rows and {len(STRINGS)} odd strings (empty, jamo, emoji, full width, "
-        "dotted capitals, line breaks, lone surrogates, 1,000,000 characters).",
+        + f"). Every file answers all test rows and {len(STRINGS)} odd strings (empty, jamo, emoji, full "
+        "width, dotted capitals, line breaks, lone surrogates, 1,000,000 characters).",
         "",
-        "| set (train / test, pool) | model | ONNX: same answers | int8: same, accuracy | int8 head / fp32 head "
-        "| student: accuracy, 95 % of the difference | keeps | student's folder |",
+        "| set (train / test, pool) | model | ONNX: same answers | int8: same, accuracy "
+        "| int8 head / fp32 head | student: accuracy, 95 % of the difference | keeps | student's folder |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in found.items():
@@ -170,33 +170,38 @@ def page(found: dict[str, list[dict[str, Any]]]) -> str:
         gain, half = interval([100 * (r["student"]["accuracy"] - r["model"]["accuracy"]) for r in runs])
         keeps = mean("student", "accuracy") / mean("model", "accuracy")
         least = min(run["onnx-int8"]["same"] for run in runs)
+        off, folder = (
+            max(r[a][b] for r in runs) for a, b in (("onnx", "probability"), ("student", "folder_bytes"))
+        )
         heads = mean("onnx-int8", "head_bytes") / mean("onnx", "head_bytes")
         out.append(
             f"| {name} ({about['train']:,} / {about['test']:,}, {runs[0]['pool']:,}) "
             f"| {100 * mean('model', 'accuracy'):.2f} "
-            f"| {min(r['onnx']['same'] for r in runs):.4f} (probabilities {max(r['onnx']['probability'] for r in runs):.0e}) "
-            f"| {mean('onnx-int8', 'same'):.4f} (least {least:.4f}), {100 * mean('onnx-int8', 'accuracy'):.2f} "
+            f"| {alike:.4f} (probabilities {off:.0e}) "
+            f"| {mean('onnx-int8', 'same'):.4f} (least {least:.4f}), {eight:.2f} "
             f"| {heads:.3f} | {100 * mean('student', 'accuracy'):.2f}, {gain:+.2f} ± {half:.2f} "
-            f"| {100 * keeps:.1f} % | {max(r['student']['folder_bytes'] for r in runs) / 1000:.0f} kB |"
+            f"| {100 * keeps:.1f} % | {folder / 1000:.0f} kB |"
         )
     out += [
         "",
-        "Bytes of one file (first seed): head and vocabulary with the folding table, and the whole folder with "
-        "runtime, C, JavaScript, vectors and page.",
+        "Kilobytes (first seed): head / vocabulary with the folding table / the whole folder with runtime, "
+        "C, JavaScript, vectors and page.",
         "",
-        "| set | ONNX head / vocabulary / folder | int8 head / vocabulary / folder | student head / vocabulary / folder |",
+        "| set | ONNX | int8 | student |",
         "|---|---|---|---|",
     ]
     for name, runs in found.items():
         cells = []
         for kind in ("onnx", "onnx-int8", "student"):
             one = runs[0][kind]
-            cells.append(" / ".join(f"{one[f'{k}_bytes'] / 1000:,.0f}" for k in ("head", "features", "folder")))
+            cells.append(
+                " / ".join(f"{one[f'{k}_bytes'] / 1000:,.0f}" for k in ("head", "features", "folder"))
+            )
         out.append(f"| {name} | " + " | ".join(f"{c} kB" for c in cells) + " |")
     out += [
         "",
-        "Milliseconds a row on one core, features included (first seed, the best of three processes, texts that "
-        "the process has not met; memory is the process's peak).",
+        "Milliseconds a row on one core, features included (first seed, the best of three processes, texts "
+        "that the process has not met; memory is the process's peak).",
         "",
         "| set | ONNX p50 / p95, in 32s | int8 | student | numpy alone | bapsim's model p50 / p95 "
         "| scikit-learn p50 / p95 | student against scikit-learn | peak MB ONNX / student |",

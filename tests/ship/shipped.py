@@ -20,7 +20,21 @@ from bapsim.wheel.making import small
 from bapsim.wheel.portable import text_parts
 
 STRINGS = [text * min(times, 3000) for text, times in ODD]
-WORDS = ["카드", "card", "대출", "loan", "송금", "lost", "이자", "rate", "ㅠㅠ", "please", "문의", "👍🏽", "Straße"]
+WORDS = [
+    "카드",
+    "card",
+    "대출",
+    "loan",
+    "송금",
+    "lost",
+    "이자",
+    "rate",
+    "ㅠㅠ",
+    "please",
+    "문의",
+    "👍🏽",
+    "Straße",
+]
 
 
 @dataclass(frozen=True)
@@ -47,9 +61,9 @@ def taught(answer: Any, rows: int = 120) -> tuple[Mixture, tuple[str, ...]]:
     else:
         said = [float(row[0] + 0.1 * row[1]) for row in at]
     task = Task(input="text", target="said", answer=answer)
-    return Mixture(task=task, records=Records(pa.RecordBatch.from_pydict({"text": texts, "said": said}))), tuple(
-        texts
-    )
+    return Mixture(
+        task=task, records=Records(pa.RecordBatch.from_pydict({"text": texts, "said": said}))
+    ), tuple(texts)
 
 
 @cache

@@ -87,7 +87,13 @@ def opened(folder: Path, chromium: str, room: Path) -> Iterator[Any]:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{server.server_address[1]}/browser/check.html"
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]
+        flags = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-dev-shm-usage",
+        ]
         flags += ["--disable-background-networking", f"--user-data-dir={room}"]
         with subprocess.Popen(
             [chromium, *flags, url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -101,9 +107,7 @@ def opened(folder: Path, chromium: str, room: Path) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("target", ["onnx", "student", "labels", "number"])
-def test_a_page_answers_as_the_runtime_does(
-    target: str, dist: Path, chromium: str, tmp_path: Path
-) -> None:
+def test_a_page_answers_as_the_runtime_does(target: str, dist: Path, chromium: str, tmp_path: Path) -> None:
     one = made("class" if target in ("onnx", "student") else target, target == "student")
     parts = reduced(one) if target == "student" else one.parts
     folder = put(parts, "student" if target == "student" else "onnx", tmp_path / "model")

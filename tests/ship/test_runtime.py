@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_features_are_those_of_bapsim_bit_for_bit(texts):
     columns, values, coverage = DEVICE_FEATURES(texts)
     entries, expected = model.vectorise(texts)
     ends = np.searchsorted(entries.groups, 2 * np.arange(len(texts) + 1))
-    for i, (a, b) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+    for i, (a, b) in enumerate(pairwise(ends)):
         assert columns[i, : b - a].tolist() == entries.columns[a:b].tolist()
         assert values[i, : b - a].tobytes() == expected[a:b].tobytes()
         assert not values[i, b - a :].any()
@@ -56,7 +57,7 @@ def test_a_students_features_are_those_of_bapsim_bit_for_bit(texts, buckets):
     device.buckets = buckets
     columns, values, _ = device(texts)
     x = bucketed(texts, spec, buckets)
-    for i, (a, b) in enumerate(zip(x.indptr[:-1], x.indptr[1:], strict=True)):
+    for i, (a, b) in enumerate(pairwise(x.indptr)):
         assert columns[i, : b - a].tolist() == x.indices[a:b].tolist()
         assert values[i, : b - a].tobytes() == x.data[a:b].tobytes()
 

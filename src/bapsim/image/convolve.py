@@ -35,8 +35,8 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Net:
-    """stem, pooled: a maximum over 3 x 3 at every second pixel follows; blocks; weights float32[c, k] and bias
-    float32[k] after the mean over all pixels; centre, spread: float32[3], of each colour.
+    """pooled: a maximum over 3 x 3 at every second pixel follows the stem; weights float32[c, k] and bias
+    float32[k] come after the mean over all pixels; centre, spread: float32[3], of each colour.
     """
 
     stem: Conv

@@ -117,7 +117,7 @@ def _twins(right: Floats, groups: Ints | None) -> float:
     sums = units(right, groups)
     if not right.any():
         return len(sums) / len(right)
-    return float(min(right @ right / max(sums @ sums, 1e-12), 1.0))
+    return min(float(right @ right) / max(float(sums @ sums), 1e-12), 1.0)
 
 
 def _numbers(
@@ -146,4 +146,3 @@ def _numbers(
         rows=rows,
         level=level,
     )
-

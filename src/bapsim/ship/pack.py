@@ -1,6 +1,6 @@
-"""The files of a shipped model: head, features, runtime, test vectors, an example page; the same bytes each time.
+"""The files of a shipped model: head, features, runtime, test vectors, a page; the same bytes each time.
 
-The card is written by `edge_card`; what was measured on one machine lies in measured.json, which alone may differ.
+The card is written by `edge_card`; what was measured on one machine lies in measured.json, which may differ.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ def as_json(said: Any) -> bytes:
     return (json.dumps(said, ensure_ascii=True, indent=1, sort_keys=True) + "\n").encode()
 
 
-def write(
-    folder: Path, files: dict[str, bytes], vectors_of: Callable[[Path], bytes] | None = None
-) -> None:
+def write(folder: Path, files: dict[str, bytes], vectors_of: Callable[[Path], bytes] | None = None) -> None:
     """Put files into a new folder, and the vectors that they answer beside them."""
     for name, body in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a device needs of a model, as plain arrays and values: the wheel takes them from models of any kind."""
+"""What a device needs of a model, as plain arrays and values; the wheel takes them from its models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ Floats32 = NDArray[np.float32]
 IDF_VALUES = 1 << 16  # distinct idf values that a section can name
 
 
-CONSTANTS = ("slope", "bend", "shift", "floor", "low", "middle", "knee", "words_known")  # as features.c has them
+CONSTANTS = (
+    "slope",
+    "bend",
+    "shift",
+    "floor",
+    "low",
+    "middle",
+    "knee",
+    "words_known",
+)  # as features.c has them
 
 
 def sections(parts: Sequence[NDArray[Any]]) -> bytes:

@@ -23,7 +23,7 @@ NAMES = {"picture_pixels.py": pixels, "picture_features.py": features}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measured:
-    """Of 860 features: centre, spread float32[860]; reach; basis float32[860, m]; weights float64[v, k]; bias."""
+    """centre, spread float32[860] of the features; basis float32[860, m]; weights float64[v, k]; bias."""
 
     centre: Floats32
     spread: Floats32
@@ -60,13 +60,15 @@ class PictureParts:
 
 
 def picture_files(parts: PictureParts, head: bytes, made_up: Sequence[bytes]) -> dict[str, bytes]:
-    """The files of a model of pictures by name, without vectors and card; made_up: pictures to try it with."""
+    """The files of a model of pictures by name, without vectors and card; made_up: pictures to try it on."""
     files = {"spec.json": as_json(parts.about()), "head.onnx": head}
     files[RUNTIME] = Path(runtime.__file__).read_bytes()
     for name, module in NAMES.items():
         if name == "picture_pixels.py" or isinstance(parts.model, Measured):
             body = Path(str(module.__file__)).read_text("utf-8")
-            files[name] = body.replace("from bapsim.image.pixels import", "from picture_pixels import").encode()
+            files[name] = body.replace(
+                "from bapsim.image.pixels import", "from picture_pixels import"
+            ).encode()
     return files | {f"pictures/{i}.png": body for i, body in enumerate(made_up)}
 
 
@@ -106,9 +108,7 @@ def picture_head(parts: PictureParts) -> bytes:
 
 def network(g: Graph, net: Net) -> str:
     """Logits float32[n, k] of squares float32[n, 3, side, side]."""
-    centre, spread = (
-        g.constant(one[None, :, None, None], np.float32) for one in (net.centre, net.spread)
-    )
+    centre, spread = (g.constant(one[None, :, None, None], np.float32) for one in (net.centre, net.spread))
     x = g.node("Div", g.node("Sub", "pictures", centre), spread)
     x = g.node("Relu", _convolution(g, x, net.stem))
     if net.pooled:
@@ -124,7 +124,7 @@ def network(g: Graph, net: Net) -> str:
 def _convolution(g: Graph, x: str, conv: Conv) -> str:
     k = conv.weight.shape[-1]
     weight, bias = g.constant(conv.weight, np.float32), g.constant(conv.bias, np.float32)
-    sides = {"kernel_shape": [k, k], "strides": [conv.stride] * 2, "pads": [k // 2] * 4}
+    sides: dict[str, Any] = {"kernel_shape": [k, k], "strides": [conv.stride] * 2, "pads": [k // 2] * 4}
     return g.node("Conv", x, weight, bias, **sides)
 
 
@@ -188,5 +188,3 @@ def quantised_head(head: bytes, squares: Floats32, *, per_channel: bool = True) 
             weight_type=quantization.QuantType.QInt8,
         )
         return small.read_bytes()
-
-

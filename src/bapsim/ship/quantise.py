@@ -1,4 +1,4 @@
-"""Weights as int8: one scale a class, symmetric, so that 0 stays 0 and a missing n-gram still counts nothing."""
+"""Weights as int8: one scale a class, symmetric, so that 0 stays 0 and a missing n-gram counts nothing."""
 
 from __future__ import annotations
 

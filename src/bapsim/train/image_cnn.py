@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bapsim.core.arrow import concat
-from bapsim.core.fingerprint import digest
 from bapsim.core.errors import Damaged, InputError, RecipeError
+from bapsim.core.fingerprint import digest
 from bapsim.core.recipe import CrossFit, Mixture, Model
 from bapsim.core.records import Answers, Rows
 from bapsim.image.convolve import Floats32, Net, arrays, from_arrays
@@ -244,9 +244,9 @@ def image_cnn(
     """A small residual network over pictures, learnt with augmentation and calibrated out of fold.
 
     epochs: over all rows; side: of the square of pixels that is looked at, None = 16, 32 or 64 by the
-    pictures; flips: a mirror image is as good (not of letters or digits); checkpoint: weights of a resnet18 or
-    resnet34 (torchvision or timm; .pth or .safetensors) to start from. The same rows and seed give the same
-    model on one machine.
+    pictures; flips: a mirror image is as good (not of letters or digits); checkpoint: weights of a resnet18
+    or resnet34 (torchvision or timm; .pth or .safetensors) to start from. The same rows and seed give the
+    same model on one machine.
     """
     if checkpoint is None:
         return ImageCnn(side=side, plan=Plan(epochs=epochs, flips=flips))

@@ -89,7 +89,9 @@ def built(shape: Shape, classes: int) -> Any:
             self.bn1 = nn.BatchNorm2d(shape.widths[0])
             into = shape.widths[0]
             for i, (count, out) in enumerate(zip(shape.blocks, shape.widths, strict=True), 1):
-                layer = [Basic(into if j == 0 else out, out, 2 if i > 1 and j == 0 else 1) for j in range(count)]
+                layer = [
+                    Basic(into if j == 0 else out, out, 2 if i > 1 and j == 0 else 1) for j in range(count)
+                ]
                 self.add_module(f"layer{i}", nn.Sequential(*layer))
                 into = out
             self.fc = nn.Linear(into, classes)
@@ -120,7 +122,9 @@ def checkpoint(path: Path) -> tuple[dict[str, Any], Shape]:
     except MissingExtra:
         raise
     except Exception as error:  # a file from outside: a reader may raise anything
-        raise InputError("checkpoint", path=str(path), why=str(error).split("\n", maxsplit=1)[0][:80]) from error
+        raise InputError(
+            "checkpoint", path=str(path), why=str(error).split("\n", maxsplit=1)[0][:80]
+        ) from error
     state = {str(k): v for k, v in dict(said.get("state_dict", said)).items() if not str(k).startswith("fc.")}
     layers = sorted({int(k[5 : k.index(".")]) for k in state if k.startswith("layer")})
     counts = [len({k.split(".")[1] for k in state if k.startswith(f"layer{i}.")}) for i in layers]
@@ -187,8 +191,8 @@ def _learnt(
 
 
 def augmented(x: Any, flips: bool) -> Any:
-    """Each picture turned by up to 10 degrees, moved by up to an eighth, a tenth larger or smaller, lighter or
-    darker.
+    """Each picture turned by up to 10 degrees, moved by up to an eighth, a tenth larger or smaller, and
+    lighter or darker.
     """
     t = torch()
     n = len(x)

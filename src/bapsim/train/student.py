@@ -106,10 +106,11 @@ def fit(x: Any, target: Floats32, kind: str, hidden: int, seed: int) -> Net:
                 slopes = _slopes(parts, x[some], target[some], kind)
                 step += 1
                 rate = RATE * (1 - (step - 1) / total)
-                for part, slope, mean, square in zip(parts, slopes, first, second, strict=True):
-                    mean += 0.1 * (slope - mean)
-                    square += 0.01 * (slope * slope - square)
-                    part -= rate * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.99**step)) + 1e-8)
+                for i, slope in enumerate(slopes):
+                    first[i] += 0.1 * (slope - first[i])
+                    second[i] += 0.01 * (slope * slope - second[i])
+                    size = np.sqrt(second[i] / (1 - 0.99**step)) + 1e-8
+                    parts[i] -= rate * (first[i] / (1 - 0.9**step)) / size
     return Net(*parts)
 
 
@@ -182,8 +183,8 @@ class Student:
         """net.npz, model.json, and vectors.json: made-up texts and what is said of them."""
         folder.mkdir(parents=True, exist_ok=True)
         np.savez(folder / "net.npz", **self.net._asdict())
-        about = {"loader": LOADER, "answer": self.answer, "classes": self.classes, "inputs": self.inputs}
-        about |= {"spec": self.spec.json(), "said": self.said}
+        about: dict[str, Any] = {"loader": LOADER, "answer": self.answer, "classes": self.classes}
+        about |= {"inputs": self.inputs, "spec": self.spec.json(), "said": self.said}
         for name, value in {"model": about, "vectors": _vectors(self)}.items():
             (folder / f"{name}.json").write_text(json.dumps(value, ensure_ascii=False, indent=1), "utf-8")
 
@@ -210,7 +211,10 @@ def load(folder: Path) -> Student:
     )
     expected = np.array(json.loads((folder / "vectors.json").read_text("utf-8")))
     reach = 1e-6 * max(1.0, float(np.abs(expected).max(initial=0.0)))
-    if told != json.loads(json.dumps(spec.json())) or np.abs(np.array(_vectors(student)) - expected).max() > reach:
+    if (
+        told != json.loads(json.dumps(spec.json()))
+        or np.abs(np.array(_vectors(student)) - expected).max() > reach
+    ):
         raise Damaged("text_model_differs", path=str(folder))
     return student
 
@@ -287,7 +291,9 @@ def lesson(teacher: Model | None, mixture: Mixture) -> Lesson:
         own = np.where(people[:, None], own, 0.0)
         heard = people
     else:
-        own = _marked([one if here else None for one, here in zip(said, people, strict=True)], names, task.answer)
+        own = _marked(
+            [one if here else None for one, here in zip(said, people, strict=True)], names, task.answer
+        )
         heard = people & (own.any(axis=1) | (task.answer == "labels"))
     share = np.where(heard, 1.0 if opinion is None else OWN, 0.0)[:, None]
     target = share * own + (0.0 if opinion is None else (1 - share) * opinion)

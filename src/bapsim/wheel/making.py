@@ -124,7 +124,7 @@ def used(parts: TextParts, texts: Sequence[str | None]) -> tuple[np.ndarray, np.
 
 
 def distil(teacher: Model, rest: Rest) -> Model:
-    """A student of a model: it learns from what people labelled and from what the teacher says of the pool."""
+    """A student of a model: it learns from what people labelled and what the teacher says of the pool."""
     from bapsim.train.student import distilled
 
     stock, at = rest.stock, np.flatnonzero(rest.eaten)
@@ -161,5 +161,3 @@ def _alike(people: Records, told: Records) -> Records:
     """The same columns in the same order and types."""
     columns = [people.column(name).cast(told.schema.field(name).type) for name in told.schema.names]
     return Records(type(people).from_arrays(columns, schema=told.schema))
-
-

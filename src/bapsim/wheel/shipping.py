@@ -37,7 +37,11 @@ from bapsim.wheel.state import unseen
 from bapsim.wheel.stock import Stock, examined, load_stock
 
 CHECKED = 2_000  # rows on which the delivered file is compared with its model
-EXACT = {"onnx": 1.0, "folder": 1.0, "onnx-int8": 0.995}  # share of equal answers; a student: as its judged twin
+EXACT = {
+    "onnx": 1.0,
+    "folder": 1.0,
+    "onnx-int8": 0.995,
+}  # share of equal answers; a student: as its judged twin
 ROUNDED = 0.999  # of pictures: float32 sums in another order
 UNSEEN = {"too_small": "cannot_tell", "worn": "cannot_tell"}
 CHANCE = 0.02  # what two students' agreement with their teachers may differ by
@@ -90,16 +94,20 @@ def ship(project: Project, recipe: Recipe, wanted: Wanted, out: Path, lang: str,
         if recipe.task.kind == "image":
             least = min(least, ROUNDED)
         if own["share"] < least:
-            raise StoreError("ship_differs", share=f"{own['share']:.4f}", least=f"{least:.4f}", rows=own["rows"])
+            raise StoreError(
+                "ship_differs", share=f"{own['share']:.4f}", least=f"{least:.4f}", rows=own["rows"]
+            )
         say("ship_measure")
         measured = fresh.measured(Rows(rest.some(CHECKED)))
-        said = told(row, wanted, seen, look) | unit | {"served": own, "measured": measured, "written": str(out)}
+        said = (
+            told(row, wanted, seen, look) | unit | {"served": own, "measured": measured, "written": str(out)}
+        )
         _deliver(fresh.folder, place, wanted, said, lang)
     return said | {"bytes": sizes(place), "ok": True}
 
 
 def version_of(project: Project, version: str | None) -> dict[str, Any]:
-    """The ledger's row of the version that is asked for; InputError where it cannot serve or a turn is open."""
+    """The ledger's row of a version; InputError where it cannot serve, or a turn is open."""
     ledger = project.ledger
     begun = ledger.value("select n from turn where state='open'")
     if begun is not None:
@@ -186,4 +194,3 @@ def _deliver(made: Path, place: Path, wanted: Wanted, said: dict[str, Any], lang
         fault.rename(temporary, place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
