@@ -170,9 +170,9 @@ def page(found: dict[str, list[dict[str, Any]]]) -> str:
         gain, half = interval([100 * (r["student"]["accuracy"] - r["model"]["accuracy"]) for r in runs])
         keeps = mean("student", "accuracy") / mean("model", "accuracy")
         least = min(run["onnx-int8"]["same"] for run in runs)
-        off, folder = (
-            max(r[a][b] for r in runs) for a, b in (("onnx", "probability"), ("student", "folder_bytes"))
-        )
+        off = max(r["onnx"]["probability"] for r in runs)
+        folder = max(r["student"]["folder_bytes"] for r in runs)
+        alike, eight = min(r["onnx"]["same"] for r in runs), 100 * mean("onnx-int8", "accuracy")
         heads = mean("onnx-int8", "head_bytes") / mean("onnx", "head_bytes")
         out.append(
             f"| {name} ({about['train']:,} / {about['test']:,}, {runs[0]['pool']:,}) "

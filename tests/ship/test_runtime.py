@@ -134,12 +134,7 @@ def test_the_runtime_imports_numpy_and_nothing_that_a_device_lacks():
     tree = ast.parse(Path(runtime.__file__).read_text("utf-8"))
     named = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     named |= {str(n.module).split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    assert named - set(sys.stdlib_module_names) == {
-        "numpy",
-        "onnxruntime",
-        "picture_features",
-        "picture_pixels",
-    }
+    assert named - set(sys.stdlib_module_names) == {"numpy", "onnxruntime"}
 
 
 def test_the_command_answers_lines_in_a_process_of_its_own(tmp_path):

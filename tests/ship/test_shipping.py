@@ -31,7 +31,16 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project after one turn: 900 labelled rows, 200 without a label."""
     place = tmp_path_factory.mktemp("edge")
     rows = [*sentences(900, 1), *({**row, "label": ""} for row in sentences(200, 2))]
-    run("new", place / "p", "--from", write_csv(place / "rows.csv", rows), "--text", "text", "--target", "label")
+    run(
+        "new",
+        place / "p",
+        "--from",
+        write_csv(place / "rows.csv", rows),
+        "--text",
+        "text",
+        "--target",
+        "label",
+    )
     run("-C", place / "p", "turn")
     return place / "p"
 

@@ -9,6 +9,7 @@ The features are those of features.md in the folder, bit for bit; features.c and
 """
 
 import contextlib
+import importlib.util
 import itertools
 import json
 import re
@@ -111,15 +112,19 @@ class Fold:
 # --- section 2: n-grams ----------------------------------------------------------------------------
 
 
-def murmur(points: Sequence[int], seed: int = 0) -> int:
-    """MurmurHash3 (x86, 32 bits) of blocks of 32 bits."""
+def scrambled(block: int) -> int:
+    """What MurmurHash3 makes of a block of 32 bits before it enters the state."""
+    k = block * 0xCC9E2D51 & 0xFFFFFFFF
+    return (k << 15 | k >> 17) * 0x1B873593 & 0xFFFFFFFF
+
+
+def murmur(blocks: Sequence[int], seed: int = 0) -> int:
+    """MurmurHash3 (x86, 32 bits) of scrambled blocks."""
     h = seed
-    for point in points:
-        k = point * 0xCC9E2D51 & 0xFFFFFFFF
-        k = (k << 15 | k >> 17) * 0x1B873593 & 0xFFFFFFFF
-        h ^= k
+    for block in blocks:
+        h ^= block
         h = ((h << 13 | h >> 19) & 0xFFFFFFFF) * 5 + 0xE6546B64 & 0xFFFFFFFF
-    h ^= 4 * len(points)
+    h ^= 4 * len(blocks)
     h = (h ^ h >> 16) * 0x85EBCA6B & 0xFFFFFFFF
     h = (h ^ h >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
     return h ^ h >> 16
@@ -157,7 +162,8 @@ class Features:
         self.idf = parts["idf"][parts["idf_of"][: sum(map(len, self.known))]]
         self.tokens = Remembered(self._token)
         self.runs = Remembered(self._run)
-        self.grams = Remembered(lambda gram: self._column(1, murmur([ord(letter) for letter in gram])))
+        self.letters = Remembered(lambda letter: scrambled(ord(letter)))
+        self.grams = Remembered(self._gram)
 
     def __call__(self, texts: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """columns int64[n, l], weights float32[n, l] (filled up with 0, l >= 1), coverage float64[n]."""
@@ -202,7 +208,7 @@ class Features:
     def _token(self, token: str) -> tuple[list[int], list[int]]:
         """The hashes of the words in what stands between two blanks, and the columns of its characters."""
         words = self.fold.words.findall(token)
-        single = [murmur([ord(letter) for letter in word[: self.word_limit]]) for word in words]
+        single = [self._hashed(word[: self.word_limit]) for word in words]
         between = f" {token} "
         grams = []
         for n in self.sizes_char:
@@ -210,8 +216,16 @@ class Features:
             grams += [self.grams[some[i : i + n]] for i in range(len(some) - n + 1)] if token else []
         return single, grams
 
+    def _hashed(self, letters: str) -> int:
+        known = self.letters
+        return murmur([known[letter] for letter in letters])
+
+    def _gram(self, letters: str) -> int:
+        return self._column(1, self._hashed(letters))
+
     def _run(self, run: tuple[int, ...]) -> int:
-        return self._column(0, run[0] if len(run) == 1 else murmur(run, len(run)))
+        n = len(run)
+        return self._column(0, run[0] if n == 1 else murmur([scrambled(one) for one in run], n))
 
     def _column(self, block: int, hashed: int) -> int:
         """Of a student: words by the lowest bits of their hashes, characters by the highest."""
@@ -309,6 +323,18 @@ def _session(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
+def _beside(folder: Path, name: str) -> Any:
+    """A module of the folder; no bytecode is left in it."""
+    spec: Any = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = kept
+    return module
+
+
 class Model:
     """What a folder holds: `model(texts)` answers them (of pictures: the bytes of their files)."""
 
@@ -323,14 +349,9 @@ class Model:
         if not self.pictures:
             self.features = Features((place / "features.bin").read_bytes())
             return
-        sys.path.insert(0, str(place))
-        import picture_pixels
-
-        self.pixels: Any = picture_pixels
+        self.pixels = _beside(place, "picture_pixels")
         if self.about["input"]["features"]:
-            import picture_features
-
-            self.measured: Any = picture_features.features
+            self.measured = _beside(place, "picture_features").features
 
     def raw(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """What the head says of n inputs: its arrays, as its kind of answer has them."""
