@@ -141,7 +141,7 @@ def page(runs: list[dict[str, Any]]) -> str:
         "",
         f"`python benchmarks/edge_pictures.py`: digits (1,797 pictures of 8 x 8, a quarter held out, "
         f"{len(runs)} draws), `image_cnn(epochs={EPOCHS})`, {first['model']['weights']:,} weights and a few, "
-        "static int8 calibrated with 500 pictures of the training rows. Latency on one core (first draw): the "
+        "static int8 calibrated with 500 training pictures. Latency on one core (first draw): the "
         "graph alone, and a row with decoding in a process of its own.",
         "",
         "| route | accuracy | same answers as the model | head, kB | folder, kB | graph p50 / p95, ms "

@@ -558,16 +558,16 @@ def _export(
 @verb(
     click.option("--target", type=click.Choice(("onnx", "onnx-int8", "student", "folder")), default="onnx"),
     click.option("-o", "out", metavar="DIR", type=Path, required=True),
-    click.option("--version", metavar="VERSION"),
+    click.option("--version", "chosen", metavar="VERSION"),
     click.option("--margin", metavar="POINTS", type=float, default=1.0),
     click.option("--with-browser", "browser", metavar="DIST", type=Path),
 )
-def _ship(target: Any, out: Path, version: str | None, margin: float, browser: Path | None) -> dict[str, Any]:
+def _ship(target: Any, out: Path, chosen: str | None, margin: float, browser: Path | None) -> dict[str, Any]:
     from bapsim.wheel.shipping import Wanted, ship
 
     room = desk()
     recipe = room.recipe()
-    wanted = Wanted(target=target, version=version, margin=margin / 100, browser=browser)
+    wanted = Wanted(target=target, version=chosen, margin=margin / 100, browser=browser)
     with room.project(writing=True) as project:
         said = ship(project, recipe, wanted, out, room.lang, room.progress)
     say_shipped(room, said)

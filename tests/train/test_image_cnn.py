@@ -1,4 +1,4 @@
-"""Networks for pictures: learnt by torch where it is installed, the same from the same seed, no path in them."""
+"""Networks for pictures: learnt by torch where it is installed, and the same from the same seed."""
 
 import sys
 from pathlib import Path

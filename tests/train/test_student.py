@@ -77,9 +77,10 @@ def test_a_student_is_small_whatever_it_answers() -> None:
         buckets, hidden = shape(k)
         assert buckets & (buckets - 1) == 0
         assert buckets * hidden == 1 << 19
+    task = Task(input="a", target="b", kind="table")
+    table = Mixture(task=task, records=Records(pa.RecordBatch.from_pydict({"a": [1]})))
     with pytest.raises(InputError, match="student"):
-        task = Task(input="a", target="b", kind="table")
-        distilled()(None, Mixture(task=task, records=Records(pa.RecordBatch.from_pydict({"a": [1]}))), 0)
+        distilled()(None, table, 0)
 
 
 def test_without_a_teacher_it_learns_the_labels() -> None:

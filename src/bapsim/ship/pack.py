@@ -56,6 +56,7 @@ def text_files(parts: TextParts, target: Target) -> dict[str, bytes]:
 
 
 def as_json(said: Any) -> bytes:
+    """A JSON file in ASCII, so that lone surrogates survive, with names in order."""
     return (json.dumps(said, ensure_ascii=True, indent=1, sort_keys=True) + "\n").encode()
 
 
