@@ -19,7 +19,7 @@ from bapsim.text.features import Spec
 from bapsim.text.targets import joined
 from bapsim.train.student import Student, bucketed
 from tests.ship.shipped import STRINGS, made, put, reduced, rows
-from tests.text.test_features import ODD
+from tests.text.test_features import ODD, in_c, in_javascript
 
 TEXTS = st.lists(
     st.text(
@@ -158,3 +158,21 @@ def test_the_command_answers_lines_in_a_process_of_its_own(tmp_path):
 def test_c_and_javascript_lie_where_they_are_shipped_from():
     assert {p.name for p in DEVICE.iterdir()} >= {"features.c", "features.js", "index.html"}
     assert features.Spec().json()["fold"] in json.dumps(made("class").parts.about())
+
+
+@pytest.mark.parametrize("program", [in_c, in_javascript])
+def test_other_languages_compute_a_students_features(program, tmp_path, monkeypatch):
+    one = made("class", True)
+    (tmp_path / "features.bin").write_bytes(one.parts.features())
+    monkeypatch.setattr("tests.text.test_features.flat", lambda *_: [str(tmp_path / "features.bin")])
+    texts = [*ODD, "카드 card card ㅋㅋ"]
+    lines = program(one.model, texts, tmp_path).split("\n")[:-1]
+    assert len(lines) == 3 * len(texts), "without a head there is no answer"
+    columns, values, _ = runtime.Features(one.parts.features())(texts)
+    for i in range(len(texts)):
+        said = [pair.split(":") for pair in lines[3 * i + 2].split()]
+        used = int((values[i] != 0).sum())
+        assert [int(column) for column, _ in said] == columns[i, :used].tolist()
+        assert (
+            np.array([float(value) for _, value in said], np.float32).tobytes() == values[i, :used].tobytes()
+        )
