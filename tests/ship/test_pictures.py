@@ -134,6 +134,8 @@ def test_targets_that_pictures_do_not_have_are_named(target, linear, tmp_path):
     class Stock:
         task = TASK
 
-    rest = Rest(stock=Stock(), eaten=np.zeros(0, bool), pool=np.zeros(0, bool), secret=b"")  # type: ignore[arg-type]
+    rest = Rest(
+        stock=Stock(), eaten=np.zeros(0, bool), pool=np.zeros(0, bool), weight=np.zeros(0), secret=b""
+    )  # type: ignore[arg-type]
     with pytest.raises(InputError, match="onnx"):
         make(linear, rest, target, tmp_path)

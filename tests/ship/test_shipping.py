@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from bapsim.store import fault
 from bapsim.store.project import opened
 from bapsim.wheel import making, shipping
 from bapsim.wheel.founding import load_recipe
-from bapsim.wheel.making import Rest, distil, machine_labelled
+from bapsim.wheel.making import distil, machine_labelled
 from bapsim.wheel.shipping import Wanted, rest_of, ship, version_of
 from bapsim.wheel.state import current_model
 from bapsim.wheel.stock import exam_ids, load_stock
@@ -158,7 +159,7 @@ def test_a_student_learns_from_the_pool_and_never_from_the_exam(project: Path, t
         assert set(derived.column("_input_depth").to_pylist()) == {0}
         parents = [p[0] for p in derived.column("_parents").to_pylist()]
         assert parents == pool.column("_id").to_pylist()
-        alone = Rest(stock=stock, eaten=rest.eaten, pool=np.zeros(len(stock), bool), secret=wheel.secret)
+        alone = replace(rest, pool=np.zeros(len(stock), bool))
         assert distil(found[1], alone).classes == found[1].classes, "without a pool it learns the labels"
 
 

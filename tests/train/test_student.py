@@ -68,6 +68,11 @@ def test_what_a_machine_labelled_is_no_label() -> None:
     probs = np.asarray(teacher(rows([t for t, _ in lied])).column("probs").flatten()).reshape(30, -1)
     assert taught_by.target[60:] == pytest.approx(probs, abs=1e-6)
     assert (taught_by.target[:60].max(axis=1) >= 0.5).all()
+    doubted = Mixture(
+        task=TASK, records=mixture(sentences(60, 1), []).records, weight=np.zeros(60, np.float32)
+    )
+    opinion = np.asarray(teacher(rows([r["text"] for r in sentences(60, 1)])).column("probs").flatten())
+    assert lesson(teacher, doubted).target == pytest.approx(opinion.reshape(60, -1), abs=1e-6)
     with pytest.raises(NotEnough):
         lesson(teacher, mixture([], lied))
 

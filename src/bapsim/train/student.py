@@ -275,7 +275,10 @@ def distilled() -> Distilled:
 
 
 def lesson(teacher: Model | None, mixture: Mixture) -> Lesson:
-    """Targets of all rows: people's labels and the teacher's opinion; NotEnough without people's labels."""
+    """Targets of all rows: people's labels and the teacher's opinion; NotEnough without people's labels.
+
+    A label that counts for less (mixture.weight below 1) leaves more to the teacher.
+    """
     task, records = mixture.task, mixture.records
     said = written(records.column(task.target), task.answer)
     depth = numbers(records.column("_target_depth")) if "_target_depth" in records.schema.names else None
@@ -295,7 +298,8 @@ def lesson(teacher: Model | None, mixture: Mixture) -> Lesson:
             [one if here else None for one, here in zip(said, people, strict=True)], names, task.answer
         )
         heard = people & (own.any(axis=1) | (task.answer == "labels"))
-    share = np.where(heard, 1.0 if opinion is None else OWN, 0.0)[:, None]
+    trust = np.ones(len(said)) if mixture.weight is None else np.clip(mixture.weight, 0.0, 1.0)
+    share = np.where(heard, 1.0 if opinion is None else OWN * trust, 0.0)[:, None]
     target = share * own + (0.0 if opinion is None else (1 - share) * opinion)
     return Lesson(tuple(names), target.astype(np.float32), own, people)
 

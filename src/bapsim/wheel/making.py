@@ -46,11 +46,14 @@ PICTURES = 500  # that say how far a net's values reach
 
 @dataclass(frozen=True, kw_only=True)
 class Rest:
-    """Rows that a file is made and checked with, none of them an exam item: bool[N] over the stock."""
+    """Rows that a file is made and checked with, none of them an exam item: bool[N] over the stock; weight:
+    float32[N], how much each label counted for the judged model.
+    """
 
     stock: Stock
     eaten: np.ndarray
     pool: np.ndarray
+    weight: np.ndarray
     secret: bytes
 
     def some(self, most: int) -> Records:
@@ -133,8 +136,9 @@ def distil(teacher: Model, rest: Rest) -> Model:
     pool = _spread(pool[np.argsort(stock.ids[pool], kind="stable")], POOL)
     told = machine_labelled(teacher, stock.part(pool), stock.task, rest.secret) if len(pool) else None
     records = people if told is None else Records(concat([_alike(people, told), told]))
+    weight = np.concatenate([rest.weight[at], np.ones(len(pool), np.float32)])
     seed = named_seed("student", digest(stock.ids[at].tobytes() + stock.ids[pool].tobytes())) % 2**31
-    return distilled()(teacher, Mixture(task=stock.task, records=records), seed)
+    return distilled()(teacher, Mixture(task=stock.task, records=records, weight=weight), seed)
 
 
 def machine_labelled(teacher: Model, pool: Records, task: Task, secret: bytes) -> Records:

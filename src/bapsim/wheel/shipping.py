@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bapsim.core.arrow import id_bytes
+from bapsim.core.arrow import numbers, positions
 from bapsim.core.errors import InputError, StoreError
 from bapsim.core.recipe import Model, Recipe
 from bapsim.core.records import Rows, rows_of
@@ -27,14 +27,15 @@ from bapsim.ship.pack import Target, with_browser
 from bapsim.store import artifacts, fault
 from bapsim.store.project import Project
 from bapsim.text.targets import written
+from bapsim.wheel.audit import stands
 from bapsim.wheel.candidates import NAME
 from bapsim.wheel.device import Device
 from bapsim.wheel.exporting import free_place
-from bapsim.wheel.held_out import OOF, table_of
+from bapsim.wheel.held_out import OOF, WEIGHT, table_of
 from bapsim.wheel.making import Rest, make
 from bapsim.wheel.ship_look import Pair, look_at, same_answers
 from bapsim.wheel.state import unseen
-from bapsim.wheel.stock import Stock, examined, load_stock
+from bapsim.wheel.stock import POOL, Stock, examined, load_stock
 
 CHECKED = 2_000  # rows on which the delivered file is compared with its model
 EXACT = {
@@ -125,14 +126,20 @@ def version_of(project: Project, version: str | None) -> dict[str, Any]:
 
 
 def rest_of(project: Project, stock: Stock, row: dict[str, Any]) -> Rest:
-    """The rows that a file may be made with: what the judged model ate, and the pool; never an exam item."""
+    """The rows that a file may be made with: what the judged model ate, and the pool that no check refused;
+    never an exam item.
+    """
     hidden = unseen(stock, stock.rows_with(examined(project.ledger, before=1 << 60)))
     oof = project.models / NAME / str(row["version"]) / "judged" / OOF
-    ate = np.zeros(len(stock), bool)
+    ate, weight = np.zeros(len(stock), bool), np.ones(len(stock), np.float32)
     if oof.exists():
-        ate = np.isin(stock.ids, id_bytes(table_of(oof, ["_id"]).column("_id")))
-    pool = ~stock.labelled & stock.by_people & ~hidden
-    return Rest(stock=stock, eaten=ate & ~hidden, pool=pool, secret=project.secret)
+        table = table_of(oof)
+        place = positions(stock.records.column("_id"), table.column("_id"))
+        ate = place >= 0
+        if WEIGHT in table.schema.names:
+            weight[ate] = numbers(table.column(WEIGHT))[place[ate]]
+    pool = (stands(project, stock) == POOL) & stock.by_people & ~hidden
+    return Rest(stock=stock, eaten=ate & ~hidden, pool=pool, weight=weight, secret=project.secret)
 
 
 def _made(model: Model, rest: Rest, wanted: Wanted, folder: Path) -> Device:
