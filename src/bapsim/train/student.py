@@ -32,6 +32,7 @@ LOADER = "bapsim.train.student:load"
 TABLE = 1 << 19  # weights of the table: half a megabyte as int8
 MANY = 16  # classes from which more directions pay than rows of the table
 STEPS, EPOCHS = 3_000, (10, 30)
+FEWEST = 400  # steps, however few the rows
 AT_ONCE, RATE = 256, 0.03
 OWN = 0.5  # share of a person's label in the target of a row, the teacher has the rest
 Floats32 = NDArray[np.float32]
@@ -97,7 +98,8 @@ def fit(x: Any, target: Floats32, kind: str, hidden: int, seed: int) -> Net:
     ]
     first, second = ([np.zeros_like(part) for part in parts] for _ in range(2))
     batches = -(-n // AT_ONCE)
-    total, step = batches * int(np.clip(STEPS // batches, *EPOCHS)), 0
+    epochs = max(int(np.clip(STEPS // batches, *EPOCHS)), -(-FEWEST // batches))
+    total, step = batches * epochs, 0
     with one_thread():
         while step < total:
             order = rng.permutation(n)

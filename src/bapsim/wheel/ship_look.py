@@ -84,10 +84,12 @@ def compared(
     return not_inferior(old, new, *bar, differ=differ, rows=len(at) + pair.agree["rows"])
 
 
-def same_answers(before: list[str | None], after: list[str | None], answer: str) -> np.ndarray:
-    """bool[n]: written answers that are the same; numbers but for rounding."""
+def same_answers(
+    before: list[str | None], after: list[str | None], answer: str, near: float = SAME_NUMBER
+) -> np.ndarray:
+    """bool[n]: written answers that are the same; numbers within `near` of their range."""
     if answer != "number":
         return np.array([a == b for a, b in zip(before, after, strict=True)], bool)
     old, new = numbers_of(before), numbers_of(after)
-    reach = SAME_NUMBER * max(float(np.ptp(old)) if len(old) else 0.0, 1e-300)
+    reach = near * max(float(np.ptp(old)) if len(old) else 0.0, 1e-300)
     return np.asarray(np.abs(old - new) <= reach)

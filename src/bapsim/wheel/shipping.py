@@ -20,7 +20,7 @@ import numpy as np
 from bapsim.core.arrow import numbers, positions
 from bapsim.core.errors import InputError, StoreError
 from bapsim.core.recipe import Model, Recipe
-from bapsim.core.records import Rows, rows_of
+from bapsim.core.records import Rows, Task, rows_of
 from bapsim.judge.inferior import Inferiority
 from bapsim.ship.edge_card import Shipment, card
 from bapsim.ship.pack import Target, with_browser
@@ -33,7 +33,7 @@ from bapsim.wheel.device import Device
 from bapsim.wheel.exporting import free_place
 from bapsim.wheel.held_out import OOF, WEIGHT, table_of
 from bapsim.wheel.making import Rest, make
-from bapsim.wheel.ship_look import Pair, look_at, same_answers
+from bapsim.wheel.ship_look import SAME_NUMBER, Pair, look_at, same_answers
 from bapsim.wheel.state import unseen
 from bapsim.wheel.stock import POOL, Stock, examined, load_stock
 
@@ -45,6 +45,7 @@ EXACT = {
 }  # share of equal answers; a student: as its judged twin
 ROUNDED = 0.999  # of pictures: float32 sums in another order
 UNSEEN = {"too_small": "cannot_tell", "worn": "cannot_tell"}
+NEAR = 0.02  # of the numbers' range
 CHANCE = 0.02  # what two students' agreement with their teachers may differ by
 
 Say = Callable[..., None]
@@ -82,7 +83,7 @@ def ship(project: Project, recipe: Recipe, wanted: Wanted, out: Path, lang: str,
             model = artifacts.load(folder / "judged", project.root)
             judged = _made(model, rest, wanted, Path(room) / "judged")
             say("ship_judge")
-            agree = agreement(model, judged, rest)
+            agree = agreement(model, judged, rest, wanted.target)
             name = str(row["fingerprint"])
             pair = Pair(model=model, device=judged, fingerprint=name, agree=agree)
             seen, look = look_at(project, recipe, stock, pair, wanted.margin)
@@ -90,10 +91,8 @@ def ship(project: Project, recipe: Recipe, wanted: Wanted, out: Path, lang: str,
             return told(row, wanted, seen, look) | unit | {"written": None, "ok": False}
         say("ship_make", what="served")
         fresh = _made(served, rest, wanted, Path(room) / "served")
-        own = agreement(served, fresh, rest)
-        least = EXACT.get(wanted.target, (agree["share"] if judged is not None else 0.0) - CHANCE)
-        if recipe.task.kind == "image":
-            least = min(least, ROUNDED)
+        own = agreement(served, fresh, rest, wanted.target)
+        least = least_same(recipe.task, wanted.target, agree["share"] if judged is not None else 0.0)
         if own["share"] < least:
             raise StoreError(
                 "ship_differs", share=f"{own['share']:.4f}", least=f"{least:.4f}", rows=own["rows"]
@@ -142,6 +141,14 @@ def rest_of(project: Project, stock: Stock, row: dict[str, Any]) -> Rest:
     return Rest(stock=stock, eaten=ate & ~hidden, pool=pool, weight=weight, secret=project.secret)
 
 
+def least_same(task: Task, target: Target, twin: float) -> float:
+    """On what share of rows the delivered file must answer as its model; twin: that of the judged file."""
+    exact = EXACT.get(target)
+    if exact is None or (exact < 1 and task.answer == "number"):
+        return twin - CHANCE
+    return min(exact, ROUNDED) if task.kind == "image" else exact
+
+
 def _made(model: Model, rest: Rest, wanted: Wanted, folder: Path) -> Device:
     about = make(model, rest, wanted.target, folder)
     pictures = rest.stock.task.kind == "image"
@@ -150,11 +157,14 @@ def _made(model: Model, rest: Rest, wanted: Wanted, folder: Path) -> Device:
     )
 
 
-def agreement(model: Model, device: Device, rest: Rest) -> dict[str, Any]:
-    """On how many of at most 2,000 rows that are no exam items the file answers as its model does."""
+def agreement(model: Model, device: Device, rest: Rest, target: Target) -> dict[str, Any]:
+    """On how many of at most 2,000 rows that are no exam items the file answers as its model does; a number
+    of int8 weights or of a student is the same within 2 % of their range.
+    """
     rows = Rows(rows_of(rest.some(CHECKED), device.inputs))
     before, after = (written(who(rows).column("prediction"), device.answer) for who in (model, device))
-    same = same_answers(before, after, device.answer)
+    near = SAME_NUMBER if EXACT.get(target) == 1.0 else NEAR
+    same = same_answers(before, after, device.answer, near)
     return {"rows": len(rows), "same": int(same.sum()), "share": float(same.mean()) if len(rows) else 1.0}
 
 
