@@ -1,6 +1,6 @@
 """Shipped models of texts: equal answers, sizes, latency, and what a distilled student keeps; on one core.
 
-    python benchmarks/edge.py [--sets banking77 ...] [--data DIR]
+    python benchmarks/edge.py [--sets banking77 ...] [--first] [--data DIR]
 
 Writes docs/results/edge.{json,md}; about 15 CPU-minutes. Rows are those of benchmarks/splits.json; what is in
 neither part is the pool that a teacher labels (20,000 rows at most). Latency is that of the runtime in a
@@ -98,13 +98,14 @@ def latency(folder: Path, texts: list[str]) -> dict[str, float]:
 
 
 def alone(respond: Any, texts: list[str]) -> dict[str, float]:
-    times = []
+    times, before = [], time.process_time()
     for text in texts[:ALONE]:
         start = time.perf_counter()
         respond([text])
         times.append(1000 * (time.perf_counter() - start))
     p50, p95 = np.quantile(times[50:], [0.5, 0.95]).tolist()
-    return {"p50_ms": p50, "p95_ms": p95}
+    cpu = 1000 * (time.process_time() - before) / len(times)
+    return {"p50_ms": p50, "p95_ms": p95, "cpu_ms": cpu}
 
 
 def measure(split: tuple[Arrays, Arrays, np.ndarray], seed: int, timed: bool) -> dict[str, Any]:
@@ -201,10 +202,11 @@ def page(found: dict[str, list[dict[str, Any]]]) -> str:
     out += [
         "",
         "Milliseconds a row on one core, features included (first seed, the best of three processes, texts "
-        "that the process has not met; memory is the process's peak).",
+        "that the process has not met; memory is the process's peak). Wall time at p95 is that of a machine "
+        "whose two cores other jobs shared; the processor's own time is not.",
         "",
-        "| set | ONNX p50 / p95, in 32s | int8 | student | numpy alone | bapsim's model p50 / p95 "
-        "| scikit-learn p50 / p95 | student against scikit-learn | peak MB ONNX / student |",
+        "| set | ONNX: p50 / p95 / processor, mean | int8 | student | numpy alone | bapsim's model "
+        "| scikit-learn | student against scikit-learn | peak MB ONNX / student |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in found.items():
@@ -212,10 +214,11 @@ def page(found: dict[str, list[dict[str, Any]]]) -> str:
         cells = []
         for kind in ("onnx", "onnx-int8", "student", "folder"):
             t = one[kind]
-            cells.append(f"{t['p50_ms']:.3f} / {t['p95_ms']:.3f}, {t['batch32_ms_per_row']:.3f}")
+            cells.append(f"{t['p50_ms']:.3f} / {t['p95_ms']:.3f} / {t['cpu_ms']:.3f}")
         for kind in ("model", "scikit-learn"):
-            cells.append(f"{one[kind]['p50_ms']:.2f} / {one[kind]['p95_ms']:.2f}")
-        ratio = one["scikit-learn"]["p50_ms"] / one["student"]["p50_ms"]
+            t = one[kind]
+            cells.append(f"{t['p50_ms']:.2f} / {t['p95_ms']:.2f} / {t['cpu_ms']:.2f}")
+        ratio = one["scikit-learn"]["cpu_ms"] / one["student"]["cpu_ms"]
         peaks = f"{one['onnx']['peak_mb']:.0f} / {one['student']['peak_mb']:.0f}"
         out.append(f"| {name} | " + " | ".join(cells) + f" | {ratio:.0f} times faster | {peaks} |")
     seconds = [run["student"]["seconds"] for runs in found.values() for run in runs]
@@ -236,8 +239,7 @@ def missed(found: dict[str, list[dict[str, Any]]]) -> list[str]:
             "int8 head": all(r["onnx-int8"]["head_bytes"] <= 0.3 * r["onnx"]["head_bytes"] for r in runs),
             "student keeps 97 %": keeps >= 0.97,
             "student's folder": all(r["student"]["folder_bytes"] <= MOST for r in runs),
-            "student's latency": runs[0]["student"]["p50_ms"] <= 0.3
-            and runs[0]["student"]["batch32_ms_per_row"] <= 0.3,
+            "student's latency": max(runs[0]["student"][k] for k in ("p50_ms", "cpu_ms")) <= 0.3,
         }
         out += [f"{name}: {what}" for what, fine in checks.items() if not fine]
     return out
@@ -249,15 +251,15 @@ def main() -> int:
         "--data", type=Path, default=os.environ.get("BAPSIM_DATA", ROOT.parent / "shared/data")
     )
     parser.add_argument("--sets", nargs="*", default=[*SETS])
+    parser.add_argument("--first", action="store_true", help="the first draw alone, with its latency, again")
     args = parser.parse_args()
     path = ROOT / "docs/results/edge.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     for name in args.sets:
         about, all_rows = SPLITS["sets"][name], rows_of(args.data, SPLITS["sets"][name])
-        runs = [
-            measure(parts_of(all_rows, seed, about), seed, i == 0) for i, seed in enumerate(SPLITS["seeds"])
-        ]
-        found[name] = runs
+        seeds = SPLITS["seeds"][:1] if args.first else SPLITS["seeds"]
+        runs = [measure(parts_of(all_rows, seed, about), seed, i == 0) for i, seed in enumerate(seeds)]
+        found[name] = runs + (found[name][1:] if args.first else [])
         path.write_text(json.dumps({k: found[k] for k in SETS if k in found}, indent=1) + "\n")
         path.with_suffix(".md").write_text(page({k: found[k] for k in SETS if k in found}))
         print(name, flush=True)

@@ -77,7 +77,13 @@ def test_a_file_that_answers_alike_is_accepted_and_costs_nothing(project: Path, 
     assert (look["verdict"], look["alpha"]) == ("accept", 0.0)
     assert look["candidate"] == told["look"]["file"]
     assert told["bytes"]["total"] > told["bytes"]["head.onnx"] > 0
-    assert set(told["measured"]) == {"p50_ms", "p95_ms", "batch32_ms_per_row", "peak_mb"}
+    assert set(told["measured"]) == {
+        "p50_ms",
+        "p95_ms",
+        "cpu_ms",
+        "batch32_ms_per_row",
+        "peak_mb",
+    }
     card = (tmp_path / "a" / "README.md").read_text("utf-8")
     assert told["data"] in card
     assert "ok: on" in card
