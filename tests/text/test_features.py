@@ -8,7 +8,6 @@ import subprocess
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,16 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils import murmurhash3_32
 
+from bapsim import ship
 from bapsim.core.recipe import Mixture
 from bapsim.core.records import Records, Task
 from bapsim.text import features, normalise
 from bapsim.text.features import Grams, Spec
 from bapsim.text.normalise import fold
 from bapsim.text.words import strings, words
-from bapsim.train.linear import WORDS_KNOWN
-from bapsim.train.text import KNEE, TextModel, text_linear
+from bapsim.train.text import TextModel, text_linear
+from bapsim.wheel.portable import text_parts
 
-REFERENCE = Path(__file__).parent / "reference"
+REFERENCE = Path(ship.__file__).parent / "device"  # what a shipped model takes along
 SPEC = Spec()
 ODD = [
     "",
@@ -190,22 +190,12 @@ def model(request: pytest.FixtureRequest) -> TextModel:
     return text_linear(min_df=2)(None, mixture, 0)
 
 
-def flat(model: TextModel, path: Path) -> Path:
-    """The model as the references read it; the order is that of features.c."""
-    raw = json.loads(normalise.TABLE.read_text("utf-8"))
-    c, spec, head = model.calibration, model.spec, model.head
-    many = [x for m in raw["many"] for x in (m[0], len(m) - 1, *m[1:])]
-    limits = [spec.limit, spec.word_limit, spec.tf_limit]
-    constants = [c.slope, c.bend, c.shift, c.floor, c.low, c.middle, KNEE, WORDS_KNOWN, spec.word_share]
-    unsigned = [raw["blank"], raw["drop"], raw["one"], many, raw["pairs"], raw["late"], raw["word"]]
-    parts: list[Any] = [np.array(x, "<u4") for x in (*unsigned, spec.words, spec.chars, limits)]
-    parts += [features.tf_weights(spec.tf_limit)[1:], *head.hashes, head.idf, head.weights, head.bias]
-    parts += [model.prior, np.array(constants)]
-    with path.open("wb") as f:
-        for part in parts:
-            body = np.ascontiguousarray(part).tobytes()
-            f.write(struct.pack("<I", len(body) // 4) + body)
-    return path
+def flat(model: TextModel, folder: Path) -> list[str]:
+    """The model as the references read it: features.bin and head.bin."""
+    parts = text_parts(model)
+    (folder / "features.bin").write_bytes(parts.features())
+    (folder / "head.bin").write_bytes(parts.head())
+    return [str(folder / "features.bin"), str(folder / "head.bin")]
 
 
 def in_c(model: TextModel, texts: list[str], folder: Path) -> str:
@@ -217,7 +207,7 @@ def in_c(model: TextModel, texts: list[str], folder: Path) -> str:
     subprocess.run([compiler, *flags, str(source), "-lm", "-o", str(program)], check=True, timeout=60)
     bodies = [t.encode("utf-8", "surrogatepass") for t in texts]
     asked = b"".join(struct.pack("<I", len(b)) + b for b in bodies)
-    command = [str(program), str(flat(model, folder / "model"))]
+    command = [str(program), *flat(model, folder)]
     return subprocess.run(command, input=asked, check=True, capture_output=True, timeout=60).stdout.decode()
 
 
@@ -225,7 +215,7 @@ def in_javascript(model: TextModel, texts: list[str], folder: Path) -> str:
     if shutil.which("node") is None:
         pytest.skip("no node")
     asked = "".join(json.dumps(t) + "\n" for t in texts).encode()
-    command = ["node", str(REFERENCE / "features.js"), str(flat(model, folder / "model"))]
+    command = ["node", str(REFERENCE / "features.js"), *flat(model, folder)]
     return subprocess.run(command, input=asked, check=True, capture_output=True, timeout=60).stdout.decode()
 
 

@@ -1,6 +1,6 @@
 """The program `bapsim`: `main`, and a verb for each thing that one may do."""
 
-from bapsim.cli import asking, serving, verbs, watching
+from bapsim.cli import asking, serving, shipping, verbs, watching
 from bapsim.cli.group import main
 
 ORDER = (  # of a person's work
@@ -9,4 +9,4 @@ ORDER = (  # of a person's work
 )
 main.commands = dict(sorted(main.commands.items(), key=lambda pair: ORDER.index(pair[0])))
 
-__all__ = ["ORDER", "asking", "main", "serving", "verbs", "watching"]
+__all__ = ["ORDER", "asking", "main", "serving", "shipping", "verbs", "watching"]

@@ -16,7 +16,7 @@ import click
 from bapsim.cli.group import main, verb
 from bapsim.core.errors import BapsimError, InputError, Waiting, text
 from bapsim.report.desk import Desk, columns, desk
-from bapsim.report.told import say_exported, say_found, some
+from bapsim.report.told import say_exported, say_found, say_preview, some
 
 if TYPE_CHECKING:
     from bapsim.core.records import Task
@@ -220,7 +220,7 @@ def _turn(incumbent: str | None, apply: bool, dry_run: bool) -> dict[str, Any]:
     with room.project(writing=True) as project:
         if dry_run:
             said = preview(project, recipe)
-            _say_preview(room, said)
+            say_preview(room, said)
             return {"dry_run": True, **said}
         write_missing(project, room.lang)
         if beat is not None:
@@ -237,24 +237,6 @@ def _turn(incumbent: str | None, apply: bool, dry_run: bool) -> dict[str, Any]:
         say_story(room, said)
         room.say("turn.report", path=str(page))
         return said | {"report": str(page), **({"applied": done} if done is not None else {})}
-
-
-def _say_preview(room: Desk, said: dict[str, Any]) -> None:
-    from bapsim.report.words import number
-
-    room.say("preview.resumes" if said["resumes"] else "preview.turn", turn=said["turn"])
-    for name, one in said["sources"].items():
-        if one is None:
-            room.say("preview.not_run", source=name)
-        else:
-            room.say("preview.source", source=name, **{k: number(v) for k, v in one.items()})
-    exam = said["exam"]
-    if exam["items"]:
-        level = f"{exam['level']:.4f}"
-        room.say("preview.exam", items=number(exam["items"]), looks=exam["looks"], level=level)
-    else:
-        room.say("preview.no_exam")
-    room.say("preview.nothing")
 
 
 def say_story(room: Desk, said: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -126,3 +126,44 @@ def say_exported(room: Desk, label: Label, out: Path) -> None:
     if any(split.state in ("refused", "superseded") for split in label.splits):
         room.say("export.aside")
     room.say("export.card", path=str(out / "README.md"))
+
+
+def say_preview(room: Desk, said: dict[str, Any]) -> None:
+    """What a turn would read, without running it."""
+    from bapsim.report.words import number
+
+    room.say("preview.resumes" if said["resumes"] else "preview.turn", turn=said["turn"])
+    for name, one in said["sources"].items():
+        if one is None:
+            room.say("preview.not_run", source=name)
+        else:
+            room.say("preview.source", source=name, **{k: number(v) for k, v in one.items()})
+    exam = said["exam"]
+    if exam["items"]:
+        level = f"{exam['level']:.4f}"
+        room.say("preview.exam", items=number(exam["items"]), looks=exam["looks"], level=level)
+    else:
+        room.say("preview.no_exam")
+    room.say("preview.nothing")
+
+
+def say_shipped(room: Desk, said: dict[str, Any]) -> None:
+    """What was written for a device, and what the gate said of it."""
+    from bapsim.ship.edge_card import verdict
+
+    if said["written"] is None:
+        room.say("ship.refused", why=verdict(said, room.lang))
+    else:
+        sizes, measured = said["bytes"], said["measured"]
+        head = sum(size for name, size in sizes.items() if name.startswith("head."))
+        figures = {name: f"{measured[key]:.2f}" for name, key in (("p50", "p50_ms"), ("p95", "p95_ms"))}
+        figures |= {"batch": f"{measured['batch32_ms_per_row']:.2f}", "peak": f"{measured['peak_mb']:.0f}"}
+        total = f"{sizes['total']:,}"
+        room.say("ship.done", path=said["written"], bytes=total, head=f"{head:,}", **figures)
+        room.line(verdict(said, room.lang))
+    look = said["look"]
+    if look["reason"] == "looked":
+        key = "ship.look_again" if look["again"] else "ship.look"
+        room.say(key, spent=f"{look['spent']:.4f}", budget=f"{look['budget']:.4f}")
+    if said["written"] is not None:
+        room.say("ship.next", path=said["written"])

@@ -1,6 +1,6 @@
 """Hashed n-grams with tf-idf weights, defined so that Python, C and JavaScript compute the same numbers.
 
-docs/features.md is the specification; tests/text/reference holds the C and JavaScript programs that follow
+docs/features.md is the specification; ship/device holds the C and JavaScript programs that follow
 it. Words and characters are two blocks; an n-gram is MurmurHash3 (x86, 32 bits) of its code points, so that a
 model is a sorted array of hashes, their idf and a head, and needs no strings. Everything works on whole
 corpora: no Python code runs for a single text.

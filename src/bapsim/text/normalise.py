@@ -1,7 +1,7 @@
 """Folding: texts to code points in one spelling, so that the same words are the same numbers everywhere.
 
 The rules and the table (fold.json, made by tools/make_fold_table.py) are specified in docs/features.md; the C
-and JavaScript references in tests/text/reference follow the same page. Idea: NFKC and case folding one code
+and JavaScript references in ship/device follow the same page. Idea: NFKC and case folding one code
 point at a time through a committed table (so that no Unicode library of some version decides), then Hangul
 and Latin composition from the left, so that macOS's decomposed text folds to the same points.
 """

@@ -61,7 +61,7 @@ def export(project: Project, recipe: Recipe, wanted: Wanted, out: Path, lang: st
     Raises InputError where `out` is taken or lies inside the project's own folders, a turn has not ended, or
     nothing is left to write.
     """
-    place = _free_place(project, out)
+    place = free_place(project, out)
     seen = _seen(project, recipe.task, wanted)
     temporary = place.with_name(f".{place.name}.export.tmp")
     shutil.rmtree(temporary, ignore_errors=True)  # of an export that was killed
@@ -79,7 +79,8 @@ def export(project: Project, recipe: Recipe, wanted: Wanted, out: Path, lang: st
     return label
 
 
-def _free_place(project: Project, out: Path) -> Path:
+def free_place(project: Project, out: Path) -> Path:
+    """Where a folder is to be written; InputError where it is taken, or in the project's own folders."""
     place = out.resolve()
     if out.is_symlink() or (place.exists() and (not place.is_dir() or any(place.iterdir()))):
         raise InputError("export_folder", path=str(out))

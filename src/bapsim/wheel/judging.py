@@ -12,13 +12,12 @@ import pyarrow as pa
 
 from bapsim.core.recipe import Decision, Gate, Respondent, Wear
 from bapsim.core.records import Scores
-from bapsim.judge.duel import Verdict
 from bapsim.judge.exam import uncalibrated
 from bapsim.judge.gate import Duo, Provisional, duo, fresh_needed, point_worth, provisional, spent
-from bapsim.store.ledger import now
 from bapsim.wheel.candidates import Candidate, mixture_of
 from bapsim.wheel.examining import eligible, wear
 from bapsim.wheel.held_out import Table, as_scores, eaten, held_out, honest
+from bapsim.wheel.looking import intend, tell
 from bapsim.wheel.stock import Scene
 
 
@@ -108,7 +107,7 @@ def judge_candidates(scene: Scene, opponent: Opponent, screened: Sequence[Screen
         items = int(scene.exam.sum())
         said = Decision(verdict="undecided", reason=reason, values=values, items=items)
         return Judged(decision=said, looked=None, screened=tuple(screened), wear=before, level=level)
-    _intend(scene, look, level)
+    intend(ledger, look, scene.turn.n, level)
     stock = scene.stock
     items_of_exam, at = mixture_of(stock, scene.exam)
     old = grouped(scene.recipe.judge(opponent.respond, items_of_exam), scene.groups[at])
@@ -116,7 +115,7 @@ def judge_candidates(scene: Scene, opponent: Opponent, screened: Sequence[Screen
     if not best.honest:
         old, new = uncalibrated(old), uncalibrated(new)
     said = gate(old, new, scene.recipe.metric, before)
-    said = replace(said, verdict=_tell(scene, look, said.verdict, spent(said, level)))
+    said = replace(said, verdict=tell(ledger, look, said.verdict, spent(said, level)))
     return Judged(
         decision=said,
         looked=best.candidate,
@@ -147,29 +146,6 @@ def _told_before(scene: Scene, look: tuple[int, str, str]) -> bool:
     query = "select turn from look where exam=? and candidate=? and champion=? and verdict is not null"
     turn = scene.project.ledger.value(query, *look)
     return turn is not None and int(turn) < scene.turn.n
-
-
-def _key(look: tuple[int, str, str]) -> dict[str, Any]:
-    return dict(zip(("exam", "candidate", "champion"), look, strict=True))
-
-
-def _intend(scene: Scene, look: tuple[int, str, str], level: float) -> None:
-    """The look is in the ledger, at its full price, before its result is known."""
-    ledger = scene.project.ledger
-    if ledger.value("select 1 from look where exam=? and candidate=? and champion=?", *look) is None:
-        with ledger.change("look intended"):
-            ledger.add("look", **_key(look), turn=scene.turn.n, alpha=level, verdict=None, at=now())
-
-
-def _tell(scene: Scene, look: tuple[int, str, str], verdict: Verdict, alpha: float) -> Verdict:
-    """The result of a look, once: a resumed turn finds it told, and another gate does not change it."""
-    ledger = scene.project.ledger
-    query = "select verdict from look where exam=? and candidate=? and champion=?"
-    told: Verdict | None = ledger.value(query, *look)
-    if told is None:
-        with ledger.change("look judged"):
-            ledger.amend("look", _key(look), verdict=verdict, alpha=alpha)
-    return told or verdict
 
 
 def grouped(scores: Scores, groups: np.ndarray) -> Scores:

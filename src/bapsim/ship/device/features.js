@@ -1,23 +1,33 @@
 // docs/features.md in JavaScript: fold, n-grams, hashes, weights, head. The sibling of features.c.
 //
-// node features.js MODEL < TEXTS       MODEL: as features.c reads it. TEXTS: one JSON string a line.
+// node features.js features.bin [head.bin] < TEXTS       TEXTS: one JSON string a line.
+// In a page: <script src="features.js"></script>, then bapsimFeatures.read(arrayBuffer) and
+// bapsimFeatures.entries(model, text), whose columns and values are what head.onnx takes.
 "use strict";
-const fs = require("fs");
 
+const bapsimFeatures = (() => {
 const NAMES = ["blanks", "drops", "one", "many", "pairs", "late", "word", "sizesWord", "sizesChar", "limits",
-  "tf", "knownWord", "knownChar", "idf", "weights", "bias", "prior", "constants"];
-const KINDS = { tf: Float32Array, idf: Float32Array, weights: Float32Array, bias: Float32Array,
-  prior: Float64Array, constants: Float64Array };
-const BLANK = 0x20;
+  "tf", "share", "knownWord", "knownChar", "idf", "idfOf"];
+const HEAD = ["weights", "bias", "prior", "constants"];
+const KINDS = { tf: Float32Array, idf: Float32Array, idfOf: Uint16Array, share: Float64Array,
+  weights: Float32Array, bias: Float32Array, prior: Float64Array, constants: Float64Array };
+const BLANK = 0x20, BUCKETS = 3;
 
-function readModel(path) {
-  const bytes = fs.readFileSync(path), model = {};
+// The sections of a file (an ArrayBuffer) by name.
+function sections(buffer, names) {
+  const view = new DataView(buffer), found = {};
   let at = 0;
-  for (const name of NAMES) {
-    const start = bytes.byteOffset + at + 4, size = 4 * bytes.readUInt32LE(at);
-    model[name] = new (KINDS[name] || Uint32Array)(bytes.buffer.slice(start, start + size));
+  for (const name of names) {
+    const size = 4 * view.getUint32(at, true);
+    found[name] = new (KINDS[name] || Uint32Array)(buffer.slice(at + 4, at + 4 + size));
     at += 4 + size;
   }
+  return found;
+}
+
+// features.bin, and head.bin where there is one.
+function read(features, head) {
+  const model = { ...sections(features, NAMES), ...(head ? sections(head, HEAD) : {}) };
   const to = new Map(), pairTo = new Map(), alone = new Map(), isWord = new Set();
   const { one, many, pairs, late } = model;
   const ranges = (list, f) => {
@@ -110,21 +120,47 @@ function place(known, hash) {
   return known[low] === hash ? low : -1;
 }
 
+// A student has no vocabulary: words count by the lowest bits of their hashes, characters by the highest.
+function bucket(hash, buckets, characters) {
+  const bits = Math.log2(buckets);
+  if (!characters) return (hash & (buckets - 1)) >>> 0;
+  return bits ? hash >>> (32 - bits) : 0;
+}
+
 // The known n-grams of one block, ascending, with their weights.
-function weigh(model, hashes, known, first, length) {
-  const counts = new Map(), entries = [];
+function weigh(model, found, known, first, length, characters) {
+  const counts = new Map(), entries = [], buckets = model.limits[BUCKETS];
+  const hashes = buckets ? found.map((h) => bucket(h, buckets, characters)) : found;
   for (const h of hashes) counts.set(h, Math.min((counts.get(h) || 0) + 1, model.limits[2]));
   const all = [...counts].sort((a, b) => a[0] - b[0]);
   let square = 0;
   for (const [hash, count] of all) {
-    const at = place(known, hash);
+    const at = buckets ? hash : place(known, hash);
     if (at < 0) continue;
-    const value = Math.fround(model.tf[count - 1] * model.idf[first + at]);
+    const column = first + at, tf = model.tf[count - 1];
+    const value = buckets ? tf : Math.fround(tf * model.idf[model.idfOf[column]]);
     square += value * value;
-    entries.push([first + at, value]);
+    entries.push([column, value]);
   }
   const scale = square > 0 ? Math.fround(length / Math.sqrt(square)) : 0;
   return { all, entries: entries.map(([column, value]) => [column, Math.fround(value * scale)]) };
+}
+
+// The blocks of a text: all n-grams, and the columns and weights of those that are known.
+function blocks(model, folded) {
+  const words = weigh(model, wordHashes(model, folded), model.knownWord, 0, model.share[0], false);
+  const first = model.knownWord.length;
+  return [words, weigh(model, charHashes(model, folded), model.knownChar, first, 1, true)];
+}
+
+// What head.onnx takes of a text: columns, values, and the share of its words that are known.
+function entries(model, text) {
+  const [words, characters] = blocks(model, fold(model, text));
+  const both = [...words.entries, ...characters.entries];
+  const share = words.all.length ? words.entries.length / words.all.length : 0;
+  const coverage = model.limits[BUCKETS] ? Number(both.length > 0) : share;
+  const filled = both.length ? both : [[0, 0]];
+  return { columns: filled.map(([column]) => column), values: filled.map(([, value]) => value), coverage };
 }
 
 function head(model, words, characters) {
@@ -143,15 +179,21 @@ function head(model, words, characters) {
   return [...grown.map((x, m) => ((1 - floor) * x) / total + floor * model.prior[m]), 1 / (1 + Math.exp(-z))];
 }
 
-const model = readModel(process.argv[2]), out = [];
-for (const line of fs.readFileSync(0, "utf8").split("\n")) {
-  if (!line) continue;
-  const text = fold(model, JSON.parse(line));
-  const words = weigh(model, wordHashes(model, text), model.knownWord, 0, model.constants[8]);
-  const characters = weigh(model, charHashes(model, text), model.knownChar, model.knownWord.length, 1);
-  const pairs = (list) => list.map(([a, b]) => " " + a + ":" + b).join("");
-  out.push(text.map((c) => " " + c.toString(16)).join(""), pairs(words.all) + " |" + pairs(characters.all));
-  out.push(pairs([...words.entries, ...characters.entries]));
-  out.push(head(model, words, characters).map((p) => " " + p).join(""));
+return { read, fold, blocks, entries, head };
+})();
+
+if (typeof require !== "undefined" && require.main === module) {
+  const fs = require("fs");
+  const bytes = (path) => { const b = fs.readFileSync(path); return b.buffer.slice(b.byteOffset, b.byteOffset + b.length); };
+  const { read, fold, blocks, head } = bapsimFeatures, [, , features, weights] = process.argv, out = [];
+  const model = read(bytes(features), weights && bytes(weights));
+  for (const line of fs.readFileSync(0, "utf8").split("\n")) {
+    if (!line) continue;
+    const text = fold(model, JSON.parse(line)), [words, characters] = blocks(model, text);
+    const pairs = (list) => list.map(([a, b]) => " " + a + ":" + b).join("");
+    out.push(text.map((c) => " " + c.toString(16)).join(""), pairs(words.all) + " |" + pairs(characters.all));
+    out.push(pairs([...words.entries, ...characters.entries]));
+    if (weights) out.push(head(model, words, characters).map((p) => " " + p).join(""));
+  }
+  process.stdout.write(out.join("\n") + (out.length ? "\n" : ""));
 }
-process.stdout.write(out.join("\n") + (out.length ? "\n" : ""));

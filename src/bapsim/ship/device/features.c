@@ -1,17 +1,19 @@
 /* docs/features.md in C99: fold, n-grams, hashes, weights, head. Slow and short on purpose.
 
-   cc -O1 -std=c99 -ffp-contract=off features.c -lm -o features && ./features MODEL < TEXTS
+   cc -O1 -std=c99 -ffp-contract=off features.c -lm -o features && ./features features.bin [head.bin] < TEXTS
 
-   MODEL: sections of (uint32 count, count 4-byte words), little endian, in the order of the enum below.
-   TEXTS: (uint32 length, UTF-8 bytes) one after another. Four lines of output for each text. */
+   features.bin, head.bin: sections of (uint32 count, count 4-byte words), little endian, in the order of the
+   enum below. TEXTS: (uint32 length, UTF-8 bytes) one after another. For each text a line of code points, of
+   n-grams and their counts, of columns and weights, and with a head (of one class) of its answer. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BLANKS, DROPS, ONE, MANY, PAIRS, LATE, WORD, SIZES_WORD, SIZES_CHAR, LIMITS, TF,
-       KNOWN_WORD, KNOWN_CHAR, IDF, WEIGHTS, BIAS, PRIOR, CONSTANTS, SECTIONS };
-enum { SLOPE, BEND, SHIFT, FLOOR, LOW, MIDDLE, KNEE, WORDS_KNOWN, WORD_SHARE };
+enum { BLANKS, DROPS, ONE, MANY, PAIRS, LATE, WORD, SIZES_WORD, SIZES_CHAR, LIMITS, TF, SHARE,
+       KNOWN_WORD, KNOWN_CHAR, IDF, IDF_OF, WEIGHTS, BIAS, PRIOR, CONSTANTS, SECTIONS };
+enum { LIMIT, WORD_LIMIT, TF_LIMIT, BUCKETS };
+enum { SLOPE, BEND, SHIFT, FLOOR, LOW, MIDDLE, KNEE, WORDS_KNOWN };
 enum { BLANK = 0x20, DROP = 0x110001, EXPAND = 0x110002 };
 
 typedef struct { uint32_t n, *at; } list;
@@ -54,7 +56,7 @@ static void put(list *out, uint32_t c) {
 /* The folded text between two blanks. */
 static list fold(const list *points) {
     list composed = {0, 0}, out = {0, 0};
-    for (uint32_t i = 0; i < points->n && i < S[LIMITS].at[0]; i++) {
+    for (uint32_t i = 0; i < points->n && i < S[LIMITS].at[LIMIT]; i++) {
         uint32_t c = to[points->at[i]];
         if (c == DROP) continue;
         if (c < EXPAND) { put(&composed, c); continue; }
@@ -98,7 +100,7 @@ static list word_hashes(const list *t) {
     for (uint32_t i = 0; i < t->n; i++) {
         uint32_t start = i;
         while (i < t->n && is_word[t->at[i]]) i++;
-        uint32_t length = i - start < S[LIMITS].at[1] ? i - start : S[LIMITS].at[1];
+        uint32_t length = i - start < S[LIMITS].at[WORD_LIMIT] ? i - start : S[LIMITS].at[WORD_LIMIT];
         if (i > start) push(&single, murmur(t->at + start, length, 0));
     }
     for (uint32_t s = 0; s < S[SIZES_WORD].n; s++) {
@@ -130,20 +132,33 @@ static list char_hashes(const list *t) {
 
 typedef struct { uint32_t n, distinct, *column; float *value; } block;
 
+/* A student has no vocabulary: words count by the lowest bits of their hashes, characters by the highest. */
+static uint32_t bucket(uint32_t hash, uint32_t buckets, int characters) {
+    int bits = 0;
+    while (1u << bits < buckets) bits++;
+    return !characters ? hash & (buckets - 1) : bits ? hash >> (32 - bits) : 0;
+}
+
 /* The known n-grams of one block, ascending; prints hash:count of all. */
-static block weigh(list hashes, const list *known, uint32_t first, double length) {
+static block weigh(list hashes, const list *known, uint32_t first, double length, int characters) {
     block b = {0, 0, calloc(hashes.n + 1, 4), calloc(hashes.n + 1, 4)};
     double square = 0;
+    uint32_t buckets = S[LIMITS].at[BUCKETS];
+    for (uint32_t i = 0; buckets && i < hashes.n; i++) hashes.at[i] = bucket(hashes.at[i], buckets, characters);
     if (hashes.n) qsort(hashes.at, hashes.n, 4, ascending);
     for (uint32_t i = 0, next; i < hashes.n; i = next) {
         for (next = i; next < hashes.n && hashes.at[next] == hashes.at[i];) next++;
-        uint32_t count = next - i < S[LIMITS].at[2] ? next - i : S[LIMITS].at[2];
+        uint32_t count = next - i < S[LIMITS].at[TF_LIMIT] ? next - i : S[LIMITS].at[TF_LIMIT];
         printf(" %u:%u", hashes.at[i], count);
         b.distinct++;
-        uint32_t *found = known->n ? bsearch(hashes.at + i, known->at, known->n, 4, ascending) : NULL;
-        if (!found) continue;
-        uint32_t column = first + (uint32_t)(found - known->at);
-        float v = ((float *)S[TF].at)[count - 1] * ((float *)S[IDF].at)[column];
+        uint32_t column = hashes.at[i];
+        float v = ((float *)S[TF].at)[count - 1];
+        if (!buckets) {
+            uint32_t *found = known->n ? bsearch(hashes.at + i, known->at, known->n, 4, ascending) : NULL;
+            if (!found) continue;
+            column = first + (uint32_t)(found - known->at);
+            v *= ((float *)S[IDF].at)[((uint16_t *)S[IDF_OF].at)[column]];
+        }
         square += (double)v * v;
         b.column[b.n] = column;
         b.value[b.n++] = v;
@@ -196,9 +211,9 @@ static int section(FILE *f, list *l) {
 }
 
 int main(int count, char **argument) {
-    FILE *f = count == 2 ? fopen(argument[1], "rb") : NULL;
-    if (!f) return 2;
-    for (int i = 0; i < SECTIONS; i++) if (!section(f, &S[i])) return 3;
+    FILE *f = count > 1 ? fopen(argument[1], "rb") : NULL, *g = count > 2 ? fopen(argument[2], "rb") : NULL;
+    if (!f || (count > 2 && !g)) return 2;
+    for (int i = 0; i < (g ? SECTIONS : WEIGHTS); i++) if (!section(i < WEIGHTS ? f : g, &S[i])) return 3;
     prepare();
     for (uint32_t n; fread(&n, 4, 1, stdin) == 1;) {
         unsigned char *bytes = malloc(n + 1);
@@ -206,15 +221,15 @@ int main(int count, char **argument) {
         list points = decoded(bytes, n), text = fold(&points);
         for (uint32_t i = 0; i < text.n; i++) printf(" %x", text.at[i]);
         printf("\n");
-        double share = ((double *)S[CONSTANTS].at)[WORD_SHARE];
-        block b[2] = {weigh(word_hashes(&text), &S[KNOWN_WORD], 0, share), {0, 0, 0, 0}};
+        double share = ((double *)S[SHARE].at)[0];
+        block b[2] = {weigh(word_hashes(&text), &S[KNOWN_WORD], 0, share, 0), {0, 0, 0, 0}};
         printf(" |");
-        b[1] = weigh(char_hashes(&text), &S[KNOWN_CHAR], S[KNOWN_WORD].n, 1);
+        b[1] = weigh(char_hashes(&text), &S[KNOWN_CHAR], S[KNOWN_WORD].n, 1, 1);
         printf("\n");
         for (int i = 0; i < 2; i++)
             for (uint32_t j = 0; j < b[i].n; j++) printf(" %u:%.9g", b[i].column[j], b[i].value[j]);
         printf("\n");
-        head(b);
+        if (g) head(b);
         for (int i = 0; i < 2; i++) free(b[i].column), free(b[i].value);
         free(points.at), free(text.at), free(bytes);
     }

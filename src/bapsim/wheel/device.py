@@ -1,0 +1,80 @@
+"""A shipped folder as a respondent: its own runtime answers, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from bapsim.core.errors import StoreError
+from bapsim.core.records import Answer, Answers, Rows
+from bapsim.ship.pack import RUNTIME
+from bapsim.text.targets import joined
+from bapsim.train.linear import read
+
+SAMPLES = 450  # inputs that a measurement goes through
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """Answers of the files in a folder, as a device gives them."""
+
+    folder: Path
+    inputs: tuple[str, ...]
+    answer: Answer
+    classes: tuple[str, ...] = ()
+    pictures: bool = False
+
+    def __call__(self, rows: Rows, /) -> Answers:
+        if self.pictures:
+            with tempfile.TemporaryDirectory() as room:
+                said = self.run(_files(rows.column(self.inputs[0]).to_pylist(), Path(room)))
+        else:
+            said = self.run(read(rows, self.inputs))
+        told = [joined(one["prediction"]) if self.answer == "labels" else one["prediction"] for one in said]
+        kind = pa.float64() if self.answer == "number" else pa.string()
+        columns: dict[str, Any] = {"prediction": pa.array(told, kind)}
+        for name in ("low", "high") if self.answer == "number" else ():
+            columns[name] = pa.array([one[name] for one in said], pa.float64())
+        for name in ("confidence", "in_scope"):
+            columns[name] = pa.array([one[name] for one in said], pa.float32())
+        return Answers(pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
+
+    def run(self, texts: Sequence[str | None], *flags: str) -> list[dict[str, Any]]:
+        """The lines that the runtime prints; StoreError with its last words where it fails."""
+        asked = "".join(json.dumps(text or "") + "\n" for text in texts)
+        command = [sys.executable, "-I", "-B", str(self.folder / RUNTIME), "--json", *flags, str(self.folder)]
+        done = subprocess.run(command, input=asked.encode(), capture_output=True, check=False)  # noqa: S603
+        if done.returncode:
+            last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+            raise StoreError("runtime_failed", folder=str(self.folder), why="".join(last))
+        return [json.loads(line) for line in done.stdout.decode().splitlines()]
+
+    def measured(self, rows: Rows) -> dict[str, float]:
+        """Latency and peak memory on this machine, over at most 450 of these inputs."""
+        rows = Rows(rows.slice(0, SAMPLES))
+        if not self.pictures:
+            return _rounded(self.run(read(rows, self.inputs), "--measure")[-1])
+        with tempfile.TemporaryDirectory() as room:
+            names = _files(rows.column(self.inputs[0]).to_pylist(), Path(room))
+            return _rounded(self.run(names, "--measure")[-1])
+
+
+def _rounded(said: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in said.items()}
+
+
+def _files(bodies: Sequence[bytes | None], room: Path) -> list[str | None]:
+    """The names of pictures that were written into a folder."""
+    names: list[str | None] = []
+    for i, body in enumerate(bodies):
+        (room / f"{i}").write_bytes(body or b"")
+        names.append(str(room / f"{i}"))
+    return names

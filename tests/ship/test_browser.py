@@ -1,0 +1,125 @@
+"""The example page in a headless Chromium: what it answers to odd strings is what the runtime answers."""
+
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bapsim.ship import runtime
+from bapsim.ship.pack import WEB, with_browser
+from tests.ship.shipped import STRINGS, made, put, reduced
+
+PACKAGE = "onnxruntime-web@1.27.0"
+CHECK = """<script>
+(async () => {
+  const texts = await (await fetch("texts.json")).json(), said = [];
+  try { for (const text of texts) said.push(await answer(text)); }
+  catch (error) { said.push({ error: String(error) }); }
+  await fetch("said", { method: "POST", body: JSON.stringify(said) });
+})();
+</script></html>"""
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dist folder of onnxruntime-web: BAPSIM_ORT_WEB, or from the npm registry."""
+    named = os.environ.get("BAPSIM_ORT_WEB")
+    if named:
+        return Path(named)
+    place, npm = tmp_path_factory.mktemp("web"), shutil.which("npm")
+    if npm is None:
+        pytest.skip("no npm, and BAPSIM_ORT_WEB names no onnxruntime-web")
+    command = [npm, "pack", PACKAGE, "--silent", "--prefer-offline"]
+    done = subprocess.run(command, cwd=place, capture_output=True, check=False, timeout=60)
+    found = list(place.glob("*.tgz"))
+    if done.returncode or not found:
+        pytest.skip("the npm registry did not deliver onnxruntime-web")
+    with tarfile.open(found[0]) as archive:
+        for name in WEB:
+            member = archive.extractfile(f"package/dist/{name}")
+            assert member is not None
+            (place / name).write_bytes(member.read())
+    found[0].unlink()
+    return place
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium")
+    return found
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, and keeps what the page posts."""
+
+    said: list[Any]
+    done: threading.Event
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.said.extend(json.loads(body))
+        self.send_response(204)
+        self.end_headers()
+        self.done.set()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def opened(folder: Path, chromium: str, room: Path) -> Iterator[Any]:
+    """What the page says of STRINGS."""
+    page = folder / "browser" / "index.html"
+    (folder / "browser" / "check.html").write_text(page.read_text("utf-8").replace("</html>", CHECK), "utf-8")
+    (folder / "browser" / "texts.json").write_text(json.dumps(STRINGS), "utf-8")
+    kind = type("Kept", (Handler,), {"said": [], "done": threading.Event()})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(kind, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/browser/check.html"
+        flags = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-dev-shm-usage",
+        ]
+        flags += ["--disable-background-networking", f"--user-data-dir={room}"]
+        with subprocess.Popen(
+            [chromium, *flags, url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                assert kind.done.wait(60), "the page never answered"
+            finally:
+                process.terminate()
+                server.shutdown()
+    yield from kind.said
+
+
+@pytest.mark.parametrize("target", ["onnx", "student", "labels", "number"])
+def test_a_page_answers_as_the_runtime_does(target: str, dist: Path, chromium: str, tmp_path: Path) -> None:
+    one = made("class" if target in ("onnx", "student") else target, target == "student")
+    parts = reduced(one) if target == "student" else one.parts
+    folder = put(parts, "student" if target == "student" else "onnx", tmp_path / "model")
+    with_browser(folder, dist)
+    expected = runtime.Model(folder)(STRINGS)
+    said = list(opened(folder, chromium, tmp_path / "profile"))
+    assert len(said) == len(expected), said[-1:]
+    for got, wanted, text in zip(said, expected, STRINGS, strict=True):
+        assert set(got) == set(wanted)
+        if target == "number":
+            assert got["prediction"] == pytest.approx(wanted["prediction"], abs=1e-9), text
+        else:
+            assert got["prediction"] == wanted["prediction"], text
+        for key in ("confidence", "in_scope"):
+            assert got[key] == pytest.approx(wanted[key], abs=1e-6), text
