@@ -282,7 +282,7 @@ def by_life(rows: list[dict[str, Any]], name: str) -> list[float]:
 WHAT = {
     "gain": "the true gain, on untouched rows",
     "reported": "the held-out score that the next turn reports",
-    "fresh": "the true score, on untouched rows",
+    "fresh": "the true score, on untouched rows (not told: it does not hold on other sets)",
 }
 
 
