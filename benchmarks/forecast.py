@@ -344,7 +344,7 @@ def page(lives: list[dict[str, Any]]) -> str:
         "",
         "## What it costs",
         "",
-        f"CPU of a turn's forecast and proposal: {np.median(rest):.2f} s of a turn here (median), "
+        f"CPU of a turn's forecast (proposals came later): {np.median(rest):.2f} s of a turn here (median), "
         f"{100 * np.median(cost):.0f} % of it; the whole turn on 121,798 rows: [turn_cost](turn_cost.md).",
     ]
     return "\n".join(lines) + "\n"
