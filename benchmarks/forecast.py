@@ -282,7 +282,7 @@ def by_life(rows: list[dict[str, Any]], name: str) -> list[float]:
 WHAT = {
     "gain": "the true gain, on untouched rows",
     "reported": "the held-out score that the next turn reports",
-    "fresh": "the true score, on untouched rows",
+    "fresh": "the true score, on untouched rows (not told: it does not hold on other sets)",
 }
 
 
@@ -344,7 +344,7 @@ def page(lives: list[dict[str, Any]]) -> str:
         "",
         "## What it costs",
         "",
-        f"CPU of a turn's forecast and proposal: {np.median(rest):.2f} s of a turn here (median), "
+        f"CPU of a turn's forecast (proposals came later): {np.median(rest):.2f} s of a turn here (median), "
         f"{100 * np.median(cost):.0f} % of it; the whole turn on 121,798 rows: [turn_cost](turn_cost.md).",
     ]
     return "\n".join(lines) + "\n"

@@ -37,10 +37,9 @@ def worth(said: Mapping[str, Any] | None, lang: str) -> Iterator[str]:
         yield text(f"forecast.stop{'.number' * numeric}", lang, high=gains["high"], least=least)
     elif said["verdict"] == "dear":
         yield text("forecast.dear", lang, costs=costs, most=paid(said["most"]))
-    (reported, best, worst), fresh = said["reported"], said["fresh"]
-    ends = (best, worst) if numeric else (worst, best)
-    values = (said["now"], reported, *ends, fresh[0], *(fresh[1:] if numeric else reversed(fresh[1:])))
-    names = ("now", "reported", "low", "high", "fresh", "freshlow", "freshhigh")
+    reported, best, worst = said["reported"]  # of fresh rows only the gain is told: docs/results/forecast.md
+    values = (said["now"], reported, *((best, worst) if numeric else (worst, best)))
+    names = ("now", "reported", "low", "high")
     yield text("forecast.next", lang, **{n: score(v, numeric) for n, v in zip(names, values, strict=True)})
 
 
