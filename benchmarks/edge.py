@@ -261,8 +261,8 @@ def main() -> int:
         runs = [measure(parts_of(all_rows, seed, about), seed, i == 0) for i, seed in enumerate(seeds)]
         found[name] = runs + (found[name][1:] if args.first else [])
         path.write_text(json.dumps({k: found[k] for k in SETS if k in found}, indent=1) + "\n")
-        path.with_suffix(".md").write_text(page({k: found[k] for k in SETS if k in found}))
         print(name, flush=True)
+    path.with_suffix(".md").write_text(page({k: found[k] for k in SETS if k in found}))
     for line in missed(found):
         print(f"not reached: {line}")
     return int(bool(missed(found)))
