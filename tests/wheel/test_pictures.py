@@ -36,7 +36,7 @@ def factory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_new_writes_a_recipe_for_pictures(factory: Path) -> None:
     recipe = load_recipe(factory / "wheel")
     assert (recipe.task.inputs, recipe.task.target, recipe.task.kind) == (("image",), "defect", "image")
-    assert list(recipe.sources) == ["pictures", "pool", "experts"]
+    assert list(recipe.sources) == ["pictures", "pool", "experts", "served"]
     inbox = factory / "wheel" / "inbox"
     assert len(list((inbox / "data" / "free").glob("*.png"))) == 72
     assert len(list((inbox / "pool" / "line").glob("*.png"))) == 80

@@ -56,7 +56,7 @@ class Task:
     slices: tuple[str, ...] = ()
     answer: Answer = "class"
     votes: str | None = None
-    merged: Mapping[str, str] = field(default_factory=dict)
+    merged: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         twice = sorted(set(self.merged) & set(self.merged.values()))

@@ -21,6 +21,7 @@ from bapsim.store import artifacts
 from bapsim.store.lake import read_batch
 from bapsim.text.targets import label_set, numbers_of, written
 from bapsim.wheel.held_out import OOF
+from bapsim.wheel.merging import merging
 from bapsim.wheel.plain import as_json, plain
 
 BINS = 20  # of confidences, or of widths of intervals
@@ -66,7 +67,7 @@ def served(root: Path, version: str, task: Task, types: dict[str, str]) -> Serve
     """Load a version and try it on made-up rows; whatever is wrong with it is a BapsimError."""
     folder = model_folder(root, version)
     try:
-        model = artifacts.load(folder, root)
+        model = merging(artifacts.load(folder, root), task)  # under the names of today
         answers = answering(model, task, types)
         model(probe(task, types))
     except BapsimError:

@@ -51,7 +51,7 @@ def draw(scene: Scene, judged: Judged, pool: np.ndarray) -> Drawn | None:
     """The duel that is worth asking about: bool[N] `pool` rows of this turn; None where nothing was left
     undecided, or the task is no choice between classes.
     """
-    stock, champion = scene.stock, the_champion(scene.project)
+    stock, champion = scene.stock, the_champion(scene.project, scene.recipe.task)
     second = judged.serves or judged.screened[0].candidate
     settled = judged.decision.verdict != "undecided" or judged.decision.reason == "decision.nothing_new"
     if champion is None or settled or second.version == champion.name or stock.task.answer != "class":
@@ -125,7 +125,7 @@ def told(project: Project, recipe: Recipe, turn: Turn) -> tuple[dict[str, Any] |
     asked = open_duel(ledger)
     if asked is None:
         return None, turn
-    champion = the_champion(project)
+    champion = the_champion(project, recipe.task)
     state_of = ledger.value("select state from model where version=? and judged is not null", asked["second"])
     if champion is None or champion.name != asked["first"] or state_of not in ("candidate", "provisional"):
         return None, turn

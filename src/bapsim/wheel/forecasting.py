@@ -33,7 +33,7 @@ from bapsim.wheel.worth import eaten_by
 USUAL = 500  # answers that are spoken of where no question is asked
 LEAST = 0.003  # a gain (share of answers; of numbers, of their error 1 %) that is not worth more answers
 LEAST_OF_ERROR = 0.01
-DOUBT = ("unsure", "rare")  # why a question is asked that a model picked
+DOUBT = ("unsure", "rare", "new_class", "duel", "sought")  # why a question is asked that a model picked
 TYPICAL = 0.5  # how far what a row of a source is worth lies from the average row's, before anything is seen
 
 Row = dict[str, Any]
