@@ -22,9 +22,10 @@ from bapsim.compose.when import Arrived, When, when
 from bapsim.core.errors import Locked, RecipeError
 from bapsim.gather.answers import answers
 from bapsim.gather.service import service
+from bapsim.serve import release
 from bapsim.store.project import opened
 from bapsim.train.text import text_linear
-from bapsim.watch import HISTORY, alone, tick
+from bapsim.watch import HISTORY, alone, follow, tick
 from bapsim.wheel.arrivals import Watched, look
 from bapsim.wheel.turn import run_turn
 from tests.cli.conftest import said, sentences, write_csv
@@ -205,6 +206,24 @@ def test_one_watch_and_one_turn_at_a_time(tmp_path: Path) -> None:
         pass
     with opened(root):
         assert tick(root, recipe, Watched(), "en") is None, "somebody else writes"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "what"), [("accept", "canary"), ("refuse", "rollback"), ("undecided", "")]
+)
+def test_a_duel_ends_the_trial_of_the_canary(verdict: str, what: str, tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    with opened(root) as project:
+        version = run_turn(project, served_bank())["serves"]
+    follow(root, None)
+    release.change(root, "canary", version, "a try", share=0.2)
+    follow(root, {"verdict": verdict, "second": "another"})
+    assert release.read(root).canary == version
+    follow(root, {"verdict": verdict, "second": version})
+    now = release.read(root)
+    assert (now.canary is None) == bool(what)
+    assert now.serves is None, "the ledger names who serves"
+    assert now.history[-1].what == (what or "canary")
 
 
 # ---------------------------------------------------------------- the verb, as a process

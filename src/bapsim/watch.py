@@ -20,6 +20,7 @@ from bapsim.report.facts import facts
 from bapsim.report.page import gain_in_words, write_missing, write_report
 from bapsim.report.sheets import the_sheet, write_sheet
 from bapsim.report.words import number
+from bapsim.serve import release
 from bapsim.store.project import Project, opened
 from bapsim.wheel.arrivals import Watched, inventory, look, remember
 from bapsim.wheel.state import stop
@@ -102,8 +103,19 @@ def _turn(
         return Made(n, None, None, _written(project, text("watch.failed", lang, turn=n, why=error.say(lang))))
     write_report(project, n, lang)
     said = facts(project, n)
+    follow(project.root, said["duel"])
     sheet = _ask(project, recipe, n, lang)
     return Made(n, said, sheet, _written(project, in_one_line(said, why, sheet, lang)))
+
+
+def follow(root: Path, duel: dict[str, Any] | None) -> None:
+    """End the trial of a canary that a duel has settled: the ledger names who serves, better or worse."""
+    if duel is None or duel["verdict"] == "undecided" or release.read(root).canary != duel["second"]:
+        return
+    if duel["verdict"] == "accept":
+        release.change(root, "canary", None, "the duel: better; it is proven and serves")
+    else:
+        release.change(root, "rollback", duel["second"], "the duel: worse")
 
 
 def _ask(project: Project, recipe: Recipe, n: int, lang: str) -> Path | None:
