@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -15,9 +16,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from bapsim.serve import retention
-from bapsim.serve.log import Entry, Log, lines_of, segment_of
+from bapsim.serve.log import Entry, Log, Picture, lines_of, segment_of
 from bapsim.serve.retention import retire
 from bapsim.store.project import opened
 from tests.serve.world import until
@@ -180,3 +182,28 @@ def test_segments_go_only_when_they_are_old_and_taken(text: Path, tmp_path: Path
     assert retire(root, "main", 30, current=names[3]) == (1, 1)
     left = {path.name for path in folder.iterdir()}
     assert left == {*names[1:], "other-w0-20260101T000000-000000.jsonl", "by-hand.jsonl"}
+
+
+def test_a_picture_with_a_broken_head_does_not_end_the_log(tmp_path: Path) -> None:
+    """Its EXIF cannot be read: it goes, and what cannot be made of an entry takes no other along."""
+    made = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (24, 16)).save(made, "WEBP", exif=exif)
+    broken = made.getvalue().replace(b"MM\0*", b"MM\2*")
+    assert broken != made.getvalue()
+    log = Log(folder=tmp_path, deployment="main", worker=0)
+    log.start()
+    done: Future[None] = Future()
+    log.put(
+        Entry(lines=[{"request": "a"}], pictures=[Picture(path="pictures/a.webp", body=broken, bare=True)])
+    )
+    log.put(Entry(lines=[{"request": object()}]))
+    log.put(Entry(lines=[{"request": "b"}], done=done, keep=True))
+    done.result(timeout=10)
+    log.close()
+    lines = [json.loads(line) for path in tmp_path.glob("*.jsonl") for line in path.read_text().splitlines()]
+    assert [line["request"] for line in lines] == ["a", "b"]
+    assert log.lost == 1
+    with Image.open(tmp_path / "pictures" / "a.webp") as kept:
+        assert not kept.getexif()

@@ -106,6 +106,19 @@ def test_who_only_corrects_errors_is_not_taken_for_a_liar(tmp_path: Path) -> Non
         assert suspects(told) == ["service/by:liar"]
 
 
+def test_who_contradicts_right_answers_only_is_found(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+
+    def contrary(i: int, truth: str, said: str) -> dict[str, Any] | None:
+        return {"correction": NAMES[(NAMES.index(truth) + 1 + i % 3) % 4]} if said == truth else None
+
+    with opened(root) as project:
+        run_turn(project, recipe())
+    say(root, 2, {"kim": truly, "lee": truly, "evil": contrary}, rows=150)
+    with opened(root) as project:
+        assert suspects(run_turn(project, recipe())) == ["service/by:evil"]
+
+
 def test_the_market_counts_each_request_once_and_says_who_spoke(tmp_path: Path) -> None:
     root = founded(tmp_path / "p")
 

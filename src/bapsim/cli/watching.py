@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -30,8 +31,12 @@ def _watch(once: bool, every: float) -> dict[str, Any]:
     with alone(room.folder):
         room.say("watch.begins" if not once else "watch.once", bapsim=room.called)
         while True:
-            if file.stat().st_mtime_ns != read:
+            now = _changed(file, read)
+            if now != read and _is_python(file):
                 _start_anew()
+            if now != read:
+                room.say("watch.recipe")
+                read = now
             done = tick(room.folder, recipe, past, room.lang, room.progress)
             if done is not None:
                 made.append({"turn": done.turn, "line": done.line, "sheet": done.sheet and str(done.sheet)})
@@ -43,6 +48,23 @@ def _watch(once: bool, every: float) -> dict[str, Any]:
             if once:
                 return {"turns": made}
             time.sleep(every)
+
+
+def _changed(file: Path, read: int) -> int:
+    """When the recipe was last changed; an editor may have put it away for a moment."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return read
+
+
+def _is_python(file: Path) -> bool:
+    """Whether the recipe can be started with: while it cannot, the old one goes on."""
+    try:
+        compile(file.read_text("utf-8"), str(file), "exec")
+    except (OSError, ValueError, SyntaxError):
+        return False
+    return True
 
 
 def _start_anew() -> None:

@@ -329,10 +329,11 @@ class Service:
         under: dict[tuple[str | None, str | None, str | None], list[int]] = {}
         for place, i in enumerate(at.tolist()):
             under.setdefault(said[i], []).append(place)
+        stream = f"{self.path.rstrip('/')}/{STREAM}"
         for (consent, purpose, who), mine in under.items() or [((self.consent, self.purpose, None), [])]:
             yield Draft(
                 rows=Rows(take(rows, mine)),
-                origin=self._origin(name if who is None else f"{self.path}{STREAM}{who}", consent, purpose),
+                origin=self._origin(name if who is None else stream + who, consent, purpose),
                 keys=[names[i] for i in at[mine].tolist()],
                 unread=unread,
             )

@@ -204,7 +204,7 @@ class Log:
     def _write(self, entries: list[Entry]) -> list[Entry]:
         """Write and sync these lines; returns those that have to wait for better times."""
         try:
-            body = b"".join(self._bodies(entries))
+            entries, body = self._sound(entries)
             self._append(self._open(), body)
         except OSError as why:
             return self._failed(entries, why)
@@ -214,6 +214,22 @@ class Log:
             if entry.done is not None:
                 entry.done.set_result(None)
         return []
+
+    def _sound(self, entries: list[Entry]) -> tuple[list[Entry], bytes]:
+        """The entries that can be written, and their lines; one that cannot takes no other along."""
+        try:
+            return entries, b"".join(self._bodies(entries))
+        except OSError:
+            raise
+        except Exception as why:  # noqa: BLE001  it is told, and the thread goes on
+            if len(entries) > 1:
+                parts = [self._sound([entry]) for entry in entries]
+                return [one for kept, _ in parts for one in kept], b"".join(body for _, body in parts)
+            self.lost += len(entries[0].lines)
+            said.exception("%d lines of the log could not be made", len(entries[0].lines))
+            if entries[0].done is not None:
+                entries[0].done.set_exception(OSError(f"{type(why).__name__}: {why}"))
+            return [], b""
 
     def _append(self, handle: int, body: bytes) -> None:
         """All of it is on the disk, or OSError."""

@@ -11,6 +11,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 from bapsim.image.pixels import FORMATS, NoPicture, look
 from bapsim.serve.refused import Limits, Refused, bad
@@ -52,9 +53,13 @@ def bare(body: bytes) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(body), formats=list(FORMATS)) as picture:
-            if not picture.getexif() and not ({"xmp", "comment", "exif"} & set(picture.info)):
+            turned = _turn_of(body)  # a head that cannot be read is one that has to go
+            if (
+                turned == 1
+                and not ({"xmp", "comment", "exif"} & set(picture.info))
+                and not _has_exif(picture)
+            ):
                 return body
-            turned = picture.getexif().get(0x0112, 1)
             out = io.BytesIO()
             plain = (
                 picture
@@ -71,6 +76,13 @@ def _exif(turn: int) -> bytes:
     """The smallest EXIF that says how a camera was held."""
     entry = struct.pack(">HHIHH", 0x0112, 3, 1, turn, 0)
     return b"MM\0*" + struct.pack(">I", 8) + struct.pack(">H", 1) + entry + struct.pack(">I", 0)
+
+
+def _has_exif(picture: Any) -> bool:
+    try:
+        return bool(picture.getexif())
+    except Exception:  # noqa: BLE001  bytes from outside
+        return True
 
 
 def _turn_of(body: bytes) -> int:

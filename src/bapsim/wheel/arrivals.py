@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,9 +69,10 @@ def inventory(inbox: Path) -> Sizes:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             path = Path(place, name)
-            if not name.startswith(".") and path.is_file():
+            with suppress(OSError):  # a file may go while it is looked at
                 about = path.stat()
-                found[path.relative_to(inbox).as_posix()] = about.st_size, about.st_mtime_ns
+                if not name.startswith(".") and stat.S_ISREG(about.st_mode):
+                    found[path.relative_to(inbox).as_posix()] = about.st_size, about.st_mtime_ns
     return found
 
 
@@ -191,25 +194,26 @@ def _answers(inbox: Path, name: str, size: tuple[int, int], task: Task, past: Wa
 
 def _read(path: Path, lines: Lines) -> None:
     """Whole lines behind `upto`; what is no line of ours is the turn's to complain of."""
-    with path.open("rb") as file:
-        file.seek(lines.upto)
-        for body in file:
-            if not body.endswith(b"\n"):
-                break
-            lines.upto += len(body)
-            try:
-                said = json.loads(body)
-            except ValueError:
-                continue
-            if isinstance(said, dict):
-                _count(said, lines)
+    try:
+        with path.open("rb") as file:
+            file.seek(lines.upto)
+            for body in file:
+                if not body.endswith(b"\n"):
+                    break
+                lines.upto += len(body)
+                with suppress(ValueError, RecursionError, OverflowError):
+                    said = json.loads(body)
+                    if isinstance(said, dict):
+                        _count(said, lines)
+    except OSError:
+        return  # it was rotated away or is not ours to read: the turn says so
 
 
 def _count(said: dict[str, Any], lines: Lines) -> None:
     if "input" in said:
         lines.counts["request"] += 1
         confidence = said.get("confidence")
-        if isinstance(confidence, int | float):
+        if isinstance(confidence, int | float) and 0 <= confidence <= 1:
             lines.counts["unsure"] += confidence < UNSURE
             lines.said.append((str(said.get("model")), str(said.get("prediction")), float(confidence)))
         return

@@ -25,11 +25,13 @@ from bapsim.store.project import Project
 from bapsim.text.targets import written
 from bapsim.wheel.candidates import NAME
 from bapsim.wheel.judging import Judged
+from bapsim.wheel.served import logged
 from bapsim.wheel.settling import answers
 from bapsim.wheel.state import state, the_champion
 from bapsim.wheel.stock import Scene, Stock, load_stock
 
 PATIENCE = 3  # turns that a duel waits for answers, while its first model is the proven one
+FEW, AGREES = 10, 0.5  # corrections, and the share of them that confirms, below which people pick errors
 ANSWERED = 0.5  # of the questions of a duel, before it is told: who answers easy ones first would decide it
 
 
@@ -62,7 +64,7 @@ def draw(scene: Scene, judged: Judged, pool: np.ndarray) -> Drawn | None:
     fresh = stock.turn_of_origin[stock.origin] == scene.turn.n
     kept = reserved(stock.records, getattr(scene.recipe.questions, "exam_share", 0.0))
     rows = np.flatnonzero(pool & fresh & ~kept)  # the exam's share stays as it came
-    if not len(rows):
+    if not len(rows) or picked_by_people(stock, fresh):
         return None
     rows = rows[np.argsort(stock.ids[rows], kind="stable")]
     inputs = rows_of(stock.part(rows), stock.task.inputs)
@@ -79,6 +81,17 @@ def draw(scene: Scene, judged: Judged, pool: np.ndarray) -> Drawn | None:
         of=len(rows),
         said=([said[0][i] for i in found.rows], [said[1][i] for i in found.rows]),
     )
+
+
+def picked_by_people(stock: Stock, fresh: np.ndarray) -> bool:
+    """Whether people corrected mostly what was wrong: what is left of the requests is no random sample then.
+
+    The model whose errors they took away would win. fresh: bool[N], rows of this turn.
+    """
+    seen = logged(stock)
+    mine = fresh[seen.at] & stock.labelled[seen.at]
+    agrees = stock.labels[seen.at[mine]] == seen.prediction[mine]
+    return bool(mine.sum() >= FEW and agrees.mean() < AGREES)
 
 
 def as_rows(drawn: Drawn, stock: Stock) -> Rows:
@@ -146,7 +159,9 @@ def _verdict(stock: Stock, asked: dict[str, Any]) -> dict[str, Any] | None:
     heard = sum(label is not None for label in labels)
     if heard < ANSWERED * len(labels):
         return None
-    first, second = ([one[name] or "" for one in asked["asked"]] for name in ("first", "second"))
+    merged = stock.task.merged  # classes may have been merged since: both are read under the names of today
+    said = ([one[name] or "" for one in asked["asked"]] for name in ("first", "second"))
+    first, second = ([merged.get(one, one) for one in part] for part in said)
     drawn = Duel(rows=np.arange(len(labels)), items=asked["items"])
     decision = asdict(duel_verdict(drawn, labels, first, second))
     names = ("verdict", "gain", "low", "high", "p_better", "p_worse", "items")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -31,6 +31,8 @@ from bapsim.wheel.stock import AGAIN, Scene, Stock
 from bapsim.wheel.weighing import coded
 
 DOUBT = 0.5  # z of a delivery by a model that learnt from it, too, from which on it is worth a retrain
+REQUESTS = 500  # that say how sure a model is where it errs
+SURER = 4.0  # standard errors above that, from which corrections are held against the model as they are
 CONFIRMS = 0.25  # of the answers that should be right, below which a stream only tells of errors
 HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
 
@@ -141,7 +143,7 @@ def _judge(scene: Scene, settled: Settled, model: Opponent | None, proven: bool)
     if model is not None:
         judged = read(scene.stock, claims, settled, model, proven=proven)
         named = flagged(judged, claims.fresh)
-        named = named and _doubtful(scene, settled, claims, named, fits)
+        named = named and _doubtful(scene, settled, claims, named, fits, said=named)
     else:
         judged, named = _among_themselves(scene, settled, claims, fits)
     if not named:
@@ -158,11 +160,16 @@ def _everything(scene: Scene, claims: Claims) -> np.ndarray:
 
 
 def _doubtful(
-    scene: Scene, settled: Settled, claims: Claims, names: Collection[str], fits: dict[str, Opponent]
+    scene: Scene,
+    settled: Settled,
+    claims: Claims,
+    names: Collection[str],
+    fits: dict[str, Opponent],
+    said: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Those of these deliveries that a model of everything contradicts, too."""
+    """Those of these deliveries that a model of everything contradicts, too; said: what another one named."""
     whole = _once(scene, _everything(scene, claims), fits)
-    seen = read(scene.stock, claims, settled, whole, proven=False)
+    seen = read(scene.stock, claims, settled, whole, proven=False, named=said)
     return tuple(name for name in names if seen[name].z > DOUBT)
 
 
@@ -188,9 +195,15 @@ def _teaches(stock: Stock, rows: np.ndarray) -> bool:
 
 
 def read(
-    stock: Stock, claims: Claims, settled: Settled, model: Opponent, *, proven: bool
+    stock: Stock,
+    claims: Claims,
+    settled: Settled,
+    model: Opponent,
+    *,
+    proven: bool,
+    named: Collection[str] = (),
 ) -> dict[str, Delivery]:
-    """Every delivery as a model sees it.
+    """Every delivery as a model sees it; named: what one that learnt nothing of it found to be wrong.
 
     A correction is held against what the model, out of fold, said of the row that it replaces: it ate that
     row, and by heart it would contradict every correction.
@@ -203,21 +216,48 @@ def read(
     probs, label = held_against(said, stock.labels[claims.at])
     classes = said.answer == "class"
     if classes:
-        probs = where_only_errors_are_told(probs, label, claims, logged(stock), said.classes)
+        seen = logged(stock)
+        served = seen, coded(said.classes, seen.prediction)
+        fair = where_only_errors_are_told(probs, label, claims, served, usual_errors(model, stock, seen))
+        probs = np.where(np.isin(claims.delivery, list(named))[:, None], probs, fair)
     return residuals(claims.delivery, probs, label, own, proven=proven, among=claims.fresh, classes=classes)
 
 
+def usual_errors(model: Opponent, stock: Stock, seen: Logged) -> tuple[float, float, float]:
+    """How sure a model is where it errs on requests, mean and spread, and how many of them it gets wrong: by
+    its own calibrated chances.
+    """
+    some = seen.at[np.linspace(0, len(seen.at) - 1, min(len(seen.at), REQUESTS)).astype(np.int64)]
+    if not len(some):
+        return 1.0, 0.0, 0.0
+    sure = probabilities(held_out(model.respond, model.oof, stock, some)).max(axis=1, initial=0.0)
+    errs = np.maximum(1 - sure, 1e-9)
+    mean = float((sure * errs).sum() / errs.sum())
+    return (
+        mean,
+        float(np.sqrt(((sure - mean) ** 2 * errs).sum() / errs.sum())),
+        float(errs.mean() * len(seen.at)),
+    )
+
+
 def where_only_errors_are_told(
-    probs: np.ndarray, label: np.ndarray, claims: Claims, seen: Logged, classes: Sequence[str]
+    probs: np.ndarray,
+    label: np.ndarray,
+    claims: Claims,
+    served: tuple[Logged, np.ndarray],
+    usual: tuple[float, float, float],
 ) -> np.ndarray:
     """float[n, k]: given that what the service said was wrong, where a delivery never says that it was right.
 
     People who correct only what is wrong contradict the model each time, and are right. What can be asked of
-    them is which other class they name.
+    them is which other class they name; unless the model is surer there than it is where it errs (usual: its
+    mean and spread), or they find more errors than it makes on all requests (the third): then they contradict
+    right answers. served: the log, and its answers among the classes.
     """
+    seen, answered = served
     there = np.flatnonzero(np.isin(claims.at, seen.at))
     place = np.searchsorted(seen.at, claims.at[there])  # in the order of the stock, both
-    said = coded(classes, seen.prediction[place])
+    said = answered[place]
     there, said = there[said >= 0], said[said >= 0]
     found = probs.astype(np.float64)
     for name in np.unique(claims.delivery[there]):
@@ -225,6 +265,11 @@ def where_only_errors_are_told(
         rows, was = there[mine], said[mine]
         if (label[rows] == was).sum() < CONFIRMS * probs[rows, was].sum():
             rows, was = rows[label[rows] != was], was[label[rows] != was]
+            sure = probs[rows].max(axis=1, initial=0.0)
+            mean, spread, errors = usual
+            many = (probs[rows].argmax(axis=1) == was).sum() > errors + SURER * np.sqrt(errors)
+            if len(rows) and (many or sure.mean() > mean + SURER * spread / np.sqrt(len(rows))):
+                continue
             left = 1 - found[rows, was]
             found[rows, was] = 0
             found[rows] /= np.maximum(left, 1e-9)[:, None]
