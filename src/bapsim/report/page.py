@@ -93,7 +93,9 @@ def page(
         next=[safe(marked(step)) for step in said.next],
         interval=safe(charts.interval(report["decision"], words | {"label": _evidence(said)})),
         learning=safe(charts.learning(report["curve"], words | {"label": words["curve_note"]})),
-        sections=[*ahead.sections(report, proposal, lang), *_sections(report, shown, lang)],
+        sections=[
+            _noted(one) for one in (*ahead.sections(report, proposal, lang), *_sections(report, shown, lang))
+        ],
         spent=spent(report["curve"], lang),
         tables=[_noted(one) for one in (market(report, lang), sources(report, lang)) if one is not None],
         made=list(made(report, lang)),
