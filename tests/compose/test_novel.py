@@ -46,7 +46,10 @@ def test_what_is_known_already_is_proposed_last() -> None:
     assert set(first[0].rows.tolist()) <= set(range(len(KOREAN)))
 
 
-@given(st.lists(st.text(max_size=12), max_size=30), st.data())
+ODD = st.sampled_from(["", " ", "...", "!!!", "……", "?? ??", "ㅋㅋㅋ", "👍👍"])
+
+
+@given(st.lists(st.text(max_size=12) | ODD, max_size=30), st.data())
 def test_every_proposal_is_of_distinct_doubtful_rows(texts: list[str], data: st.DataObject) -> None:
     doubt = np.array(data.draw(st.lists(st.floats(0, 1), min_size=len(texts), max_size=len(texts))), float)
     found = proposals(texts, doubt, texts[:3], 4)

@@ -62,7 +62,7 @@ def proposals(
     found = []
     for c in np.unique(of).tolist():
         k = np.flatnonzero(of == c)
-        if len(k) < FEWEST:
+        if len(k) < FEWEST or c not in names:  # "..." three times is a cluster, and no class
             continue
         typical = k[np.argsort(-like[np.ix_(k, k)].mean(axis=1), kind="stable")]
         worth = len(k) ** 0.5 * doubt[at[k]].mean() * (1 - near[k].mean())
@@ -72,7 +72,10 @@ def proposals(
 
 
 def _names(texts: list[str], of: NDArray[np.int32]) -> dict[int, str]:
-    """For each cluster the two words that most of its texts, and few others, have; in their usual order."""
+    """For each cluster the two words that most of its texts, and few others, have; in their usual order.
+
+    "?" where its texts share none; a cluster of texts without any word has no name.
+    """
     codes = fold(texts)
     there = words(codes)
     said = list(dict.fromkeys(zip(there.texts.tolist(), strings(codes, there), strict=True)))
