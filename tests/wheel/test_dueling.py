@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from bapsim.compose.asking import worth_asking
+from bapsim.compose.asking import reserved, worth_asking
+from bapsim.core.arrow import strings
 from bapsim.core.records import Draft, Rows, derive, rows_of
 from bapsim.core.turn import Turn
+from bapsim.gather.service import service
 from bapsim.store import artifacts
 from bapsim.store.project import opened
 from bapsim.wheel.audit import check
 from bapsim.wheel.candidates import NAME
-from bapsim.wheel.turn import run_turn
+from bapsim.wheel.dueling import drawn_from
+from bapsim.wheel.state import state
+from bapsim.wheel.stock import POOL, load_stock, standing
+from bapsim.wheel.turn import refined, run_turn
 from tests.wheel.test_suspicion import Never
-from tests.wheel.world import bank, batch, founded, origin
+from tests.wheel.world import bank, batch, founded, origin, sentence
 
 
 @dataclass(frozen=True)
@@ -123,3 +129,53 @@ class Late:
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         if turn.n >= 3:
             yield Draft(rows=batch([9000], True), origin=origin("file"))
+
+
+def asks(root: Path, turn: int, at: range, corrected: Callable[[int], bool]) -> None:
+    """Requests of one turn, and corrections of some of them; also of those whose requests came a turn ago."""
+    lines: list[dict[str, Any]] = []
+    when = {"at": "2026-11-22T10:00:00.000000+00:00", "deployment": "app"}
+    for i in at:
+        text, _ = sentence(i)
+        about = {"request": f"r{i}", **when, "purpose": None, "consent": None, "model": "v1"}
+        lines.append(about | {"input": {"text": text}, "prediction": "card", "confidence": 0.5})
+    for i in (*at, *(i - 1000 for i in at)):
+        if corrected(i):
+            lines.append({"request": f"r{i}", **when, "by": "desk", "correction": sentence(i)[1]})
+    path = root / "inbox" / "service" / f"app-w0-2026112{turn}T100000-000000.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_what_people_corrected_is_fought_over_as_everything_that_came(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    sources = {"stream": Stream(), "served": service("service/", rights="own")}
+    recipe = bank(sources=sources, questions=worth_asking(100), checks={}, surveys={})
+    with opened(root) as project:
+        run_turn(project, recipe)
+    asks(root, 2, range(20_000, 20_300), lambda i: i % 4 == 0 and i >= 20_000)
+    with opened(root) as project:
+        told = run_turn(project, replace(recipe, gate=Never()))
+        assert told["verdict"] == "undecided"
+        stock = load_stock(project, recipe.task)
+        body = json.loads(project.ledger.value("select output from stage where name='duel'"))
+        at = [stock.place[bytes.fromhex(one["id"])] for one in body["asked"]]
+        assert 0 < stock.labelled[at].sum() < len(at), "requests that people corrected, and others"
+        query = "select id, why from asking where turn=2"
+        asked = {row["id"]: row["why"] for row in project.ledger.rows(query)}
+        desk = stock.labelled & stock.of_origins(lambda _, origin: origin.method == "service:chosen")
+        kept = reserved(stock.records, 0.2)
+        others = {asked.get(stock.ids[i].tobytes()) for i in np.flatnonzero(desk & ~kept)} - {None}
+        assert others <= {"duel", "label_error"}, "for nothing else: they have a label"
+    asks(root, 3, range(21_000, 21_300), lambda i: i % 4 == 1)
+    with opened(root) as project:
+        told = run_turn(project, recipe)
+        stock = load_stock(project, recipe.task)
+        scene, _, _ = refined(project, recipe, replace(state(project, recipe, 3), n=3))
+        none = np.zeros(len(stock), bool)
+        pool = standing(stock, scene.exam, scene.refused, scene.superseded) == POOL
+        drawn = drawn_from(scene, pool & ~scene.withheld, none)
+        keys = {f"r{i}" for i in range(21_000, 21_300)}
+        names = [one for one, mine in zip(strings(stock.records.column("_key")), drawn, strict=True) if mine]
+        assert set(names) <= keys, "a request of the last turn that is corrected now was picked"
+        assert len(names) == len(set(names)) > 0.6 * len(keys)

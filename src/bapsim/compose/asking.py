@@ -77,7 +77,7 @@ class WorthAsking:
         free = np.flatnonzero(~kept & ~np.isin(groups, groups[random]))
         again = doubted(turn, self.budget - len(random), self.repair_share, len(np.unique(groups[free])))
         fight = at_duel(whole, turn, free, int(DUEL * self.budget))
-        free = free[~np.isin(groups[free], groups[fight])]
+        free = free[~np.isin(groups[free], groups[fight]) & ~labelled(whole, turn)[free]]
         found, left = (
             Found(answers, probs, groups, marks),
             self.budget - len(random) - len(again) - len(fight),
@@ -131,6 +131,14 @@ def at_duel(pool: pa.RecordBatch, turn: Turn, free: np.ndarray, count: int) -> n
         return np.empty(0, np.int64)
     at = positions(turn.duel.column("_id"), pool.column("_id"))
     return np.asarray(at[np.isin(at, free)][:count], np.int64)
+
+
+def labelled(pool: pa.RecordBatch, turn: Turn) -> np.ndarray:
+    """bool[n]: rows that are in the pool for the duel alone."""
+    if turn.duel is None:
+        return np.zeros(len(pool), bool)
+    only = turn.duel.filter(turn.duel.column("only"))
+    return np.asarray(positions(pool.column("_id"), only.column("_id")) >= 0)
 
 
 def proposed(turn: Turn, pool: Found, free: np.ndarray, count: int) -> list[Part]:

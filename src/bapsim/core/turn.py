@@ -25,7 +25,8 @@ class Turn:
     question is derived from its record (`data[...].find(ids)`) with the method "asked:" and how it was drawn:
     random ones may refresh the exam, others may not; doubts: rows whose label is worth a second look, most
     doubtful first: `_id`, `why`, `wrong` (estimated chance that the label is wrong); duel: rows on which what
-    serves and the last proven model differ, in the order in which they were drawn: `_id`.
+    serves and the last proven model differ, in the order in which they were drawn: `_id`, and `only` where a
+    row has a label, and is in the pool for the duel alone.
     """
 
     n: int

@@ -35,17 +35,21 @@ def ask_next(
     pool = standing(stock, scene.exam, scene.refused, scene.superseded) == POOL
     pool = (pool | scene.withheld) & ~vain
     newest = judged.serves or judged.screened[0].candidate
-    doubted = doubts(scene, found, ~vain)
+    drawn = draw(scene, judged, pool & ~scene.withheld, vain)
+    fought = np.zeros(len(stock), bool)
+    if drawn is not None:
+        fought[drawn.at] = True
+    doubted = doubts(scene, found, ~vain & ~fought)
     if not pool.any() and not len(doubted):
         return [], None
     say("ask", pool=int(pool.sum()))
-    view = View(name="pool", root=scene.project.wheel, shards=stock.shards, hidden=tuple(stock.split(~pool)))
+    hidden = tuple(stock.split(~(pool | fought)))
+    view = View(name="pool", root=scene.project.wheel, shards=stock.shards, hidden=hidden)
     models = dict(scene.turn.models)
     if judged.serves is not None:
         models["current"] = judged.serves.model
     models.setdefault("current", newest.model)
     turn = replace(scene.turn, models=models, oof=with_labels(scene, newest), doubts=doubted)
-    drawn = draw(scene, judged, pool & ~scene.withheld)
     chosen: Rows = recipe.questions(view, with_duel(turn, drawn, stock))
     return list(chosen.select(["_id", "draw", "why", "prediction"]).to_pylist()), drawn
 

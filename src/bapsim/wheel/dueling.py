@@ -1,7 +1,7 @@
 """A duel between the last proven model and one that the exam left undecided: people label where they differ.
 
-Drawn from this turn's new requests, at random, so that nothing wears; a tenth of the labels that an exam of
-that size would need. Its answers are trained on afterwards, like any others.
+Drawn at random from this turn's new requests, also those that people corrected, so that nothing wears; a
+tenth of the labels that an exam of that size would need. Its answers are trained on afterwards, like others.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from bapsim.compose.asking import reserved
+from bapsim.core.arrow import strings
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Rows, rows_of
 from bapsim.core.turn import Turn
@@ -24,14 +25,14 @@ from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.text.targets import written
 from bapsim.wheel.candidates import NAME
+from bapsim.wheel.held_out import held_out
 from bapsim.wheel.judging import Judged
-from bapsim.wheel.served import logged
+from bapsim.wheel.served import METHOD
 from bapsim.wheel.settling import answers
 from bapsim.wheel.state import state, the_champion
-from bapsim.wheel.stock import Scene, Stock, load_stock
+from bapsim.wheel.stock import TRAINED, Scene, Stock, load_stock, standing
 
 PATIENCE = 3  # turns that a duel waits for answers, while its first model is the proven one
-FEW, AGREES = 10, 0.5  # corrections, and the share of them that confirms, below which people pick errors
 ANSWERED = 0.5  # of the questions of a duel, before it is told: who answers easy ones first would decide it
 
 
@@ -49,9 +50,11 @@ class Drawn:
     said: tuple[list[str | None], list[str | None]]
 
 
-def draw(scene: Scene, judged: Judged, pool: np.ndarray) -> Drawn | None:
-    """The duel that is worth asking about: bool[N] `pool` rows of this turn; None where nothing was left
-    undecided, or the task is no choice between classes.
+def draw(scene: Scene, judged: Judged, pool: np.ndarray, apart: np.ndarray) -> Drawn | None:
+    """The duel that is worth asking about, among bool[N] `pool` rows and corrected ones that are not `apart`;
+    None where nothing was left undecided, or the task is no choice between classes.
+
+    A corrected row may have been eaten by the second model: it answers out of fold.
     """
     stock, champion = scene.stock, the_champion(scene.project, scene.recipe.task)
     second = judged.serves or judged.screened[0].candidate
@@ -61,15 +64,13 @@ def draw(scene: Scene, judged: Judged, pool: np.ndarray) -> Drawn | None:
     before = open_duel(scene.project.ledger)
     if before is not None and before["first"] == champion.name and scene.turn.n - before["turn"] < PATIENCE:
         return None  # people may still answer
-    fresh = stock.turn_of_origin[stock.origin] == scene.turn.n
-    kept = reserved(stock.records, getattr(scene.recipe.questions, "exam_share", 0.0))
-    rows = np.flatnonzero(pool & fresh & ~kept)  # the exam's share stays as it came
-    if not len(rows) or picked_by_people(stock, fresh):
+    rows = np.flatnonzero(drawn_from(scene, pool, apart))
+    if not len(rows):
         return None
     rows = rows[np.argsort(stock.ids[rows], kind="stable")]
     inputs = rows_of(stock.part(rows), stock.task.inputs)
-    models = (champion.respond, second.model)
-    said = [written(model(inputs).column("prediction"), "class") for model in models]
+    first = written(champion.respond(inputs).column("prediction"), "class")
+    said = [first, held_out(second.model, second.oof, stock, rows).prediction.tolist()]
     found = duel([s or "" for s in said[0]], [s or "" for s in said[1]], len(rows), scene.turn.rng("duel"))
     order = scene.turn.rng("duel").permutation(len(rows))  # as the duel draws them
     drawn = np.flatnonzero(np.isin(order, found.rows)) + 1
@@ -83,20 +84,29 @@ def draw(scene: Scene, judged: Judged, pool: np.ndarray) -> Drawn | None:
     )
 
 
-def picked_by_people(stock: Stock, fresh: np.ndarray) -> bool:
-    """Whether people corrected mostly what was wrong: what is left of the requests is no random sample then.
+def drawn_from(scene: Scene, pool: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """bool[N]: what came in this turn, `pool` rows and those that people corrected at once, as it came.
 
-    The model whose errors they took away would win. fresh: bool[N], rows of this turn.
+    People correct what went wrong. Without these requests what is left would be easier for whoever answered
+    them, and that model would win. Requests that were known before and are spoken of only now were picked, so
+    they are no part of it; nor is the exam's share, nor rows that are `apart` (bool[N]).
     """
-    seen = logged(stock)
-    mine = fresh[seen.at] & stock.labelled[seen.at]
-    agrees = stock.labels[seen.at[mine]] == seen.prediction[mine]
-    return bool(mine.sum() >= FEW and agrees.mean() < AGREES)
+    stock, share = scene.stock, getattr(scene.recipe.questions, "exam_share", 0.0)
+    fresh = stock.turn_of_origin[stock.origin] == scene.turn.n
+    served = stock.of_origins(lambda _, origin: origin.method.startswith(METHOD))
+    stands = standing(stock, scene.exam, scene.refused, scene.superseded) == TRAINED
+    requests = strings(stock.records.column("_key"))
+    before = {requests[row] for row in np.flatnonzero(served & ~fresh).tolist()}
+    late = np.zeros(len(stock), bool)
+    at = np.flatnonzero(served & fresh)
+    late[at] = [requests[row] in before for row in at.tolist()]
+    return np.asarray((pool | served & stands) & fresh & ~late & ~apart & ~reserved(stock.records, share))
 
 
 def as_rows(drawn: Drawn, stock: Stock) -> Rows:
-    """The rows of a duel as questions see them: `_id` in the order of drawing."""
-    return Rows(pa.record_batch([stock.records.column("_id").take(pa.array(drawn.at))], names=["_id"]))
+    """The rows of a duel as questions see them, in the order of drawing: `_id`; `only`, it has a label."""
+    ids = stock.records.column("_id").take(pa.array(drawn.at))
+    return Rows(pa.record_batch([ids, pa.array(stock.labelled[drawn.at])], names=["_id", "only"]))
 
 
 def begun(scene: Scene, drawn: Drawn | None, asked: list[dict[str, Any]]) -> None:
