@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 
 from bapsim.gather.service import service
+from bapsim.store import artifacts
 from bapsim.store.project import opened
 from bapsim.wheel.aside import set_aside
 from bapsim.wheel.audit import check
+from bapsim.wheel.candidates import NAME
 from bapsim.wheel.served import market
 from bapsim.wheel.stock import load_stock
 from bapsim.wheel.turn import run_turn
 from bapsim.wheel.using import use
-from tests.wheel.world import ASKS, History, bank, founded, sentence
+from tests.wheel.world import ASKS, History, bank, batch, founded, sentence
 
 NAMES = list(ASKS)
 
@@ -28,13 +30,16 @@ def recipe() -> Any:
 
 
 def say(root: Path, turn: int, streams: dict[str, Any], rows: int = 40, model: Any = None) -> None:
-    """Requests of one turn, and what each stream says of some of them: `streams[name](i, truth, said)`."""
+    """Requests of one turn, answered by a model or rightly in 70 %, and what each stream says of some:
+    `streams[name](i, truth, said)`.
+    """
     lines: list[dict[str, Any]] = []
     for k, (name, correct) in enumerate(streams.items()):
         start = 10_000 * turn + 1000 * k
         for i in range(start, start + rows):
             text, truth = sentence(i)
             said = truth if i % 10 < 7 else NAMES[(NAMES.index(truth) + 1) % 4]
+            said = said if model is None else model(batch([i], False)).column("prediction")[0].as_py()
             at = f"2026-11-22T10:00:00.{i:06d}+00:00"
             about = {"request": f"r{i}", "at": at, "deployment": "app", "purpose": None, "consent": None}
             asked = {"model": f"v{turn}", "input": {"text": text}, "prediction": said, "confidence": 0.7}
@@ -100,7 +105,15 @@ def test_who_only_corrects_errors_is_not_taken_for_a_liar(tmp_path: Path) -> Non
 
     with opened(root) as project:
         run_turn(project, recipe())
-    say(root, 2, {"kim": only_errors, "lee": only_errors, "liar": confused}, rows=200)
+        version = project.ledger.value("select version from used order by n desc limit 1")
+    model = artifacts.load(root / "wheel" / "models" / NAME / version / "served")
+    say(root, 2, {"kim": only_errors, "lee": only_errors}, rows=300, model=model)
+    with opened(root) as project:
+        told = run_turn(project, recipe())
+        assert not suspects(told)
+        (noise,) = (one["noise"] for one in told["sources"] if one["name"] == "served")
+        assert noise is None or noise["share"] < 0.2, "nobody would hear of it where the service was right"
+    say(root, 3, {"kim": only_errors, "lee": only_errors, "liar": confused}, rows=200)
     with opened(root) as project:
         told = run_turn(project, recipe())
         assert suspects(told) == ["service/by:liar"]

@@ -14,9 +14,10 @@ from bapsim.wheel.aside import agreed, set_aside, to_check
 from bapsim.wheel.candidates import Candidate
 from bapsim.wheel.costs import Costs, costs_by_source, paid_files
 from bapsim.wheel.held_out import held_out
+from bapsim.wheel.judging import Opponent
 from bapsim.wheel.refining import Opinions
 from bapsim.wheel.stock import ASKED, EXAM, REFUSED, STATES, TRAINED, Scene, Stock
-from bapsim.wheel.suspicion import held_against
+from bapsim.wheel.suspicion import expected, is_stream
 
 Row = dict[str, Any]
 
@@ -131,16 +132,25 @@ def _costs(costs: Costs, accepted: int) -> Row:
 def noise_of(stock: Stock, at: np.ndarray, of: np.ndarray, said: Heard, model: Candidate) -> dict[str, Row]:
     """The share of labels that looks wrong, by source, beyond what is usual in the others; it takes two.
 
+    Of streams of corrections that tell of errors only, given that there was one: see `suspicion.expected`.
     Labels of classes that only one source has are left out: see `new_classes`.
     """
     own, classes = model.rows[at], said.answer == "class"
-    probs, label = held_against(said, stock.labels[at])
+    them = Opponent(name=model.version, fingerprint=model.fingerprint, respond=model.model, oof=model.oof)
+    probs, label = expected(stock, at, _by_stream(stock, at), said, them)
     if classes:
         shared = [name for name, sources in _sources_of(stock, at[own], of).items() if len(sources) > 1]
         label = np.where(np.isin(stock.labels[at].astype(str), shared), label, -1)
     judged = residuals(of[at].astype(str), probs, label, own, proven=False, among=(), classes=classes)
     told = {name: one for name, one in judged.items() if not np.isnan(one.noise)}
     return {name: _share(one) for name, one in told.items()} if len(told) > 1 else {}
+
+
+def _by_stream(stock: Stock, rows: np.ndarray) -> np.ndarray:
+    """str[n]: the stream of corrections that each row is of, else its source; "" of what was set aside."""
+    name = {n: o.batch if is_stream(o.batch) else o.source for n, o in stock.origins.items()}
+    name |= {n: "" for n in name if stock.states[n] == "refused"}
+    return np.array([name[n] for n in stock.origin[rows].tolist()], str)
 
 
 def _sources_of(stock: Stock, rows: np.ndarray, of: np.ndarray) -> dict[str, set[str]]:

@@ -213,14 +213,26 @@ def read(
     asked_of[settled.heir[heirs]] = heirs
     said = held_out(model.respond, model.oof, stock, asked_of[claims.at])
     own = eaten(model.oof, stock, claims.at)
-    probs, label = held_against(said, stock.labels[claims.at])
+    asked = np.where(np.isin(claims.delivery, list(named)), "", claims.delivery)
+    probs, label = expected(stock, claims.at, asked, said, model)
     classes = said.answer == "class"
-    if classes:
-        seen = logged(stock)
-        served = seen, coded(said.classes, seen.prediction)
-        fair = where_only_errors_are_told(probs, label, claims, served, usual_errors(model, stock, seen))
-        probs = np.where(np.isin(claims.delivery, list(named))[:, None], probs, fair)
     return residuals(claims.delivery, probs, label, own, proven=proven, among=claims.fresh, classes=classes)
+
+
+def expected(
+    stock: Stock, at: np.ndarray, delivery: np.ndarray, said: Heard, model: Opponent
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a model expects of the labels of stock rows int64[n], and these: see `held_against`.
+
+    Of streams (delivery str[n]; "" = whatever it is) that tell of errors only, given that there was one.
+    """
+    probs, label = held_against(said, stock.labels[at])
+    if said.answer != "class":
+        return probs, label
+    seen = logged(stock)
+    served = seen, coded(said.classes, seen.prediction)
+    usual = usual_errors(model, stock, seen)
+    return where_only_errors_are_told(probs, label, (at, delivery), served, usual), label
 
 
 def usual_errors(model: Opponent, stock: Stock, seen: Logged) -> tuple[float, float, float]:
@@ -243,7 +255,7 @@ def usual_errors(model: Opponent, stock: Stock, seen: Logged) -> tuple[float, fl
 def where_only_errors_are_told(
     probs: np.ndarray,
     label: np.ndarray,
-    claims: Claims,
+    told: tuple[np.ndarray, np.ndarray],
     served: tuple[Logged, np.ndarray],
     usual: tuple[float, float, float],
 ) -> np.ndarray:
@@ -252,16 +264,17 @@ def where_only_errors_are_told(
     People who correct only what is wrong contradict the model each time, and are right. What can be asked of
     them is which other class they name; unless the model is surer there than it is where it errs (usual: its
     mean and spread), or they find more errors than it makes on all requests (the third): then they contradict
-    right answers. served: the log, and its answers among the classes.
+    right answers. told: rows of the stock, and the delivery of each, "" = not asked; served: the log, and
+    its answers among the classes.
     """
-    seen, answered = served
-    there = np.flatnonzero(np.isin(claims.at, seen.at))
-    place = np.searchsorted(seen.at, claims.at[there])  # in the order of the stock, both
+    (at, delivery), (seen, answered) = told, served
+    there = np.flatnonzero(np.isin(at, seen.at) & (delivery != ""))
+    place = np.searchsorted(seen.at, at[there])  # in the order of the stock, both
     said = answered[place]
     there, said = there[said >= 0], said[said >= 0]
     found = probs.astype(np.float64)
-    for name in np.unique(claims.delivery[there]):
-        mine = claims.delivery[there] == name
+    for name in np.unique(delivery[there]):
+        mine = delivery[there] == name
         rows, was = there[mine], said[mine]
         if (label[rows] == was).sum() < CONFIRMS * probs[rows, was].sum():
             rows, was = rows[label[rows] != was], was[label[rows] != was]
