@@ -142,10 +142,11 @@ def test_a_copy_of_an_exam_item_is_left_out_with_that_reason(tmp_path: Path) -> 
     recipe = bank()
     turns(root, recipe, 1)
     leaked = sorted(exam_texts(root))[:5]
-    copies = Rowsful(2, tuple(t.upper() for t in leaked), tuple("card" for _ in leaked))
-    told = turns(root, bank(sources=dict(recipe.sources) | {"copies": copies}), 2)[-1]
-    assert told["reasons"]["exam_leak"] >= 5
-    assert adds_up(told["accounts"])
+    wrapped = [f"Good day! {t}. Thanks" for t in leaked]
+    texts = (*(t.upper() for t in leaked), *wrapped)
+    told = turns(root, bank(sources=dict(recipe.sources) | {"copies": Rowsful(2, texts, ("card",) * 10)}), 2)
+    assert told[-1]["reasons"]["exam_leak"] >= 10
+    assert adds_up(told[-1]["accounts"])
 
 
 def test_a_delivery_of_wrong_labels_is_refused_and_kept(tmp_path: Path) -> None:
