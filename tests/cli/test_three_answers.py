@@ -88,6 +88,12 @@ def test_sets_of_labels(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert third["accounts"]["unread"] == 0
     assert third["accounts"]["superseded"] == 120
     assert third["exam"]["items"] > second["exam"]["items"] > first["exam"]["items"]
+    found = root / "like.csv"
+    run("-C", root, "ask", "--like", "offensive", "--count", 20, "-o", found)
+    with found.open(encoding="utf-8-sig", newline="") as sheet:
+        like = [truth[unescaped(row["text"])] for row in csv.DictReader(sheet)]
+    assert len(like) == 20
+    assert sum("offensive" in one for one in like) / 20 > np.mean(["offensive" in t for t in truth.values()])
     assert said("-C", root, "check")["ok"]
     run("-C", root, "predict", tmp_path / "rows.jsonl", "-o", root / "out.jsonl")
     out = [json.loads(line) for line in (root / "out.jsonl").read_text("utf-8").splitlines()]
@@ -134,6 +140,7 @@ def test_numbers_of_texts(data: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         ("answers/upside-down.csv@3", True)
     ]
     assert third["refused"]["harmful_delivery"] == 60
+    assert said("-C", root, "ask", "--like", "9", code=2)["error"]["key"] == "like_number"
     assert said("-C", root, "check")["ok"]
     told = re.sub(r"\s+", " ", run("-C", root, "show").stdout)
     assert "of the numbers in answers" in told

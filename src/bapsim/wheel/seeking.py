@@ -27,7 +27,7 @@ def seek(project: Project, recipe: Recipe, label: str, count: int) -> dict[str, 
 
     pool: rows looked through; asked: ids of the rows; expected, at_random: how many of them should be of the
     class, and of as many drawn at random. The rows that random questions are drawn from are left alone.
-    Raises InputError for a class that the model does not know, and where no model is there.
+    Raises InputError for a class that the model does not know, for numbers, and where no model is there.
     """
     ledger = project.ledger
     if ledger.value("select 1 from turn where state='open'") is not None:
@@ -37,7 +37,9 @@ def seek(project: Project, recipe: Recipe, label: str, count: int) -> dict[str, 
     model = turn.models.get("current")
     if model is None:
         raise InputError("nothing_serves")
-    classes = tuple(getattr(model, "classes", ())) if recipe.task.answer == "class" else ()
+    if recipe.task.answer == "number":
+        raise InputError("like_number", target=recipe.task.target)
+    classes = tuple(getattr(model, "classes", ()))
     if label not in classes:
         raise InputError("class_unknown", label=label, known=", ".join(classes[:40]) or "-")
     stock = load_stock(project, recipe.task)
@@ -50,13 +52,14 @@ def seek(project: Project, recipe: Recipe, label: str, count: int) -> dict[str, 
         inputs = rows_of(stock.part(rows[start : start + PIECE]), recipe.task.inputs)
         said.append(model(inputs))
         marks.append(marks_of(inputs))
-    probs = outcomes(concat(said), recipe.task.answer)
+    probs = outcomes(concat(said), "class")  # of sets: of each label by itself
     found = likely(probs, classes.index(label), count, same(marks, getattr(recipe.questions, "near", 0.8)))
     ids = [stock.ids[rows[i]].tobytes() for i in found.rows]
+    hint = label if recipe.task.answer == "class" else None  # a set may have more in it
     with ledger.change("sought") as changed:
         for one in ids:
             if ledger.row("select 1 from question where id=?", one) is None:
-                changed.add("question", id=one, draw="chosen", turn=n, state="open", suggested=label)
+                changed.add("question", id=one, draw="chosen", turn=n, state="open", suggested=hint)
             else:
                 changed.amend("question", {"id": one}, state="open", turn=n, draw="chosen")
             if ledger.row("select 1 from asking where id=? and turn=?", one, n) is None:
