@@ -33,7 +33,7 @@ from bapsim.wheel.weighing import coded
 DOUBT = 0.5  # z of a delivery by a model that learnt from it, too, from which on it is worth a retrain
 REQUESTS = 500  # that say how sure a model is where it errs
 SURER = 4.0  # standard errors above that, from which corrections are held against the model as they are
-CONFIRMS = 0.25  # of the answers that should be right, below which a stream only tells of errors
+MOST = 20.0  # the logarithm of how much likelier people may speak of a wrong answer
 HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
 
 
@@ -224,7 +224,7 @@ def expected(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a model expects of the labels of stock rows int64[n], and these: see `held_against`.
 
-    Of streams (delivery str[n]; "" = whatever it is) that tell of errors only, given that there was one.
+    Of streams (delivery str[n]; "" = whatever it is) given that they tell of errors rather than of the rest.
     """
     probs, label = held_against(said, stock.labels[at])
     if said.answer != "class":
@@ -232,7 +232,7 @@ def expected(
     seen = logged(stock)
     served = seen, coded(said.classes, seen.prediction)
     usual = usual_errors(model, stock, seen)
-    return where_only_errors_are_told(probs, label, (at, delivery), served, usual), label
+    return where_errors_are_told(probs, label, (at, delivery), served, usual), label
 
 
 def usual_errors(model: Opponent, stock: Stock, seen: Logged) -> tuple[float, float, float]:
@@ -252,20 +252,21 @@ def usual_errors(model: Opponent, stock: Stock, seen: Logged) -> tuple[float, fl
     )
 
 
-def where_only_errors_are_told(
+def where_errors_are_told(
     probs: np.ndarray,
     label: np.ndarray,
     told: tuple[np.ndarray, np.ndarray],
     served: tuple[Logged, np.ndarray],
     usual: tuple[float, float, float],
 ) -> np.ndarray:
-    """float[n, k]: given that what the service said was wrong, where a delivery never says that it was right.
+    """float[n, k]: given that people speak of wrong answers more often than of right ones.
 
-    People who correct only what is wrong contradict the model each time, and are right. What can be asked of
-    them is which other class they name; unless the model is surer there than it is where it errs (usual: its
-    mean and spread), or they find more errors than it makes on all requests (the third): then they contradict
-    right answers. told: rows of the stock, and the delivery of each, "" = not asked; served: the log, and
-    its answers among the classes.
+    Who corrects mostly what is wrong contradicts the model often, and is right. By how much more often they
+    speak of it is what makes as many confirmations expected as there were; what is left to ask of them is
+    which other class they name. Not where the model is surer of what they contradict than it is where it errs
+    (usual: its mean and spread), nor where they find more errors than it makes on all requests (the third):
+    then they contradict right answers. told: rows of the stock, and the delivery of each, "" = not asked;
+    served: the log, and its answers among the classes.
     """
     (at, delivery), (seen, answered) = told, served
     there = np.flatnonzero(np.isin(at, seen.at) & (delivery != ""))
@@ -276,17 +277,30 @@ def where_only_errors_are_told(
     for name in np.unique(delivery[there]):
         mine = delivery[there] == name
         rows, was = there[mine], said[mine]
-        if (label[rows] == was).sum() < CONFIRMS * probs[rows, was].sum():
-            rows, was = rows[label[rows] != was], was[label[rows] != was]
-            sure = probs[rows].max(axis=1, initial=0.0)
-            mean, spread, errors = usual
-            many = (probs[rows].argmax(axis=1) == was).sum() > errors + SURER * np.sqrt(errors)
-            if len(rows) and (many or sure.mean() > mean + SURER * spread / np.sqrt(len(rows))):
-                continue
-            left = 1 - found[rows, was]
-            found[rows, was] = 0
-            found[rows] /= np.maximum(left, 1e-9)[:, None]
+        right, against = found[rows, was], label[rows] != was
+        least = likelier(right, int((~against).sum()))
+        sure = probs[rows[against]].max(axis=1, initial=0.0)
+        mean, spread, errors = usual
+        many = (probs[rows[against]].argmax(axis=1) == was[against]).sum() > errors + SURER * np.sqrt(errors)
+        if least > 1 and not many and sure.mean() <= mean + SURER * spread / np.sqrt(len(sure)):
+            share = right + least * (1 - right)
+            found[rows] *= (least / share)[:, None]
+            found[rows, was] = right / share
     return found
+
+
+def likelier(right: np.ndarray, confirmed: int) -> float:
+    """How much likelier people speak of a wrong answer than of a right one, at least 1, so that as many are
+    confirmed as were; right: float[n], chances that each answer is right.
+    """
+    low, high = 0.0, MOST
+    if right.sum() <= confirmed:
+        return 1.0
+    for _ in range(60):  # halved in the logarithm
+        middle = (low + high) / 2
+        fits = (right / (right + np.exp(middle) * (1 - right))).sum() <= confirmed
+        low, high = (low, middle) if fits else (middle, high)
+    return float(np.exp(high))
 
 
 def held_against(said: Heard, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
