@@ -17,7 +17,7 @@ def say_status(room: Desk, facts: Mapping[str, Any]) -> None:
     """Who serves, how fast, what people say of it, what has drifted, and the last releases."""
     lang = room.lang
     room.say("live.serves", version=facts["serves"] or "–")
-    room.pairs(list(_lines(facts, lang)))
+    room.pairs([(name[:1].upper() + name[1:], said) for name, said in _lines(facts, lang)])
     for one in facts["history"][:SHOWN]:
         what = text(f"live.what.{one['what']}", lang)
         version = one["version"] or text("live.ledger", lang)

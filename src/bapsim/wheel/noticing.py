@@ -133,14 +133,15 @@ def by_value(kind: str, values: np.ndarray) -> Iterator[tuple[str, str, np.ndarr
 
 
 def by_word(texts: list[str]) -> Iterator[tuple[str, str, np.ndarray]]:
-    """A slice for each word of at least 20 texts and at most half of them."""
+    """A slice for each word of at least 20 texts and at most half of them; "t" of "don't" is none."""
     codes = fold(texts)
     found = words(codes)
     names, at = np.unique(np.array(spelled(codes, found), object), return_inverse=True)
     pairs = np.unique(np.stack([at, found.texts]), axis=1)
     counts = np.bincount(pairs[0], minlength=len(names))
     edges = np.cumsum([0, *counts])
-    for i in np.flatnonzero((counts >= 20) & (counts <= OFTEN * len(texts))).tolist():
+    whole = np.array([len(name) > 1 or not name.isascii() for name in names], bool)
+    for i in np.flatnonzero((counts >= 20) & (counts <= OFTEN * len(texts)) & whole).tolist():
         mask = np.zeros(len(texts), bool)
         mask[pairs[1, edges[i] : edges[i + 1]]] = True
         yield "word", str(names[i]), mask
