@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,24 +18,23 @@ from typing import Any, NamedTuple
 
 from bapsim.compose.when import Reason, When
 from bapsim.core.errors import InputError, Locked, Waiting, text
-from bapsim.core.fingerprint import digest
 from bapsim.core.recipe import Recipe
 from bapsim.report.desk import as_ours
 from bapsim.report.facts import facts
-from bapsim.report.history import enter, stamped
-from bapsim.report.page import gain_in_words, write_missing, write_report
-from bapsim.report.sheets import the_sheet, write_sheet
-from bapsim.report.words import number
+from bapsim.report.history import enter, in_one_line, stamped
+from bapsim.report.page import write_missing, write_report
+from bapsim.report.sheets import next_sheet
 from bapsim.serve import release
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project, opened
 from bapsim.wheel.applying import recipe_digest
 from bapsim.wheel.arrivals import Watched, drift_of, look
 from bapsim.wheel.attempt import Attempt, keep, last_attempt
-from bapsim.wheel.snapshot import inventory
+from bapsim.wheel.snapshot import digest_of, inventory
 from bapsim.wheel.state import stop
 from bapsim.wheel.turn import run_turn, silent
 
+ENDED = "select 1 from turn where n>=? and state='done'"
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # the machine's, not the turn's
 
 
@@ -71,22 +68,23 @@ def due(root: Path, recipe: Recipe, past: Watched) -> Reason | None:
     """
     try:
         with opened(root, writing=False) as project:
-            begun = _open_turn(project.ledger)
+            begun, newest = _open_turn(project.ledger), _newest(project.ledger)
             if begun is not None:
                 return Reason("pays.open", {"turn": begun})
-            newest = _newest(project.ledger)
-            reason: Reason | None = (recipe.when or When())(look(project, recipe, past)) if newest else None
+            last = last_attempt(root)
+            if last.failed and not project.ledger.value(ENDED, last.turn):
+                if last.recipe != recipe_digest(root):
+                    return Reason("pays.mended", {"turn": last.turn})
+                if newest < last.turn:  # not even begun: the ledger does not say what was there
+                    same = last.inbox == digest_of(project.inbox)
+                    return None if same else Reason("pays.again", {"turn": last.turn})
+            if newest:
+                reason: Reason | None = (recipe.when or When())(look(project, recipe, past))
+                return reason
     except InputError as error:
         if error.key != "no_turn_yet":
             raise
-        newest, reason = 0, None
-    last = last_attempt(root)
-    if last.failed and newest <= last.turn:
-        if last.recipe != recipe_digest(root):
-            return Reason("pays.mended", {"turn": last.turn})
-        if newest < last.turn:  # it was not even begun: so the ledger does not say what was there
-            return None if last.inbox == _digest(root) else Reason("pays.again", {"turn": last.turn})
-    return Reason("pays.first", {}) if not newest and inventory(root / "inbox") else reason
+    return Reason("pays.first", {}) if inventory(root / "inbox") else None
 
 
 def _open_turn(ledger: Ledger) -> int | None:
@@ -95,12 +93,6 @@ def _open_turn(ledger: Ledger) -> int | None:
 
 def _newest(ledger: Ledger) -> int:
     return int(ledger.value("select coalesce(max(n), 0) from turn"))
-
-
-def _digest(root: Path) -> str:
-    inbox = root / "inbox"
-    names = sorted(str(path) for path in inbox.rglob("*"))  # also of what is no file, and stopped a turn
-    return digest(json.dumps([names, inventory(inbox)], sort_keys=True).encode())
 
 
 def tick(
@@ -146,7 +138,7 @@ def _attempt(project: Project, reason: Reason, past: Watched, lang: str) -> Atte
         why=text(reason.key, lang, **reason.values),
         told=False,
         recipe=recipe_digest(project.root),
-        inbox=_digest(project.root),
+        inbox=digest_of(project.inbox),
         drift={**last_attempt(project.root).drift, **dict([found] if found is not None else [])},
     )
     return keep(project.root, one)
@@ -173,8 +165,8 @@ def _told(project: Project, recipe: Recipe, attempt: Attempt, lang: str) -> Made
     if not attempt.failed:
         write_report(project, n, lang)
         said = facts(project, n)
-        follow(project.root, said["duel"])
-        sheet = _ask(project, recipe, n, lang)
+        release.settle(project.root, said["duel"])
+        sheet = next_sheet(project, recipe, n, lang) if n == _newest(project.ledger) else None
         line = attempt.line or stamped(in_one_line(said, attempt.why, sheet, lang))
         attempt = keep(project.root, replace(attempt, line=line))
     elif _open_turn(project.ledger) == n:
@@ -182,42 +174,3 @@ def _told(project: Project, recipe: Recipe, attempt: Attempt, lang: str) -> Made
     enter(project.root, attempt.line)
     keep(project.root, replace(attempt, told=True))
     return Made(n, said, sheet, attempt.line)
-
-
-def follow(root: Path, duel: dict[str, Any] | None) -> None:
-    """End the trial of a canary that a duel has settled: the ledger names who serves, better or worse."""
-    if duel is None or duel["verdict"] == "undecided" or release.read(root).canary != duel["second"]:
-        return
-    if duel["verdict"] == "accept":
-        release.change(root, "canary", None, "the duel: better; it is proven and serves")
-    else:
-        release.change(root, "rollback", duel["second"], "the duel: worse")
-
-
-def _ask(project: Project, recipe: Recipe, n: int, lang: str) -> Path | None:
-    """The next questions as a sheet in questions/, once; None where a later turn asks."""
-    sheet = the_sheet(project, recipe)
-    place = project.root / "questions" / f"turn-{n:03d}.xlsx"
-    if not sheet.ids or n != _newest(project.ledger):
-        return None
-    place.parent.mkdir(exist_ok=True)
-    if not place.exists():  # pictures without their sheet are of one that was killed
-        for half in (place.with_suffix(""), *place.parent.glob(f".{place.stem}.*.tmp")):
-            shutil.rmtree(half, ignore_errors=True)
-        write_sheet(place, sheet, recipe.task.kind, lang)
-    return place
-
-
-def in_one_line(said: dict[str, Any], why: str, sheet: Path | None, lang: str) -> str:
-    """A turn as a person reads it in a list: why, what came of it, what serves, what is asked."""
-    verdict = text(f"verdict_word.{said['decision']['verdict']}", lang)
-    gain = gain_in_words(said["decision"])
-    serves = said["serves"]["version"] if said["serves"] is not None else "-"
-    parts = [text("watch.turn", lang, turn=said["turn"], why=why, verdict=verdict, gain=gain, serves=serves)]
-    aside = [one["name"] for one in said["suspects"] if one["refused"]]
-    if aside:
-        parts.append(text("watch.aside", lang, names=", ".join(aside)))
-    if sheet is not None:
-        asked = number(said["questions"])
-        parts.append(text("watch.asked", lang, questions=asked, sheet=f"questions/{sheet.name}"))
-    return " ".join(parts)

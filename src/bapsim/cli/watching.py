@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 LONGER = 10  # times the usual wait, after an error: somebody has to mend it
 LOADS = "import sys, pathlib, bapsim.wheel.founding as f; f.load_recipe(pathlib.Path(sys.argv[1]))"
+AGAIN = "from bapsim.cli import main; main()"
 Code = dict[str, int]  # when each file of the recipe was changed
 
 
@@ -94,10 +96,8 @@ def _code(folder: Path) -> Code:
     """The recipe and what lies beside it; an editor may have put a file away for a moment."""
     found = {}
     for path in folder.glob("*.py"):
-        try:
+        with suppress(OSError):
             found[path.name] = path.stat().st_mtime_ns
-        except OSError:
-            continue
     return found
 
 
@@ -111,5 +111,4 @@ def _start_anew(room: Desk) -> None:
     if tried.returncode:
         room.say("watch.recipe")
         return
-    again = "from bapsim.cli import main; main()"
-    os.execv(sys.executable, [sys.executable, "-c", again, *sys.argv[1:]])  # noqa: S606  this very program
+    os.execv(sys.executable, [sys.executable, "-c", AGAIN, *sys.argv[1:]])  # noqa: S606  this very program

@@ -127,6 +127,8 @@ def as_ours(error: Exception) -> BapsimError:
         return error
     if isinstance(error, OSError):
         return InputError("os", why=error.strerror or str(error), path=str(error.filename or "-"))
+    if os.environ.get("BAPSIM_TRACE"):
+        traceback.print_exception(error)
     return RecipeError("unexpected", kind=type(error).__name__, why=str(error))
 
 
@@ -196,8 +198,6 @@ class Verbs(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:  # noqa: BLE001  a fault of ours or of a user's step: said, not thrown
-            if os.environ.get("BAPSIM_TRACE"):
-                traceback.print_exc()
             complain(desk(ctx), as_ours(error))
         ctx.exit(2)
 

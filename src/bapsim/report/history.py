@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from bapsim.core.errors import text
+from bapsim.report.page import gain_in_words
+from bapsim.report.words import number
 from bapsim.store import fault
 
 HISTORY = "history.txt"
+
+
+def in_one_line(said: dict[str, Any], why: str, sheet: Path | None, lang: str) -> str:
+    """A turn as a person reads it in a list: why, what came of it, what serves, what is asked."""
+    verdict = text(f"verdict_word.{said['decision']['verdict']}", lang)
+    gain = gain_in_words(said["decision"])
+    serves = said["serves"]["version"] if said["serves"] is not None else "-"
+    parts = [text("watch.turn", lang, turn=said["turn"], why=why, verdict=verdict, gain=gain, serves=serves)]
+    aside = [one["name"] for one in said["suspects"] if one["refused"]]
+    if aside:
+        parts.append(text("watch.aside", lang, names=", ".join(aside)))
+    if sheet is not None:
+        asked = number(said["questions"])
+        parts.append(text("watch.asked", lang, questions=asked, sheet=f"questions/{sheet.name}"))
+    return " ".join(parts)
 
 
 def stamped(said: str) -> str:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bapsim.core.errors import InputError
+from bapsim.core.fingerprint import digest
 from bapsim.image.pixels import ENDINGS
 from bapsim.store import fault
 from bapsim.store.ledger import Ledger
@@ -38,6 +39,12 @@ def inventory(inbox: Path) -> Sizes:
                 if stat.S_ISREG(about.st_mode) and os.access(path, os.R_OK, effective_ids=True):
                     found[name if below == "." else f"{below}/{name}"] = about.st_size, about.st_mtime_ns
     return found
+
+
+def digest_of(inbox: Path) -> str:
+    """Identity of what lies there, also of what is no file, and stops a turn."""
+    names = sorted(str(path) for path in inbox.rglob("*"))
+    return digest(json.dumps([names, inventory(inbox)], sort_keys=True).encode())
 
 
 def snapshot_of(project: Project, n: int) -> Path:
