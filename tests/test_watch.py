@@ -252,6 +252,7 @@ def test_a_turn_that_cannot_be_begun_is_told_once(tmp_path: Path) -> None:
     root, recipe = founded(tmp_path / "p"), served_bank()
     log(root, request(5000))
     os.mkfifo(root / "inbox" / "pipe")
+    assert dies(root, 9), "before the ledger has its tables"
     made = tick(root, recipe, Watched(), "en")
     assert made is not None
     assert "neither a file nor a folder" in made.line

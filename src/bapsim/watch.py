@@ -81,8 +81,8 @@ def due(root: Path, recipe: Recipe, past: Watched) -> Reason | None:
             if newest:
                 reason: Reason | None = (recipe.when or When())(look(project, recipe, past))
                 return reason
-    except InputError as error:
-        if error.key != "no_turn_yet":
+    except (InputError, sqlite3.OperationalError) as error:  # killed before the ledger had its tables
+        if getattr(error, "key", "no_turn_yet") != "no_turn_yet":
             raise
     return Reason("pays.first", {}) if inventory(root / "inbox") else None
 
