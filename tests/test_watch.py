@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +23,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bapsim.compose.when import Arrived, When, when
-from bapsim.core.errors import Locked, RecipeError
+from bapsim.core.errors import InputError, Locked, RecipeError
+from bapsim.core.records import Draft
+from bapsim.core.turn import Turn
 from bapsim.gather.answers import answers
 from bapsim.gather.service import service
+from bapsim.report.history import HISTORY, enter
 from bapsim.serve import release
+from bapsim.store import fault
 from bapsim.store.project import opened
 from bapsim.train.text import text_linear
-from bapsim.watch import HISTORY, alone, follow, tick
+from bapsim.watch import alone, tick
 from bapsim.wheel.arrivals import Watched, look
+from bapsim.wheel.attempt import last_attempt
+from bapsim.wheel.snapshot import inventory, snapshot_of, take_snapshot
 from bapsim.wheel.turn import run_turn
 from tests.cli.conftest import said, sentences, write_csv
 from tests.wheel.world import History, bank, founded, sentence
@@ -135,8 +145,47 @@ def test_only_what_came_since_the_last_turn_counts(tmp_path: Path) -> None:
     assert seen(root, recipe, past).requests == 11
     with opened(root) as project:  # a person makes the turn by hand
         run_turn(project, recipe)
-    assert seen(root, recipe, past).requests == 0
-    assert seen(root, recipe, Watched()).requests == 0, "as one that was started anew sees it"
+    old = root / "inbox" / "data" / "old.csv"
+    for one in (past, Watched()):  # also as one that was started anew sees it
+        assert seen(root, recipe, one).bytes == 0
+        old.parent.mkdir(exist_ok=True)
+        old.write_text("text,intent\n")
+        os.utime(old, (1, 1))  # as `cp -p` and `rsync -a` do
+        assert seen(root, recipe, one).files == 1
+        old.unlink()
+    log(root, request(5041), feedback(5001, correction="card"))
+    now = seen(root, recipe, past)
+    assert (now.requests, now.corrections) == (1, 1), "a segment is read from where that turn left it"
+    log(root, *(request(i) for i in range(5050, 5060)), name="app-w2-000001.jsonl")
+    assert seen(root, recipe, past).requests == 11
+    (root / "inbox/service/app-w2-000001.jsonl").write_text(json.dumps(request(5061)) + "\n")
+    assert seen(root, recipe, past).requests == 2, "a shorter one is another one"
+
+
+def test_a_log_of_another_program_that_grows_is_no_file_that_was_dropped(tmp_path: Path) -> None:
+    root, recipe = founded(tmp_path / "p"), served_bank()
+    recipe = replace(recipe, sources={**recipe.sources, "app": service("app/", rights="own")})
+    log(root, request(5000), name="../app/log.jsonl")
+    with opened(root) as project:
+        run_turn(project, recipe)
+        project.ledger.db.execute("update turn set started='2999-01-01T00:00:00.000+00:00'")
+    log(root, request(5001), name="../app/log.jsonl")
+    now = seen(root, recipe, Watched())
+    assert (now.files, now.bytes > 0) == (0, True)
+    assert When(rest=5)(replace(now, answers=50)), "a clock that was set back holds nothing up"
+
+
+def test_nothing_is_read_again_while_nothing_came(tmp_path: Path) -> None:
+    root, recipe, past = founded(tmp_path / "p"), served_bank(), Watched()
+    with opened(root) as project:
+        run_turn(project, recipe)
+    log(root, *(request(i) for i in range(5000, 5010)))
+    assert seen(root, recipe, past).requests == 10
+    path = root / "inbox/service/app-w0-000001.jsonl"
+    about = path.stat()
+    path.write_bytes(b"\n" * about.st_size)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert seen(root, recipe, past).requests == 10
 
 
 def test_turns_are_made_when_they_pay_and_told_in_a_line(tmp_path: Path) -> None:
@@ -199,6 +248,78 @@ def test_a_turn_that_cannot_be_made_is_told_and_waits_for_news(tmp_path: Path) -
     assert tick(root, recipe, Watched(), "en") is None, "started anew"
 
 
+def test_a_turn_that_cannot_be_begun_is_told_once(tmp_path: Path) -> None:
+    root, recipe = founded(tmp_path / "p"), served_bank()
+    log(root, request(5000))
+    os.mkfifo(root / "inbox" / "pipe")
+    assert dies(root, 9), "before the ledger has its tables"
+    made = tick(root, recipe, Watched(), "en")
+    assert made is not None
+    assert "neither a file nor a folder" in made.line
+    assert tick(root, recipe, Watched(), "en") is None
+    (root / "inbox" / "pipe").unlink()
+    made = tick(root, recipe, Watched(), "en")
+    assert made is not None
+    assert made.said is not None
+
+
+@dataclass(frozen=True)
+class Clumsy:
+    """A step of a user that fails."""
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        raise KeyError("intent")
+
+
+def test_a_step_that_fails_ends_the_turn_and_a_recipe_that_was_mended_tries_again(tmp_path: Path) -> None:
+    root, recipe = founded(tmp_path / "p"), served_bank()
+    log(root, request(5000))
+    made = tick(root, replace(recipe, sources={"clumsy": Clumsy()}), Watched(), "en")
+    assert made is not None
+    assert "KeyError" in made.line
+    assert tick(root, recipe, Watched(), "en") is None
+    (root / "recipe.py").write_text("# mended\n")
+    reasons = []
+    tick(root, recipe, Watched(), "en", lambda _, **said: reasons.append(said.get("reason")))
+    assert reasons[0] == "the recipe was changed after turn 1 could not be made"
+
+
+def test_what_goes_while_the_inbox_is_copied_is_not_there(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    files = [root / "inbox" / f"{i}.csv" for i in range(2000)]
+    for file in files:
+        file.touch()
+    gone = threading.Thread(target=lambda: [file.unlink() for file in files])
+    with opened(root) as project:
+        gone.start()
+        sizes = take_snapshot(project, 1)
+        gone.join()
+        assert set(sizes) <= {path.name for path in snapshot_of(project, 1).iterdir()}
+
+
+@pytest.fixture
+def nobodys(tmp_path: Path) -> Iterator[Path]:
+    """A folder of somebody for whom permissions count, as they do not for root."""
+    if os.geteuid():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory() as place:
+        os.chown(place, 65534, 65534)
+        os.seteuid(65534)
+        yield Path(place)
+        os.seteuid(0)
+
+
+def test_what_cannot_be_read_is_named(nobodys: Path) -> None:
+    root = founded(nobodys / "p")
+    file = root / "inbox" / "a.csv"
+    file.touch(0)
+    with opened(root) as project:
+        assert inventory(root / "inbox") == {}
+        with pytest.raises(InputError, match=r"a\.csv could not be copied"):
+            take_snapshot(project, 1)
+
+
 def test_one_watch_and_one_turn_at_a_time(tmp_path: Path) -> None:
     root, recipe = founded(tmp_path / "p"), served_bank()
     log(root, request(5000))
@@ -215,15 +336,109 @@ def test_a_duel_ends_the_trial_of_the_canary(verdict: str, what: str, tmp_path: 
     root = founded(tmp_path / "p")
     with opened(root) as project:
         version = run_turn(project, served_bank())["serves"]
-    follow(root, None)
+    release.settle(root, None)
     release.change(root, "canary", version, "a try", share=0.2)
-    follow(root, {"verdict": verdict, "second": "another"})
+    release.settle(root, {"verdict": verdict, "second": "another"})
     assert release.read(root).canary == version
-    follow(root, {"verdict": verdict, "second": version})
+    release.settle(root, {"verdict": verdict, "second": version})
     now = release.read(root)
     assert (now.canary is None) == bool(what)
     assert now.serves is None, "the ledger names who serves"
     assert now.history[-1].what == (what or "canary")
+
+
+# ---------------------------------------------------------------- killed between a turn and its telling
+
+
+STRIDE = 1 if "BAPSIM_KILLS" in os.environ else 2  # steps that differ by a sync only leave the same files
+
+
+def dies(root: Path, at: int | str) -> bool:
+    """A look by a process that dies by signal 9 at a durable step (by number), or when a turn says a word."""
+    child = os.fork()
+    if not child:
+        status, fault._passed = 1, 0
+        os.environ["BAPSIM_FAULT"] = str(at)
+        try:
+            said = lambda step, **_: step == at and os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
+            tick(root, served_bank(), Watched(), "en", said)
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    assert status in (0, signal.SIGKILL)
+    return status == signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def untold(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel whose watch died when its turn was done, and a canary that this turn's duel has settled."""
+    root = founded(tmp_path_factory.mktemp("untold") / "p")
+    log(root, *(request(i) for i in range(5000, 5040)))
+    assert dies(root, "done")
+    with opened(root) as project:
+        version = project.ledger.value("select version from used")
+        said = json.loads(project.ledger.value("select decision from turn"))
+        shares = dict.fromkeys(("gain", "low", "high", "p_better", "p_worse"), 0.01)
+        said["duel"] = {
+            "verdict": "accept",
+            "items": 9,
+            "labels": 9,
+            "first": "t000",
+            "second": version,
+        } | shares
+        with project.ledger.change("a duel") as ledger:
+            ledger.amend("turn", {"n": 1}, decision=json.dumps(said))
+    release.change(root, "canary", version, "a try")
+    return root
+
+
+def test_killed_anywhere_before_a_turn_is_told_it_is_told_once(untold: Path, tmp_path: Path) -> None:
+    for step in itertools.count(STRIDE, STRIDE):
+        root = tmp_path / str(step)
+        shutil.copytree(untold, root)
+        if not dies(root, step):
+            break
+        tick(root, served_bank(), Watched(), "en")
+        assert last_attempt(root).told
+        (line,) = (root / "reports" / HISTORY).read_text("utf-8").splitlines()
+        assert "Turn 1: the first turn → " in line
+        assert line.endswith("in questions/turn-001.xlsx.")
+        assert (root / "reports/turn-001/index.html").exists()
+        assert (root / "questions/turn-001.xlsx").exists()
+        assert [one.what for one in release.read(root).history] == ["canary", "canary"]
+    assert step > 20
+    assert tick(root, served_bank(), Watched(), "en") is None
+
+
+def test_a_turn_by_hand_in_between_tells_itself(untold: Path, tmp_path: Path) -> None:
+    root, recipe = tmp_path / "p", served_bank()
+    shutil.copytree(untold, root)
+    with opened(root) as project:
+        run_turn(project, recipe)
+    made = tick(root, recipe, Watched(), "en")
+    assert made is not None
+    assert (made.turn, made.sheet) == (1, None), "a later turn asks"
+    assert tick(root, recipe, Watched(), "en") is None
+    assert len((root / "reports" / HISTORY).read_text("utf-8").splitlines()) == 1
+
+
+def test_a_full_disk_is_waited_for_and_no_line_is_glued_to_half_a_line(untold: Path, tmp_path: Path) -> None:
+    root, recipe = tmp_path / "p", served_bank()
+    shutil.copytree(untold, root)
+    (root / "reports").mkdir(exist_ok=True)
+    (root / "reports" / HISTORY).write_text("2026-11-22 10:03  Turn 0: half a li")
+    full = root / "reports" / f"{HISTORY}.tmp"
+    full.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        tick(root, recipe, Watched(), "en")
+    full.unlink()
+    made = tick(root, recipe, Watched(), "ko")
+    assert made is not None
+    enter(root, made.line)
+    half, line = (root / "reports" / HISTORY).read_text("utf-8").splitlines()
+    assert half.endswith("half a li")
+    assert line == made.line
 
 
 # ---------------------------------------------------------------- the verb, as a process
@@ -256,25 +471,42 @@ def test_killed_and_started_again_it_goes_on(tmp_path: Path, watched: list[subpr
 
     def start(**env: str) -> subprocess.Popen[str]:
         words = [*PROGRAM, "-C", str(root), "watch", "--every", "0.1"]
-        one = subprocess.Popen(words, env={**os.environ, **env}, text=True, stdout=subprocess.DEVNULL)
+        with (tmp_path / "said").open("a") as out:
+            one = subprocess.Popen(words, env={**os.environ, **env}, text=True, stdout=out)
         watched.append(one)
         return one
+
+    def heard() -> str:
+        return (tmp_path / "said").read_text("utf-8")
+
+    def state() -> str:
+        with opened(root, writing=False) as project:
+            return str(project.ledger.value("select state from turn order by n desc"))
 
     assert start(BAPSIM_FAULT="25").wait(60) == -signal.SIGKILL
     assert not lines()
     running = start()
     until(lambda: len(lines()) == 1)
     assert "interrupted" in lines()[0]
-    second = subprocess.run([*PROGRAM, "-C", str(root), "watch"], capture_output=True, text=True, check=False)
+    again = [*PROGRAM, "-C", str(root), "watch"]
+    second = subprocess.run(again, capture_output=True, text=True, check=False)
     assert second.returncode == 2
+    assert said("-C", root, "watch", "--once") == {"turns": []}, "cron finds another one at work"
+    recipe = root / "recipe.py"
+    text = recipe.read_text("utf-8")
+    recipe.write_text(text + "recipe = nothing\n", "utf-8")
+    until(lambda: "recipe.py was changed" in heard())
     write_csv(root / "inbox" / "data" / "more.csv", sentences(60, 2))
     until(lambda: len(lines()) == 2)
-    recipe = root / "recipe.py"
-    recipe.write_text(recipe.read_text("utf-8").replace("budget=200", "budget=7"), "utf-8")
+    recipe.write_text(text.replace("budget=200", "budget=7"), "utf-8")
+    until(lambda: heard().count("Watching.") == 3)
+    assert heard().count("recipe.py was changed") == 1
     write_csv(root / "inbox" / "data" / "again.csv", sentences(60, 3))
-    until(lambda: len(lines()) == 3)
-    assert running.poll() is None, "a changed recipe starts it anew, in the same process"
+    until(lambda: state() == "open")
     running.terminate()
-    running.wait(20)
+    assert running.wait(20) == -signal.SIGTERM, "a changed recipe starts it anew, in the same process"
+    (made,) = said("-C", root, "watch", "--once")["turns"]
+    assert made["line"] == lines()[2]
+    assert "interrupted" in made["line"]
     assert said("-C", root, "watch", "--once") == {"turns": []}
     assert said("-C", root, "check")["ok"]

@@ -6,27 +6,36 @@ the verbs. The service follows the ledger, so that what is accepted serves at on
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bapsim.compose.when import Reason, When
-from bapsim.core.errors import BapsimError, InputError, Locked, Waiting, text
+from bapsim.core.errors import InputError, Locked, Waiting, text
 from bapsim.core.recipe import Recipe
+from bapsim.report.desk import as_ours
 from bapsim.report.facts import facts
-from bapsim.report.page import gain_in_words, write_missing, write_report
-from bapsim.report.sheets import the_sheet, write_sheet
-from bapsim.report.words import number
+from bapsim.report.history import enter, in_one_line, stamped
+from bapsim.report.page import write_missing, write_report
+from bapsim.report.sheets import next_sheet
 from bapsim.serve import release
+from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project, opened
-from bapsim.wheel.arrivals import Watched, inventory, look, remember
+from bapsim.wheel.applying import recipe_digest
+from bapsim.wheel.arrivals import Watched, drift_of, look
+from bapsim.wheel.attempt import Attempt, keep, last_attempt
+from bapsim.wheel.snapshot import digest_of, inventory
 from bapsim.wheel.state import stop
 from bapsim.wheel.turn import run_turn, silent
 
-HISTORY = "history.txt"
+ENDED = "select 1 from turn where n>=? and state='done'"
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # the machine's, not the turn's
 
 
 class Made(NamedTuple):
@@ -54,103 +63,114 @@ def alone(root: Path) -> Iterator[None]:
 
 
 def due(root: Path, recipe: Recipe, past: Watched) -> Reason | None:
-    """Why a turn pays now: one is half done, none was made yet, or the recipe's rule says so."""
-    rule = recipe.when or When()
+    """Why a turn pays now: one is half done, none was made yet, what made the last one fail was mended, or
+    the recipe's rule says so.
+    """
     try:
         with opened(root, writing=False) as project:
-            begun = project.ledger.value("select n from turn where state='open'")
+            begun, newest = _open_turn(project.ledger), _newest(project.ledger)
             if begun is not None:
                 return Reason("pays.open", {"turn": begun})
-            reason: Reason | None = rule(look(project, recipe, past))
-            return reason
-    except InputError as error:
-        if error.key != "no_turn_yet":
+            last = last_attempt(root)
+            if last.failed and not project.ledger.value(ENDED, last.turn):
+                if last.recipe != recipe_digest(root):
+                    return Reason("pays.mended", {"turn": last.turn})
+                if newest < last.turn:  # not even begun: the ledger does not say what was there
+                    same = last.inbox == digest_of(project.inbox)
+                    return None if same else Reason("pays.again", {"turn": last.turn})
+            if newest:
+                reason: Reason | None = (recipe.when or When())(look(project, recipe, past))
+                return reason
+    except (InputError, sqlite3.OperationalError) as error:  # killed before the ledger had its tables
+        if getattr(error, "key", "no_turn_yet") != "no_turn_yet":
             raise
-        return Reason("pays.first", {}) if inventory(root / "inbox") else None
+    return Reason("pays.first", {}) if inventory(root / "inbox") else None
+
+
+def _open_turn(ledger: Ledger) -> int | None:
+    return None if (n := ledger.value("select n from turn where state='open'")) is None else int(n)
+
+
+def _newest(ledger: Ledger) -> int:
+    return int(ledger.value("select coalesce(max(n), 0) from turn"))
 
 
 def tick(
     root: Path, recipe: Recipe, past: Watched, lang: str, say: Callable[..., None] = silent
 ) -> Made | None:
-    """Look once, and make a turn if it pays; None if not, or while somebody else writes to the project."""
-    reason = due(root, recipe, past)
-    if reason is None:
+    """Finish what was killed, or look once and make a turn if it pays; None if not, or while somebody else
+    writes to the project.
+    """
+    if _untold(root) is None and due(root, recipe, past) is None:
         return None
-    say("due", reason=text(reason.key, lang, **reason.values))
     try:
         with opened(root) as project:
-            return _turn(project, recipe, reason, past, (lang, say))
+            last = _untold(root)  # again, and so is what pays: somebody may have written until now
+            if last is not None:
+                return _told(project, recipe, last, lang)
+            reason = due(root, recipe, past)
+            if reason is None:
+                return None
+            say("due", reason=text(reason.key, lang, **reason.values))
+            return _turn(project, recipe, _attempt(project, reason, past, lang), (lang, say))
     except Locked:
         return None
 
 
-def _turn(
-    project: Project, recipe: Recipe, reason: Reason, past: Watched, told: tuple[str, Callable[..., None]]
-) -> Made:
-    ledger, (lang, say) = project.ledger, told
-    open_turn = ledger.value("select n from turn where state='open'")
-    n = int(open_turn or 1 + int(ledger.value("select coalesce(max(n), 0) from turn")))
-    if open_turn is None:  # an open turn has its snapshot already
-        remember(project, n, inventory(project.inbox), past)
-    why = text(reason.key, lang, **reason.values)
+def _untold(root: Path) -> Attempt | None:
+    """A turn of ours that has ended, and nobody heard of it; who made one by hand has told it."""
+    last = last_attempt(root)
+    if last.told or last.line:
+        return None if last.told else last
+    query = "select 1 from turn where n=? and state='done' and pid=?"
+    with suppress(InputError), opened(root, writing=False) as project:
+        return last if project.ledger.value(query, last.turn, last.pid) else None
+    return None  # the wheel was taken away
+
+
+def _attempt(project: Project, reason: Reason, past: Watched, lang: str) -> Attempt:
+    """What is about to be done, written down."""
+    begun, found = _open_turn(project.ledger), drift_of(project, past)
+    pid = os.getpid() if begun is None else project.ledger.value("select pid from turn where n=?", begun)
+    one = Attempt(
+        turn=begun or _newest(project.ledger) + 1,
+        pid=pid,
+        why=text(reason.key, lang, **reason.values),
+        told=False,
+        recipe=recipe_digest(project.root),
+        inbox=digest_of(project.inbox),
+        drift={**last_attempt(project.root).drift, **dict([found] if found is not None else [])},
+    )
+    return keep(project.root, one)
+
+
+def _turn(project: Project, recipe: Recipe, attempt: Attempt, told: tuple[str, Callable[..., None]]) -> Made:
+    lang, say = told
     write_missing(project, lang)
     try:
         run_turn(project, recipe, say=say)
-    except Waiting:
-        raise
-    except BapsimError as error:
+    except (Waiting, sqlite3.OperationalError):
+        raise  # it goes on with this very turn
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in REFUSED:
+            raise
+        line = stamped(text("watch.failed", lang, turn=attempt.turn, why=as_ours(error).say(lang)))
+        attempt = keep(project.root, replace(attempt, failed=True, line=line))
+    return _told(project, recipe, attempt, lang)
+
+
+def _told(project: Project, recipe: Recipe, attempt: Attempt, lang: str) -> Made:
+    """Everything that follows the end of a turn: each part may be done again, and the line stands once."""
+    said, sheet, n = None, None, attempt.turn
+    if not attempt.failed:
+        write_report(project, n, lang)
+        said = facts(project, n)
+        release.settle(project.root, said["duel"])
+        sheet = next_sheet(project, recipe, n, lang) if n == _newest(project.ledger) else None
+        line = attempt.line or stamped(in_one_line(said, attempt.why, sheet, lang))
+        attempt = keep(project.root, replace(attempt, line=line))
+    elif _open_turn(project.ledger) == n:
         stop(project)
-        return Made(n, None, None, _written(project, text("watch.failed", lang, turn=n, why=error.say(lang))))
-    write_report(project, n, lang)
-    said = facts(project, n)
-    follow(project.root, said["duel"])
-    sheet = _ask(project, recipe, n, lang)
-    return Made(n, said, sheet, _written(project, in_one_line(said, why, sheet, lang)))
-
-
-def follow(root: Path, duel: dict[str, Any] | None) -> None:
-    """End the trial of a canary that a duel has settled: the ledger names who serves, better or worse."""
-    if duel is None or duel["verdict"] == "undecided" or release.read(root).canary != duel["second"]:
-        return
-    if duel["verdict"] == "accept":
-        release.change(root, "canary", None, "the duel: better; it is proven and serves")
-    else:
-        release.change(root, "rollback", duel["second"], "the duel: worse")
-
-
-def _ask(project: Project, recipe: Recipe, n: int, lang: str) -> Path | None:
-    """The next questions as a sheet in questions/; one that is there already is of a turn that was killed."""
-    sheet = the_sheet(project, recipe)
-    place = project.root / "questions" / f"turn-{n:03d}.xlsx"
-    if not sheet.ids:
-        return None
-    place.parent.mkdir(exist_ok=True)
-    if not place.exists():
-        write_sheet(place, sheet, recipe.task.kind, lang)
-    return place
-
-
-def in_one_line(said: dict[str, Any], why: str, sheet: Path | None, lang: str) -> str:
-    """A turn as a person reads it in a list: why, what came of it, what serves, what is asked."""
-    verdict = text(f"verdict_word.{said['decision']['verdict']}", lang)
-    gain = gain_in_words(said["decision"])
-    serves = said["serves"]["version"] if said["serves"] is not None else "-"
-    parts = [text("watch.turn", lang, turn=said["turn"], why=why, verdict=verdict, gain=gain, serves=serves)]
-    aside = [one["name"] for one in said["suspects"] if one["refused"]]
-    if aside:
-        parts.append(text("watch.aside", lang, names=", ".join(aside)))
-    if sheet is not None:
-        asked = number(said["questions"])
-        parts.append(text("watch.asked", lang, questions=asked, sheet=f"questions/{sheet.name}"))
-    return " ".join(parts)
-
-
-def _written(project: Project, said: str) -> str:
-    """A line of the history: local time and what happened."""
-    at = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-    line = f"{at}  {' '.join(said.split())}"
-    place = project.root / "reports"
-    place.mkdir(exist_ok=True)
-    with (place / HISTORY).open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
-    return line
+    enter(project.root, attempt.line)
+    keep(project.root, replace(attempt, told=True))
+    return Made(n, said, sheet, attempt.line)

@@ -19,8 +19,7 @@ class Arrived:
     the service; errors: thumbs down, and requests that fit no class, as people say; unsure: requests answered
     with less than half confidence; rare: labels that were given, of which fewer than three rows are known;
     drift: how much farther requests are from the training rows than when a turn was last made (judge.drift),
-    None = too few; days: since the last
-    turn; bytes: of all that, 0 = nothing came.
+    None = too few; days: since the last turn; bytes: of all that, 0 = nothing came.
     """
 
     answers: int = 0

@@ -121,6 +121,17 @@ def _set(context: click.Context, parameter: click.Parameter, value: Any) -> None
         setattr(desk(context), str(parameter.name), value)
 
 
+def as_ours(error: Exception) -> BapsimError:
+    """Any error as one for people: what the system refuses, and faults of ours or of a user's step."""
+    if isinstance(error, BapsimError):
+        return error
+    if isinstance(error, OSError):
+        return InputError("os", why=error.strerror or str(error), path=str(error.filename or "-"))
+    if os.environ.get("BAPSIM_TRACE"):
+        traceback.print_exception(error)
+    return RecipeError("unexpected", kind=type(error).__name__, why=str(error))
+
+
 def complain(room: Desk, error: BapsimError) -> None:
     """What happened in red, then why it matters and what to type next; one JSON object under --json."""
     from bapsim.report.terminal import plain, wrapped
@@ -177,8 +188,7 @@ class Verbs(click.Group):
         except BrokenPipeError:
             raise  # `bapsim show | head`: click ends it quietly
         except OSError as error:
-            where = str(error.filename or "-")
-            complain(desk(ctx), InputError("os", why=error.strerror or str(error), path=where))
+            complain(desk(ctx), as_ours(error))
         except KeyboardInterrupt:
             click.echo(text("cli.stopped", desk(ctx).lang), err=True)
             ctx.exit(130)
@@ -188,9 +198,7 @@ class Verbs(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:  # noqa: BLE001  a fault of ours or of a user's step: said, not thrown
-            if os.environ.get("BAPSIM_TRACE"):
-                traceback.print_exc()
-            complain(desk(ctx), RecipeError("unexpected", kind=type(error).__name__, why=str(error)))
+            complain(desk(ctx), as_ours(error))
         ctx.exit(2)
 
 

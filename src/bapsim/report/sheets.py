@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,3 +38,17 @@ def write_sheet(out: Path, sheet: Sheet, kind: str, lang: str) -> Written:
         return Written(write_questions(out, sheet), None)
     page = write_asked(out, sheet, lang)
     return Written(out if out.suffix == ".xlsx" else out.with_suffix(".classes.txt"), page)
+
+
+def next_sheet(project: Project, recipe: Recipe, n: int, lang: str) -> Path | None:
+    """The questions of turn n, the last one, as a sheet in questions/, once; None where there are none."""
+    sheet = the_sheet(project, recipe)
+    place = project.root / "questions" / f"turn-{n:03d}.xlsx"
+    if not sheet.ids:
+        return None
+    place.parent.mkdir(exist_ok=True)
+    if not place.exists():  # pictures without their sheet are of one that was killed
+        for half in (place.with_suffix(""), *place.parent.glob(f".{place.stem}.*.tmp")):
+            shutil.rmtree(half, ignore_errors=True)
+        write_sheet(place, sheet, recipe.task.kind, lang)
+    return place

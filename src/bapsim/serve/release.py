@@ -93,6 +93,16 @@ def change(root: Path, what: What, version: str | None, reason: str, **fields: A
         return new
 
 
+def settle(root: Path, duel: dict[str, Any] | None) -> None:
+    """End the trial of a canary that a duel has settled: the ledger names who serves, better or worse."""
+    if duel is None or duel["verdict"] == "undecided" or read(root).canary != duel["second"]:
+        return
+    if duel["verdict"] == "accept":
+        change(root, "canary", None, "the duel: better; it is proven and serves")
+    else:
+        change(root, "rollback", duel["second"], "the duel: worse")
+
+
 def _changed(
     root: Path, old: Release, what: str, version: str | None, fields: dict[str, Any]
 ) -> Release | None:

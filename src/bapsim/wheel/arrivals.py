@@ -1,18 +1,16 @@
 """What has come into the inbox since the last turn began: counted, not taken in.
 
-A manifest says how large each file was when the last turn began; of a log that has grown only the new lines
-are read. It lies in service/watch.json and may be lost: then what is younger than the last turn counts.
+The ledger says how large each file was then, whoever made that turn; of a log that has grown only the new
+lines are read, and those once.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,19 +23,19 @@ from bapsim.core.errors import BapsimError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Task
 from bapsim.gather.answers import BESIDE, read_answers
+from bapsim.gather.service import Service
 from bapsim.judge.drift import CHANCE, FEWEST, histogram, shift_of_mix, shift_of_values
-from bapsim.store import fault
 from bapsim.store.project import Project
+from bapsim.wheel.attempt import last_attempt
 from bapsim.wheel.audit import stands
 from bapsim.wheel.candidates import NAME
 from bapsim.wheel.held_out import OOF, table_of
+from bapsim.wheel.snapshot import Sizes, inventory, taken
 from bapsim.wheel.stock import PENDING, TRAINED, load_stock
 
 BINS = 20  # of confidence
 UNSURE = 0.5  # confidence below which a request is one that the model does not know
 LOG, ANSWERS = "service/", "answers/"  # folders of the inbox that are looked into
-
-Sizes = dict[str, tuple[int, int]]  # by path in the inbox: bytes, and when it was changed (nanoseconds)
 
 
 @dataclass
@@ -52,65 +50,61 @@ class Lines:
 
 @dataclass
 class Watched:
-    """What is remembered between two looks: lines already read, by file, and rows by label that are known."""
+    """What is remembered between two looks: lines already read, by file, rows by label that are known, and
+    what the last look saw and said: nothing is counted again while nothing came.
+    """
 
     turn: int = -1
     manifest: Sizes = field(default_factory=dict)
     known: Mapping[str, int] = field(default_factory=dict)
-    drift: dict[str, float] = field(default_factory=dict)  # by version, when a turn was last made
+    drift: Mapping[str, float] = field(default_factory=dict)  # by version, when a turn was last made
     segments: dict[str, Lines] = field(default_factory=dict)
     sheets: dict[str, tuple[tuple[int, int], int]] = field(default_factory=dict)
-
-
-def inventory(inbox: Path) -> Sizes:
-    """Every visible file of the inbox."""
-    found: Sizes = {}
-    for place, folders, names in os.walk(inbox):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            path = Path(place, name)
-            with suppress(OSError):  # a file may go while it is looked at
-                about = path.stat()
-                if not name.startswith(".") and stat.S_ISREG(about.st_mode):
-                    found[path.relative_to(inbox).as_posix()] = about.st_size, about.st_mtime_ns
-    return found
+    last: tuple[tuple[Sizes, str | None], Arrived] | None = None
 
 
 def look(project: Project, recipe: Recipe, past: Watched) -> Arrived:
     """What came in since the last turn began; `past` is brought up to date."""
     turn = int(project.ledger.value("select coalesce(max(n), 0) from turn"))
-    began = began_at(project, turn)
-    now = inventory(project.inbox)
     if past.turn != turn:
-        past.turn, past.segments = turn, {}
-        past.manifest, past.drift = _manifest(project, turn, began, now)
+        past.turn, past.segments, past.last = turn, {}, None
+        past.manifest, past.drift = taken(project.ledger), last_attempt(project.root).drift
         past.known = rows_by_label(project, recipe.task)
+    sees = inventory(project.inbox), serving(project)
+    if past.last is None or past.last[0] != sees:
+        past.last = sees, _counted(project, recipe, past, sees[0])
+    return replace(past.last[1], days=days_since(project, turn))
+
+
+def _counted(project: Project, recipe: Recipe, past: Watched, now: Sizes) -> Arrived:
     fresh = {name: size for name, size in now.items() if past.manifest.get(name) != size}
-    grown = sum(max(size - past.manifest.get(name, (0, 0))[0], 1) for name, (size, _) in fresh.items())
     logs = [name for name in fresh if _is_log(name)]
-    for name in logs:
-        _read(project.inbox / name, past.segments.setdefault(name, Lines(past.manifest.get(name, (0, 0))[0])))
+    past.segments = {name: _lines(project.inbox, name, now[name][0], past) for name in logs}
     counts, labels = Counter[str](), Counter[str]()
-    for name in logs:
-        counts.update(past.segments[name].counts)
-        labels.update(past.segments[name].labels)
+    for one in past.segments.values():
+        counts.update(one.counts)
+        labels.update(one.labels)
     sheets = [name for name in fresh if name.startswith(ANSWERS) and not name.endswith(BESIDE)]
-    answers = sum(_answers(project.inbox, name, fresh[name], recipe.task, past) for name in sheets)
-    others = [n for n in fresh if n not in logs and n not in sheets and not _beside(n)]
-    days = (datetime.now(UTC).timestamp() - began) / 86400
+    growing = _growing(recipe, past.manifest)
+    others = [n for n in fresh if n not in past.segments and n not in sheets and not _beside(n)]
     drift = drift_of(project, past)
     return Arrived(
-        answers=answers,
-        files=len(others),
+        answers=sum(_answers(project.inbox, name, fresh[name], recipe.task, past) for name in sheets),
+        files=len([name for name in others if name not in growing]),
         requests=counts["request"],
         corrections=counts["correction"],
         errors=counts["error"],
         unsure=counts["unsure"],
         rare={label: n for label, n in labels.items() if past.known.get(label, 0) < FEW},
         drift=None if drift is None else drift[1] - past.drift.get(drift[0], 0.0),
-        days=days,
-        bytes=grown,
+        bytes=sum(max(size - past.manifest.get(name, (0, 0))[0], 1) for name, (size, _) in fresh.items()),
     )
+
+
+def serving(project: Project) -> str | None:
+    """The version that the ledger lets serve."""
+    found = project.ledger.value("select version from used order by n desc limit 1")
+    return None if found is None else str(found)
 
 
 def drift_of(project: Project, past: Watched) -> tuple[str, float] | None:
@@ -119,7 +113,7 @@ def drift_of(project: Project, past: Watched) -> tuple[str, float] | None:
     By its answers: the mix of classes (population stability index) or the confidence (largest gap), whichever
     is larger, where it is more than chance; else 0. None where nothing serves or too few requests came.
     """
-    version = project.ledger.value("select version from used order by n desc limit 1")
+    version = serving(project)
     oof = project.models / NAME / str(version) / "judged" / OOF
     seen = [(p, c) for one in past.segments.values() for model, p, c in one.said if model == version]
     if version is None or not oof.exists() or len(seen) < FEWEST:
@@ -134,21 +128,14 @@ def drift_of(project: Project, past: Watched) -> tuple[str, float] | None:
         for c in (numbers(table.column("confidence"))[there], np.array([c for _, c in seen]))
     ]
     found = (shift_of_mix(counts[0], counts[1]), shift_of_values(sure[0], sure[1]))
-    return str(version), max((one.size for one in found if one.p < CHANCE), default=0.0)
+    return version, max((one.size for one in found if one.p < CHANCE), default=0.0)
 
 
-def remember(project: Project, turn: int, sizes: Sizes, past: Watched) -> None:
-    """Before a turn: what it will have taken in, and how far requests had drifted, which is no news then."""
-    found = drift_of(project, past)
-    drift = past.drift if found is None else past.drift | dict([found])
-    body = json.dumps({"turn": turn, "files": sizes, "drift": drift}, ensure_ascii=False)
-    fault.write(project.root / "service" / "watch.json", body.encode("utf-8", "surrogateescape"))
-
-
-def began_at(project: Project, turn: int) -> float:
-    """When a turn began, in seconds since 1970; 0 for none."""
+def days_since(project: Project, turn: int) -> float:
+    """Days since a turn began; of one that a wrong clock dated ahead, as many as it is ahead."""
     said = project.ledger.value("select started from turn where n=?", turn)
-    return 0.0 if said is None else datetime.fromisoformat(said).timestamp()
+    began = datetime.fromtimestamp(0, UTC) if said is None else datetime.fromisoformat(said)
+    return abs((datetime.now(UTC) - began).total_seconds()) / 86400
 
 
 def rows_by_label(project: Project, task: Task) -> dict[str, int]:
@@ -160,17 +147,6 @@ def rows_by_label(project: Project, task: Task) -> dict[str, int]:
     return dict(Counter(stock.labels[stand & stock.labelled].tolist()))
 
 
-def _manifest(project: Project, turn: int, began: float, now: Sizes) -> tuple[Sizes, dict[str, float]]:
-    try:
-        said = json.loads((project.root / "service" / "watch.json").read_text("utf-8", "surrogateescape"))
-        if said["turn"] == turn:
-            sizes = {name: (int(size), int(at)) for name, (size, at) in said["files"].items()}
-            return sizes, {version: float(size) for version, size in said["drift"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass  # not there, or of another turn: time says what that turn had
-    return {name: (size, at) for name, (size, at) in now.items() if at / 1e9 <= began}, {}
-
-
 def _is_log(name: str) -> bool:
     return name.startswith(LOG) and name.endswith(".jsonl")
 
@@ -180,33 +156,46 @@ def _beside(name: str) -> bool:
     return name.endswith(BESIDE) or name.startswith(LOG)
 
 
+def _growing(recipe: Recipe, before: Sizes) -> set[str]:
+    """Logs that another program of the user appends to: known before, and nobody dropped them now."""
+    paths = tuple(one.path for one in recipe.sources.values() if isinstance(one, Service))
+    return {name for name in before if name.startswith(paths)}
+
+
 def _answers(inbox: Path, name: str, size: tuple[int, int], task: Task, past: Watched) -> int:
     """Filled lines of a sheet, read once; one that cannot be read is the turn's to complain of."""
     known = past.sheets.get(name)
     if known is None or known[0] != size:
         try:
             rows = len(read_answers(inbox / name, task.target).answers)
-        except BapsimError:
+        except (BapsimError, OSError):
             rows = 0
         past.sheets[name] = known = (size, rows)
     return known[1]
 
 
+def _lines(inbox: Path, name: str, size: int, past: Watched) -> Lines:
+    """What a log says since the last turn; one that became shorter is another one of this name."""
+    known = past.segments.get(name)
+    if known is None:
+        known = Lines(past.manifest.get(name, (0, 0))[0])
+    lines = known if known.upto <= size else Lines(0)
+    _read(inbox / name, lines)
+    return lines
+
+
 def _read(path: Path, lines: Lines) -> None:
     """Whole lines behind `upto`; what is no line of ours is the turn's to complain of."""
-    try:
-        with path.open("rb") as file:
-            file.seek(lines.upto)
-            for body in file:
-                if not body.endswith(b"\n"):
-                    break
-                lines.upto += len(body)
-                with suppress(ValueError, RecursionError, OverflowError):
-                    said = json.loads(body)
-                    if isinstance(said, dict):
-                        _count(said, lines)
-    except OSError:
-        return  # it was rotated away or is not ours to read: the turn says so
+    with suppress(OSError), path.open("rb") as file:  # it was rotated away: the turn says so
+        file.seek(lines.upto)
+        for body in file:
+            if not body.endswith(b"\n"):
+                break
+            lines.upto += len(body)
+            with suppress(ValueError, RecursionError, OverflowError):
+                said = json.loads(body)
+                if isinstance(said, dict):
+                    _count(said, lines)
 
 
 def _count(said: dict[str, Any], lines: Lines) -> None:

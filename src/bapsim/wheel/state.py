@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Model, Recipe
 from bapsim.core.records import Answers, Task
 from bapsim.core.turn import Turn
-from bapsim.image.pixels import ENDINGS
-from bapsim.store import artifacts, fault
+from bapsim.store import artifacts
 from bapsim.store.lake import View, by_folder, read_verdicts, verdict_path
 from bapsim.store.ledger import now
 from bapsim.store.project import Project
@@ -24,6 +20,7 @@ from bapsim.wheel.held_out import OOF, table_of
 from bapsim.wheel.judging import Opponent
 from bapsim.wheel.merging import merging, merging_opponent
 from bapsim.wheel.refining import refused_by, superseded_by
+from bapsim.wheel.snapshot import note_taken, snapshot_of, take_snapshot
 from bapsim.wheel.stock import Stock, examined, load_stock, origin_of
 
 
@@ -33,9 +30,10 @@ def begin(project: Project, recipe: Recipe) -> Turn:
     n = ledger.value("select n from turn where state='open'")
     if n is None:
         n = int(ledger.value("select coalesce(max(n), 0) from turn")) + 1
-        take_snapshot(project, n)
+        sizes = take_snapshot(project, n)
         with ledger.change("turn begun"):
             ledger.add("turn", n=n, state="open", recipe=name, started=now(), pid=os.getpid())
+            note_taken(ledger, n, sizes)
     elif ledger.value("select recipe from turn where n=?", n) != name:
         with ledger.change("turn goes on under another recipe"):
             ledger.amend("turn", {"n": n}, recipe=name)
@@ -52,37 +50,6 @@ def stop(project: Project) -> None:
     if n is not None:
         with project.ledger.change("turn stopped") as ledger:
             ledger.amend("turn", {"n": n}, state="stopped", ended=now())
-
-
-def snapshot_of(project: Project, n: int) -> Path:
-    """Where the inbox lies as turn n sees it."""
-    return project.wheel / "snapshot" / f"t{n:03d}"
-
-
-def take_snapshot(project: Project, n: int) -> None:
-    """A copy of the inbox as it is now: what arrives, or is appended, during a turn is the next turn's."""
-    place = snapshot_of(project, n)
-    temporary = place.with_name(place.name + ".tmp")
-    for old in (temporary, place):
-        shutil.rmtree(old, ignore_errors=True)
-    for path in project.inbox.rglob("*") if project.inbox.is_dir() else ():
-        if not (path.is_file() or path.is_dir() or path.is_symlink()):
-            raise InputError("special_file", path=str(path))
-    temporary.mkdir(parents=True)
-    if project.inbox.is_dir():
-        shutil.copytree(project.inbox, temporary, symlinks=True, dirs_exist_ok=True, copy_function=_copied)
-    fault.rename(temporary, place)
-
-
-def _copied(path: str, goal: str) -> None:
-    """A picture is linked: nobody appends to one, and 20,000 links cost .5 s, copies 2.4 s and their room."""
-    if Path(path).suffix.lower() in ENDINGS:
-        try:
-            os.link(path, goal)
-        except OSError:  # another disk, or one without links
-            shutil.copy2(path, goal)
-    else:
-        shutil.copy2(path, goal)
 
 
 def state(project: Project, recipe: Recipe, n: int) -> Turn:
