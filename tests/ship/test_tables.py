@@ -54,7 +54,7 @@ def target(given: pa.RecordBatch, kind: str) -> list[str]:
         return [f"{v:.4f}" for v in worth]
     if kind == "labels":
         return [
-            "; ".join(["hot"] * (v > 1) + ["dry"] * (c == "grey")) or "[]"
+            "; ".join(["hot"] * int(v > 1) + ["dry"] * (c == "grey")) or "[]"
             for v, c in zip(worth, colour, strict=True)
         ]
     return [("low", "middle" if kind == "class" else "low", "high")[int(np.clip(v, 0, 2))] for v in worth]
@@ -165,7 +165,7 @@ def test_text_is_a_number_where_arrow_says_so(said: str) -> None:
         assert np.array(table_cells.number(said)).tobytes() == np.array(wanted).tobytes()
 
 
-@pytest.mark.parametrize("said", [5, -3, True, False, 0.5, 5.0, -0.0, 123456789.25, 1e14, 0.0001, 1 / 3])
+@pytest.mark.parametrize("said", [5, -3, True, False, 0.5, 5.0, -0.0, 123456789.25, 9e9, 0.0001, 1 / 3])
 def test_a_category_that_is_no_text_is_written_as_arrow_does(said: Any) -> None:
     assert table_cells.category(said) == text_of(pa.array([said]))[0].as_py()
 
@@ -211,9 +211,8 @@ def test_javascript_reads_rows_alike(tmp_path: Path) -> None:
     )
     told = [json.loads(line) for line in done.stdout.splitlines()]
     cells, scope = runtime.Model(folder).cells(asked)
-    assert [[np.nan if x is None else x for x in one["cells"]] for one in told] == pytest.approx(
-        cells.tolist(), abs=0, nan_ok=True
-    )
+    said_cells = np.array([one["cells"] for one in told], np.float64)  # null is NaN
+    assert said_cells.tobytes() == cells.tobytes()
     assert [one["in_scope"] for one in told] == pytest.approx(scope.tolist(), abs=1e-6)
 
 
@@ -238,7 +237,7 @@ def test_the_verb_ships_tables(kind: str, tmp_path: Path) -> None:
         [{k: "" if v is None else v for k, v in row.items()} for row in batch.to_pylist()],
     )
     answer = ("--answer", "number") if kind == "number" else ()
-    run("new", tmp_path / "p", "--from", sheet, "--columns", ",".join(INPUTS), "--target", "said", *answer)
+    run("new", tmp_path / "p", "--from", sheet, "--input", ",".join(INPUTS), "--target", "said", *answer)
     run("-C", tmp_path / "p", "turn")
     told = said("-C", tmp_path / "p", "ship", "--margin", "30", "-o", tmp_path / "a")
     assert told["verdict"] == "ok"

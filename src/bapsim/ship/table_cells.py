@@ -14,7 +14,7 @@ import numpy as np
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.I | re.A)
 FARTHEST = 3e38  # trees read 32 bits
 BINS = 20  # of a number
-PLAIN = 1e-4, 1e15  # between them every program writes a fraction alike
+PLAIN = 1e-4, 1e10  # between them all write a fraction alike
 
 
 def number(said: Any) -> float:

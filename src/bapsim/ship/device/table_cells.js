@@ -25,7 +25,7 @@ const bapsimCells = (() => {
     if (typeof said === "boolean") return String(said);
     if (typeof said === "number") {
       const size = Math.abs(said);
-      if (Number.isSafeInteger(said) || (size >= 1e-4 && size < 1e15)) return String(said);
+      if (Number.isSafeInteger(said) || (size >= 1e-4 && size < 1e10)) return String(said);
     }
     throw new Error(`${JSON.stringify(said)} is no category: write it as text`);
   }
