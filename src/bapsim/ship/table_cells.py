@@ -4,6 +4,7 @@ Needs numpy alone. A row is an object with a value for every column, null where 
 written as text; a category is text, and one that training did not see at least twice is code 0.
 """
 
+import math
 import re
 import struct
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,11 @@ def number(said: Any) -> float:
         said = float(said)
     if not isinstance(said, int | float):  # bool is an int
         raise ValueError(f"{type(said).__name__} is no number")
-    return float(min(max(said, -FARTHEST), FARTHEST)) if said == said else float("nan")
+    return float("nan") if isinstance(said, float) and math.isnan(said) else _near(said)
+
+
+def _near(said: float) -> float:
+    return float(min(max(said, -FARTHEST), FARTHEST))
 
 
 def category(said: Any) -> str | None:

@@ -1,7 +1,8 @@
-"""Models of tables as files: rows become cells in the runtime, trees and a line are an ONNX graph over them."""
+"""Models of tables as files: rows become cells in the runtime, trees and a line are a graph over them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def table_files(parts: TableParts) -> dict[str, bytes]:
 
 
 def odd_rows(columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows that every copy of a model must answer alike: empty, usual, far out, never seen, written as text."""
+    """Rows that every copy of a model must answer alike: empty, usual, far out, never seen, as text."""
     usual = {c["name"]: c["centre"] if c["kind"] == "number" else [*c["values"], None][0] for c in columns}
     numbers = [c["name"] for c in columns if c["kind"] == "number"]
     rows = [
@@ -95,7 +96,7 @@ def table_vectors(folder: Path) -> bytes:
     """vectors.json: odd rows, the cells that they become (null: none), and what this very folder answers."""
     model = runtime.Model(folder)
     rows = odd_rows(model.about["columns"])
-    cells = [[None if x != x else x for x in row] for row in model.cells(rows)[0].tolist()]
+    cells = [[None if math.isnan(x) else x for x in row] for row in model.cells(rows)[0].tolist()]
     told = zip(rows, cells, model(rows), strict=True)
     return as_json([{"row": row, "cells": some, "answer": answer} for row, some, answer in told])
 
@@ -173,7 +174,7 @@ def _line(g: Graph, line: Line) -> str:
 
 
 def _arcsinh(g: Graph, z: str) -> str:
-    """Asinh is float32 in runtimes; of |z| it is log m + log(|z| / m + sqrt(z^2 + 1) / m), m = max(|z|, 1)."""
+    """Asinh is float32 in runtimes: log m + log(|z| / m + sqrt(z^2 + 1) / m) of |z|, m = max(|z|, 1)."""
     size = g.node("Abs", z)
     most = g.node("Max", size, g.constant(1.0))
     near, one = g.node("Div", size, most), g.node("Div", g.constant(1.0), most)

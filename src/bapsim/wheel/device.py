@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -71,12 +72,12 @@ class Device:
 
 
 def said_rows(rows: Rows, columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a table as a device gets them; columns: as spec.json has them. Times are numbers of their unit."""
+    """Rows of a table as a device gets them, times as numbers; columns: as spec.json has them."""
     said = []
     for column in columns:
         values = rows.column(column["name"])
         if column["kind"] == "number":
-            said.append([None if x != x else x for x in floats(values, column["name"]).tolist()])
+            said.append([None if math.isnan(x) else x for x in floats(values, column["name"]).tolist()])
         else:
             said.append(text_of(values).to_pylist())
     names = [column["name"] for column in columns]

@@ -113,11 +113,9 @@ def _joined(some: Iterable[Tree], columns: int, *, narrow: bool) -> Trees:
     """Trees one after another, inner nodes and leaves counted apart; equal leaves share a row of values."""
     parts: dict[str, list[Any]] = {name: [] for name in Trees.__dataclass_fields__}
     nodes = leaves = 0
-    for at, one in enumerate(some):
+    for at, grown in enumerate(some):
+        one = _split_once(grown) if grown.left[0] < 0 else grown
         leaf = one.left < 0
-        if leaf[0]:  # nothing was split: a node whose two ways lead to the one leaf
-            one = _split_once(one)
-            leaf = one.left < 0
         place = np.where(leaf, -leaves - np.cumsum(leaf), nodes + np.cumsum(~leaf) - 1)
         inner = ~leaf
         parts["yes"].append(place[one.left[inner]])
@@ -135,6 +133,7 @@ def _joined(some: Iterable[Tree], columns: int, *, narrow: bool) -> Trees:
 
 
 def _split_once(one: Tree) -> Tree:
+    """A tree where nothing was split: a node whose two ways lead to the same."""
     twice = np.concatenate([one.values[:1]] * 3)
     ends, zero = np.array([-1, -1]), np.zeros(3, np.int64)
     left, right = np.r_[1, ends].astype(np.int64), np.r_[2, ends].astype(np.int64)
