@@ -162,7 +162,7 @@ def page(found: dict[str, dict[str, Any]]) -> str:
         "# Shipped models of tables",
         "",
         "`python benchmarks/edge_tables.py`: `table_boosted()` as it is learns two thirds of a set (first "
-        f"draw), the file answers the rest ({TESTED:,} rows at most), and {ODD:,} rows of whose cells a third "
+        f"draw), the file answers the rest ({TESTED:,} at most), and {ODD:,} rows of whose cells a third "
         "were made odd: null, infinite, at the ends of float64, at a split of the trees and the two floats "
         "beside it, a category never seen. Off: the most that a probability (of numbers: the number, in its "
         "own unit) differs. Latency on one core, reading the row included, the best of three processes; the "
