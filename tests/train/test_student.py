@@ -99,7 +99,7 @@ def test_a_student_of_few_numbers_stays_with_its_teacher() -> None:
     """Squares are not learnt by heart, and its interval holds four truths of five at least."""
     rng, words = (
         np.random.default_rng(3),
-        "카드 card 대출 loan 송금 lost 이자 rate please 문의 fee bank".split(),
+        ["카드", "card", "대출", "loan", "송금", "lost", "이자", "rate", "please", "문의", "fee", "bank"],
     )
     at = rng.integers(len(words), size=(1300, 6))
     texts = [" ".join(words[j] for j in row) for row in at]
