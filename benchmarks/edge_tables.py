@@ -165,7 +165,8 @@ def page(found: dict[str, dict[str, Any]]) -> str:
         f"draw), the file answers the rest ({TESTED:,} at most), and {ODD:,} rows of whose cells a third "
         "were made odd: null, infinite, at the ends of float64, at a split of the trees and the two floats "
         "beside it, a category never seen. Off: the most that a probability (of numbers: the number, in its "
-        "own unit) differs. Latency on one core, reading the row included, the best of three processes; the "
+        "own unit) differs. Latency on one core, reading the row included, the best of three processes on "
+        "a machine whose cores other jobs shared (wall time at p95 is theirs, processor time is not); the "
         "model is bapsim's own, one row at a time.",
         "",
         "| set (train, columns, of them text) | other answers: rows, odd rows | off | leaves | head / folder "
