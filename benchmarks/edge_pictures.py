@@ -123,7 +123,7 @@ def measure(bodies: list[bytes], labels: np.ndarray, seed: int, timed: bool) -> 
             one = {"accuracy": float((told == gold).mean()), "same": float((told == said).mean())}
             out[name] = one | {"head_bytes": len(head), "folder_bytes": sizes}
             if timed:
-                device = Device(folder=folder, inputs=("image",), answer="class", pictures=True)
+                device = Device(folder=folder, inputs=("image",), answer="class", kind="image")
                 out[name] |= device.measured(Rows(batch(asked))) | head_alone(folder, asked)
         linear = image_linear()(None, mixture, seed)
         told = np.array(linear(Rows(batch(asked))).column("prediction").to_pylist())

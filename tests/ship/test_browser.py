@@ -16,6 +16,9 @@ import pytest
 
 from bapsim.ship import runtime
 from bapsim.ship.pack import WEB, with_browser
+from bapsim.ship.tables import odd_rows
+from bapsim.wheel.portable_tables import table_parts
+from tests.ship import tabular
 from tests.ship.shipped import STRINGS, made, put, reduced
 
 PACKAGE = "onnxruntime-web@1.27.0"
@@ -77,11 +80,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def opened(folder: Path, chromium: str, room: Path) -> Iterator[Any]:
-    """What the page says of STRINGS."""
+def opened(folder: Path, inputs: list[Any], chromium: str, room: Path) -> Iterator[Any]:
+    """What the page says of these inputs."""
     page = folder / "browser" / "index.html"
     (folder / "browser" / "check.html").write_text(page.read_text("utf-8").replace("</html>", CHECK), "utf-8")
-    (folder / "browser" / "texts.json").write_text(json.dumps(STRINGS), "utf-8")
+    (folder / "browser" / "texts.json").write_text(json.dumps(inputs), "utf-8")
     kind = type("Kept", (Handler,), {"said": [], "done": threading.Event()})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(kind, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -106,16 +109,22 @@ def opened(folder: Path, chromium: str, room: Path) -> Iterator[Any]:
     yield from kind.said
 
 
-@pytest.mark.parametrize("target", ["onnx", "student", "labels", "number"])
+@pytest.mark.parametrize("target", ["onnx", "student", "labels", "number", "table"])
 def test_a_page_answers_as_the_runtime_does(target: str, dist: Path, chromium: str, tmp_path: Path) -> None:
-    one = made("class" if target in ("onnx", "student") else target, target == "student")
-    parts = reduced(one) if target == "student" else one.parts
-    folder = put(parts, "student" if target == "student" else "onnx", tmp_path / "model")
+    inputs: list[Any] = STRINGS
+    if target == "table":
+        model = tabular.made("class")
+        folder = tabular.put(model, tmp_path / "model")
+        inputs = odd_rows(table_parts(model).columns)
+    else:
+        one = made("class" if target in ("onnx", "student") else target, target == "student")
+        parts = reduced(one) if target == "student" else one.parts
+        folder = put(parts, "student" if target == "student" else "onnx", tmp_path / "model")
     with_browser(folder, dist)
-    expected = runtime.Model(folder)(STRINGS)
-    said = list(opened(folder, chromium, tmp_path / "profile"))
+    expected = runtime.Model(folder)(inputs)
+    said = list(opened(folder, inputs, chromium, tmp_path / "profile"))
     assert len(said) == len(expected), said[-1:]
-    for got, wanted, text in zip(said, expected, STRINGS, strict=True):
+    for got, wanted, text in zip(said, expected, inputs, strict=True):
         assert set(got) == set(wanted)
         if target == "number":
             assert got["prediction"] == pytest.approx(wanted["prediction"], abs=1e-9), text

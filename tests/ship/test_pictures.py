@@ -78,7 +78,7 @@ def test_files_answer_as_their_model(kind, linear, tmp_path):
 
 def test_a_device_of_pictures_in_a_process_of_its_own(linear, tmp_path):
     folder = put(linear, tmp_path / "m")
-    device = Device(folder=folder, inputs=("image",), answer="class", classes=linear.classes, pictures=True)
+    device = Device(folder=folder, inputs=("image",), answer="class", classes=linear.classes, kind="image")
     bodies = [*pictures(5, 2)[0], b"broken"]
     assert (
         device(rows(bodies)).column("prediction").to_pylist()

@@ -93,3 +93,30 @@ def test_without_a_teacher_it_learns_the_labels() -> None:
     fresh = sentences(100, 4)
     said = alone(rows([row["text"] for row in fresh])).column("prediction").to_pylist()
     assert np.mean([a == row["label"] for a, row in zip(said, fresh, strict=True)]) > 0.9
+
+
+def test_a_student_of_few_numbers_stays_with_its_teacher() -> None:
+    """Squares are not learnt by heart, and its interval holds four truths of five at least."""
+    rng, words = (
+        np.random.default_rng(3),
+        ["카드", "card", "대출", "loan", "송금", "lost", "이자", "rate", "please", "문의", "fee", "bank"],
+    )
+    at = rng.integers(len(words), size=(1300, 6))
+    texts = [" ".join(words[j] for j in row) for row in at]
+    value = 2.0 * (at == 5).sum(1) + (at == 2).sum(1) - (at == 7).sum(1) + rng.normal(0, 0.3, len(at))
+    said = {"text": texts[:300], "said": value[:300], "_target_depth": np.zeros(300, np.int8)}
+    task = Task(input="text", target="said", answer="number")
+    learnt = Mixture(task=task, records=Records(pa.RecordBatch.from_pydict(said)))
+    teacher = text_linear()(None, learnt, 0)
+    pool = teacher(rows(texts[300:700])).column("prediction").to_pylist()
+    said = {"text": texts[:700], "said": [*value[:300], *pool]}
+    said["_target_depth"] = np.repeat([0, 1], [300, 400]).astype(np.int8)
+    mixed = Mixture(task=task, records=Records(pa.RecordBatch.from_pydict(said)))
+    told = distilled()(teacher, mixed, 0)(rows(texts[700:]))
+    before, after = (
+        np.abs(np.array(who.column("prediction")) - value[700:]).mean()
+        for who in (teacher(rows(texts[700:])), told)
+    )
+    assert after <= 1.1 * before
+    inside = (np.array(told.column("low")) <= value[700:]) & (value[700:] <= np.array(told.column("high")))
+    assert inside.mean() >= 0.78

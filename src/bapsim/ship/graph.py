@@ -15,6 +15,7 @@ from bapsim.core.errors import MissingExtra
 from bapsim.ship.parts import TextParts
 
 OPSET, IR = 17, 9
+TREES = "ai.onnx.ml", 5  # the operators of trees; no other graph needs them
 LN19 = float(np.log(19))
 
 
@@ -76,9 +77,10 @@ class Graph:
             for many in (inputs.items(), outputs.items())
         ]
         graph = helper.make_graph(self.nodes, "head", *ends, self.constants)
+        used = {"": OPSET} | ({TREES[0]: TREES[1]} if any(node.domain for node in self.nodes) else {})
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
+            opset_imports=[helper.make_opsetid(*one) for one in used.items()],
             ir_version=IR,
             producer_name="bapsim",
             producer_version="1",
@@ -155,8 +157,16 @@ def _labels(g: Graph, parts: TextParts, score: str, known: str) -> tuple[dict[st
     z = g.clipped(g.moved(g.scaled(score, platt["slopes"]), platt["shifts"]), -30.0, 30.0)
     own = g.node("Sigmoid", z)
     probs = g.node("Where", _column(g, known), own, g.constant(np.asarray(parts.said["prior"])))
+    outputs = decided(g, probs, k, platt["least"])
+    best = g.node("ReduceMax", score, axes=[1], keepdims=0)
+    measure = _familiar(g, g.scaled(best, float(platt["least"])), c["words_known"])
+    return outputs, measure
+
+
+def decided(g: Graph, probs: str, k: int, least: int) -> dict[str, Any]:
+    """Which of k labels are there; the likeliest where none is and every row has one."""
     there = g.node("GreaterOrEqual", probs, g.constant(0.5))
-    if platt["least"]:  # the likeliest where none is and every row has one
+    if least:
         some = g.node("ReduceMax", g.node("Cast", there, to=g.onnx.TensorProto.FLOAT), axes=[1], keepdims=1)
         likeliest = g.node("ArgMax", probs, axis=1, keepdims=1)
         first = g.node("Equal", likeliest, g.constant(np.arange(k)[None], np.int64))
@@ -164,26 +174,28 @@ def _labels(g: Graph, parts: TextParts, score: str, known: str) -> tuple[dict[st
         there = g.node("Or", there, g.node("And", bare, first))
     g.narrow(probs, "probs")
     g.node("Identity", there, out="there")
-    best = g.node("ReduceMax", score, axes=[1], keepdims=0)
-    measure = _familiar(g, g.scaled(best, float(platt["least"])), c["words_known"])
-    return {"probs": ("FLOAT", ["n", k]), "there": ("BOOL", ["n", k])}, measure
+    return {"probs": ("FLOAT", ["n", k]), "there": ("BOOL", ["n", k])}
 
 
 def _number(g: Graph, parts: TextParts, score: str, known: str) -> tuple[dict[str, Any], str]:
-    reading = parts.said["calibration"]["reading"]
-    ends = reading["least"], reading["most"]
     raw = g.node("Squeeze", score, g.constant([1], np.int64))
     raw = g.node("Where", known, raw, g.constant(parts.said["median"]))
+    unknown = g.node("Sub", g.constant(1.0), "coverage")
+    unknown = g.node("Where", known, unknown, g.constant(1.0))
+    return numbered(g, raw, unknown, parts.said["calibration"]["reading"]), "coverage"
+
+
+def numbered(g: Graph, raw: str, hard: str, reading: Mapping[str, Any]) -> dict[str, Any]:
+    """A raw number and how hard its row is, float64[n] each, as an answer with its interval."""
+    ends = reading["least"], reading["most"]
     if reading["scores"]:
         raw = interpolated(g, raw, reading["scores"], reading["medians"])
     value = g.clipped(raw, *ends)
-    unknown = g.node("Sub", g.constant(1.0), "coverage")
-    unknown = g.node("Where", known, unknown, g.constant(1.0))
-    half = interpolated(g, unknown, reading["difficulties"], reading["halves"])
+    half = interpolated(g, hard, reading["difficulties"], reading["halves"])
     g.node("Identity", value, out="prediction")
     for name, op in (("low", "Sub"), ("high", "Add")):
         g.node("Identity", g.clipped(g.node(op, value, half), *ends), out=name)
-    return dict.fromkeys(("prediction", "low", "high"), ("DOUBLE", ["n"])), "coverage"
+    return dict.fromkeys(("prediction", "low", "high"), ("DOUBLE", ["n"]))
 
 
 def interpolated(g: Graph, x: str, at: Sequence[float], to: Sequence[float]) -> str:

@@ -65,14 +65,15 @@ def _kind(column: Values, name: str) -> Literal["number", "category"]:
     return "number"
 
 
-def _text(column: Values) -> Values:
+def text_of(column: Values) -> Values:
+    """A column as plain text: dictionaries are read, numbers and truth values are written."""
     plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
     return plain.cast(pa.string())
 
 
 def _codes(column: Column, values: Values) -> np.ndarray:
     """float64[n]: 0 rare or unseen, 1.. a known category, NaN null."""
-    said = _text(values)
+    said = text_of(values)
     code = (positions(said, pa.array(column.values, pa.string())) + 1).astype(np.float64)
     code[np.asarray(said.is_null().to_numpy(zero_copy_only=False), bool)] = np.nan
     return code
@@ -113,7 +114,7 @@ def bins(column: Column, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def learn_column(name: str, values: Values) -> Column:
     """What one column of training rows looks like: n >= 1 rows, all of them null at worst."""
     if _kind(values, name) == "category":
-        coded = _text(values).drop_null().dictionary_encode()
+        coded = text_of(values).drop_null().dictionary_encode()
         counts = np.bincount(coded.indices.to_numpy(), minlength=len(coded.dictionary))
         often = [(-int(n), v) for n, v in zip(counts, strings(coded.dictionary), strict=True) if n > 1]
         column = Column(name=name, kind="category", values=tuple(str(v) for _, v in sorted(often)[:CODES]))

@@ -2,7 +2,8 @@
 
 It learns what people labelled, and what its teacher says of texts that nobody labelled: on the labelled texts
 alone a teacher's opinion adds nothing (docs/results/edge.md). Adam (Kingma and Ba 2015) over sparse rows in
-numpy; the constants come from a fit that held a tenth of people's rows out.
+numpy; the constants come from a fit that held a tenth of people's rows out. A hidden layer learns the squares
+of a few hundred numbers by heart: a student of numbers is a line over the same columns, by ridge regression.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ MANY = 16  # classes from which more directions pay than rows of the table
 STEPS, EPOCHS = 3_000, (10, 30)
 FEWEST = 400  # steps, however few the rows
 AT_ONCE, RATE = 256, 0.03
+ALPHA = 0.3  # of the ridge: columns do not depend on the target's unit
 OWN = 0.5  # share of a person's label in the target of a row, the teacher has the rest
 Floats32 = NDArray[np.float32]
 
@@ -87,8 +89,22 @@ def shape(k: int) -> tuple[int, int]:
     return TABLE // hidden, hidden
 
 
+def line(x: Any, value: Floats) -> Net:
+    """Ridge regression of numbers float64[n] as a net: what passes max(0, .) of w and of -w is the line."""
+    from sklearn.linear_model import Ridge
+
+    value = number.tamed(value)
+    centre = float(value.mean())
+    with one_thread():
+        ridge = Ridge(alpha=ALPHA, solver="sparse_cg", tol=1e-4, max_iter=1000)
+        ridge.fit(x.astype(np.float64), value - centre)
+    both, shift = np.array([[1.0, -1.0]], np.float32), np.float32(ridge.intercept_ + centre)
+    table = np.asarray(ridge.coef_, np.float32)[:, None] * both
+    return Net(table, shift * both[0], both.T.copy(), np.zeros(1, np.float32))
+
+
 def fit(x: Any, target: Floats32, kind: str, hidden: int, seed: int) -> Net:
-    """A net from rows CSR[n, buckets] and targets float32[n, k]: probabilities, or standardised numbers."""
+    """A net from rows CSR[n, buckets] and probabilities float32[n, k]."""
     rng, n, k = np.random.default_rng(seed), x.shape[0], target.shape[1]
     parts = [
         (0.3 * rng.standard_normal((x.shape[1], hidden))).astype(np.float32),
@@ -124,7 +140,7 @@ def _slopes(parts: Sequence[Floats32], x: Any, target: Floats32, kind: str) -> l
     if kind == "class":
         said = text.softmax(score).astype(np.float32)
     else:
-        said = score if kind == "number" else 1 / (1 + np.exp(-np.clip(score, -30, 30)))
+        said = 1 / (1 + np.exp(-np.clip(score, -30, 30)))
     back = (said - target) / np.float32(len(target))
     deeper = (back @ weights.T) * (inside > 0)
     return [x.T @ deeper, deeper.sum(axis=0), seen.T @ back, back.sum(axis=0)]
@@ -226,13 +242,14 @@ def load(folder: Path) -> Student:
 
 class Lesson(NamedTuple):
     """What a mixture and a teacher teach: targets float32[n, k], people's own targets, and which rows
-    people labelled.
+    people labelled; of numbers half the teacher's interval, float64[n].
     """
 
     classes: tuple[str, ...]
     target: Floats32
     own: NDArray[Any]
     people: NDArray[np.bool_]
+    unsure: Floats | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,15 +264,19 @@ class Distilled:
         if task.kind != "text":
             raise InputError("student_texts", kind=task.kind)
         taught = lesson(parent, mixture)
-        buckets, hidden = shape(taught.target.shape[1])
+        buckets, hidden = (TABLE // 2, 2) if task.answer == "number" else shape(taught.target.shape[1])
         x = bucketed(linear.read(Rows(mixture.records), task.inputs), self.spec, buckets)
-        held = np.flatnonzero(taught.people)[::10]
-        seen = np.setdiff1d(np.arange(x.shape[0]), held)
-        centre, scale = _unit(taught, task.answer)
-        target = ((taught.target - centre) / scale).astype(np.float32)
-        trial = _moved(fit(x[seen], target[seen], task.answer, hidden, seed), centre, scale)
+
+        def fitted(rows: Any) -> Net:
+            if task.answer == "number":
+                return line(x[rows], taught.target[rows, 0].astype(np.float64))
+            return fit(x[rows], taught.target[rows], task.answer, hidden, seed)
+
+        every = np.arange(x.shape[0])
+        held = (every if taught.unsure is not None else np.flatnonzero(taught.people))[::10]
+        trial = fitted(np.setdiff1d(every, held))
         said = constants(taught, task.answer, held, trial.scores(x[held]))
-        net = _moved(fit(x, target, task.answer, hidden, seed), centre, scale)
+        net = fitted(every)
         return Student(
             answer=task.answer,
             classes=taught.classes,
@@ -279,7 +300,8 @@ def distilled() -> Distilled:
 def lesson(teacher: Model | None, mixture: Mixture) -> Lesson:
     """Targets of all rows: people's labels and the teacher's opinion; NotEnough without people's labels.
 
-    A label that counts for less (mixture.weight below 1) leaves more to the teacher.
+    A label that counts for less (mixture.weight below 1) leaves more to the teacher. Numbers are learnt from
+    the teacher alone: people's own are its answers and an error that no text explains.
     """
     task, records = mixture.task, mixture.records
     said = written(records.column(task.target), task.answer)
@@ -290,34 +312,36 @@ def lesson(teacher: Model | None, mixture: Mixture) -> Lesson:
     if not people.any():
         raise NotEnough("one_class", rows=0, classes="-")
     names = teacher.classes if teacher is not None else _names(said, task.answer)
-    opinion = None if teacher is None else _opinion(teacher, mixture)
     if task.answer == "number":
-        own: NDArray[Any] = numbers_of(said)[:, None]
-        own = np.where(people[:, None], own, 0.0)
-        heard = people
-    else:
-        own = _marked(
-            [one if here else None for one, here in zip(said, people, strict=True)], names, task.answer
-        )
-        heard = people & (own.any(axis=1) | (task.answer == "labels"))
+        own = np.where(people, numbers_of(said), 0.0)
+        return _numbers(own, people, None if teacher is None else teacher(rows_of(records, task.inputs)))
+    opinion = None if teacher is None else _opinion(teacher, mixture)
+    own = _marked([one if here else None for one, here in zip(said, people, strict=True)], names, task.answer)
+    heard = people & (own.any(axis=1) | (task.answer == "labels"))
     trust = np.ones(len(said)) if mixture.weight is None else np.clip(mixture.weight, 0.0, 1.0)
     share = np.where(heard, 1.0 if opinion is None else OWN * trust, 0.0)[:, None]
     target = share * own + (0.0 if opinion is None else (1 - share) * opinion)
     return Lesson(tuple(names), target.astype(np.float32), own, people)
 
 
+def _numbers(own: Floats, people: NDArray[np.bool_], told: Answers | None) -> Lesson:
+    """Numbers as the teacher says them; without one, as people do, and the median where they did not."""
+    if told is None:
+        target = np.where(people, own, np.median(own[people]))[:, None].astype(np.float32)
+        return Lesson((), target, own[:, None], people)
+    value, low, high = (numbers(told.column(name)) for name in ("prediction", "low", "high"))
+    half = np.maximum(high - value, value - low)
+    return Lesson((), value[:, None].astype(np.float32), own[:, None], people, half)
+
+
 def _names(said: Sequence[str | None], kind: str) -> tuple[str, ...]:
-    if kind == "number":
-        return ()
     there = [one for one in said if one is not None]
     return tuple(labels_in(there) if kind == "labels" else sorted(set(there)))
 
 
 def _opinion(teacher: Model, mixture: Mixture) -> Floats:
-    """What the teacher says of all rows: probabilities float64[n, k], or numbers float64[n, 1]."""
+    """What the teacher says of all rows: probabilities float64[n, k]."""
     told = teacher(rows_of(mixture.records, mixture.task.inputs))
-    if mixture.task.answer == "number":
-        return numbers(told.column("prediction"))[:, None]
     if "probs" in told.schema.names:
         flat: Any = told.column("probs")
         return np.asarray(flat.flatten().to_numpy(zero_copy_only=False), np.float64).reshape(len(told), -1)
@@ -336,28 +360,22 @@ def _marked(said: Sequence[str | None], names: Sequence[str], kind: str) -> Floa
     return found
 
 
-def _unit(taught: Lesson, kind: str) -> tuple[float, float]:
-    """Centre and scale of numbers; probabilities stay as they are."""
-    if kind != "number":
-        return 0.0, 1.0
-    value = taught.target[:, 0].astype(np.float64)
-    return float(value.mean()), float(value.std()) or 1.0
-
-
-def _moved(net: Net, centre: float, scale: float) -> Net:
-    """The same net in the target's own unit."""
-    last = net.last.astype(np.float64) * scale + centre
-    return net._replace(weights=(net.weights * np.float32(scale)), last=last.astype(np.float32))
-
-
 def constants(taught: Lesson, kind: str, held: NDArray[np.int64], scores: Floats) -> dict[str, Any]:
-    """Prior and calibration from the rows that a trial held out."""
+    """Prior and calibration from the rows that a trial held out.
+
+    A teacher's answers of the pool know what people said of held rows, so errors there are too small: an
+    interval of numbers is the teacher's own, and how far the trial is from its answers besides.
+    """
     own, mine = taught.own[held], taught.own[taught.people]
     weight = np.ones(len(held))
     if kind == "number":
         value = mine[:, 0]
         ends = float(value.min()), float(value.max())
-        reading = number.fit(scores[:, 0], np.zeros(len(held)), own[:, 0], *ends)
+        if taught.unsure is None:
+            reading = number.fit(scores[:, 0], np.zeros(len(held)), own[:, 0], *ends)
+        else:
+            apart = np.abs(np.clip(scores[:, 0], *ends) - taught.target[held, 0]) + taught.unsure[held]
+            reading = number.Reading(least=ends[0], most=ends[1], halves=(number.conformal(apart),))
         calibration = {"reading": asdict(reading), "low": 0.0, "middle": 1.0}
         return {"median": float(np.median(value)), "calibration": calibration}
     low, middle = linear.quantiles(scores.max(axis=1, initial=-np.inf))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bapsim.core.errors import StoreError
 from bapsim.core.records import Answer, Answers, Rows
 from bapsim.ship.pack import RUNTIME
 from bapsim.text.targets import joined
+from bapsim.train.columns import floats, text_of
 from bapsim.train.linear import read
 
 SAMPLES = 450  # inputs that a measurement goes through
@@ -30,14 +32,10 @@ class Device:
     inputs: tuple[str, ...]
     answer: Answer
     classes: tuple[str, ...] = ()
-    pictures: bool = False
+    kind: str = "text"
 
     def __call__(self, rows: Rows, /) -> Answers:
-        if self.pictures:
-            with tempfile.TemporaryDirectory() as room:
-                said = self.run(_files(rows.column(self.inputs[0]).to_pylist(), Path(room)))
-        else:
-            said = self.run(read(rows, self.inputs))
+        said = self._asked(rows)
         told = [joined(one["prediction"]) if self.answer == "labels" else one["prediction"] for one in said]
         kind = pa.float64() if self.answer == "number" else pa.string()
         columns: dict[str, Any] = {"prediction": pa.array(told, kind)}
@@ -47,9 +45,19 @@ class Device:
             columns[name] = pa.array([one[name] for one in said], pa.float32())
         return Answers(pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
 
-    def run(self, texts: Sequence[str | None], *flags: str) -> list[dict[str, Any]]:
+    def _asked(self, rows: Rows, *flags: str) -> list[dict[str, Any]]:
+        """The lines that the runtime prints for rows."""
+        if self.kind == "table":
+            about = json.loads((self.folder / "spec.json").read_text("utf-8"))
+            return self.run(said_rows(rows, about["columns"]), *flags)
+        if self.kind != "image":
+            return self.run([text or "" for text in read(rows, self.inputs)], *flags)
+        with tempfile.TemporaryDirectory() as room:
+            return self.run(_files(rows.column(self.inputs[0]).to_pylist(), Path(room)), *flags)
+
+    def run(self, inputs: Sequence[Any], *flags: str) -> list[dict[str, Any]]:
         """The lines that the runtime prints; StoreError with its last words where it fails."""
-        asked = "".join(json.dumps(text or "") + "\n" for text in texts)
+        asked = "".join(json.dumps(one) + "\n" for one in inputs)
         command = [sys.executable, "-I", "-B", str(self.folder / RUNTIME), "--json", *flags, str(self.folder)]
         done = subprocess.run(command, input=asked.encode(), capture_output=True, check=False)  # noqa: S603
         if done.returncode:
@@ -59,21 +67,26 @@ class Device:
 
     def measured(self, rows: Rows) -> dict[str, float]:
         """Latency and peak memory on this machine, over at most 450 of these inputs."""
-        rows = Rows(rows.slice(0, SAMPLES))
-        if not self.pictures:
-            return _rounded(self.run(read(rows, self.inputs), "--measure")[-1])
-        with tempfile.TemporaryDirectory() as room:
-            names = _files(rows.column(self.inputs[0]).to_pylist(), Path(room))
-            return _rounded(self.run(names, "--measure")[-1])
+        said = self._asked(Rows(rows.slice(0, SAMPLES)), "--measure")[-1]
+        return {name: round(value, 4) for name, value in said.items()}
 
 
-def _rounded(said: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in said.items()}
+def said_rows(rows: Rows, columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a table as a device gets them, times as numbers; columns: as spec.json has them."""
+    said = []
+    for column in columns:
+        values = rows.column(column["name"])
+        if column["kind"] == "number":
+            said.append([None if math.isnan(x) else x for x in floats(values, column["name"]).tolist()])
+        else:
+            said.append(text_of(values).to_pylist())
+    names = [column["name"] for column in columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*said, strict=True)]
 
 
-def _files(bodies: Sequence[bytes | None], room: Path) -> list[str | None]:
+def _files(bodies: Sequence[bytes | None], room: Path) -> list[str]:
     """The names of pictures that were written into a folder."""
-    names: list[str | None] = []
+    names: list[str] = []
     for i, body in enumerate(bodies):
         (room / f"{i}").write_bytes(body or b"")
         names.append(str(room / f"{i}"))

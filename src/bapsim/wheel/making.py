@@ -30,6 +30,7 @@ from bapsim.ship.pack import Target, text_files, write
 from bapsim.ship.parts import TextParts
 from bapsim.ship.pictures import picture_files, picture_head, picture_vectors, quantised_head
 from bapsim.ship.quantise import quantised
+from bapsim.ship.tables import table_files, table_vectors
 from bapsim.text import features
 from bapsim.text.targets import written
 from bapsim.train.image import ImageModel, made_up
@@ -37,6 +38,7 @@ from bapsim.train.image_cnn import ImageNet
 from bapsim.train.image_cnn import read as squares_of
 from bapsim.train.linear import read
 from bapsim.wheel.portable import picture_parts, text_parts
+from bapsim.wheel.portable_tables import Tabular, table_parts
 from bapsim.wheel.stock import Stock
 
 POOL = 40_000  # rows that a teacher labels at most: a pool may hold millions
@@ -68,11 +70,12 @@ class Rest:
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What answers: input columns, kind of answer, classes."""
+    """What answers: input columns, kind of answer, classes, kind of input."""
 
     inputs: tuple[str, ...]
     answer: Answer
     classes: tuple[str, ...]
+    kind: str = "text"
 
 
 def _spread(at: np.ndarray, most: int) -> np.ndarray:
@@ -84,6 +87,8 @@ def make(model: Model, rest: Rest, target: Target, folder: Path) -> About:
     task = rest.stock.task
     if isinstance(model, ImageModel | ImageNet):
         return _make_pictures(model, rest, target, folder)
+    if isinstance(model, Tabular):
+        return _make_table(model, task.answer, target, folder)
     if target == "student":
         model = distil(model, rest)
     parts = text_parts(model)
@@ -104,7 +109,14 @@ def _make_pictures(model: ImageModel | ImageNet, rest: Rest, target: Target, fol
         squares, readable = squares_of(Rows(rest.some(PICTURES)), parts.inputs, parts.side)
         head = quantised_head(head, squares[readable])
     write(folder, picture_files(parts, head, made_up()), picture_vectors)
-    return About(inputs=parts.inputs, answer="class", classes=parts.classes)
+    return About(inputs=parts.inputs, answer="class", classes=parts.classes, kind="image")
+
+
+def _make_table(model: Tabular, answer: Answer, target: Target, folder: Path) -> About:
+    if target != "onnx":
+        raise InputError("ship_table_target", target=target)
+    write(folder, table_files(table_parts(model)), table_vectors)
+    return About(inputs=model.inputs, answer=answer, classes=model.classes, kind="table")
 
 
 def small(parts: TextParts, texts: Sequence[str | None]) -> TextParts:

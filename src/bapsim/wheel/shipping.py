@@ -151,10 +151,7 @@ def least_same(task: Task, target: Target, twin: float) -> float:
 
 def _made(model: Model, rest: Rest, wanted: Wanted, folder: Path) -> Device:
     about = make(model, rest, wanted.target, folder)
-    pictures = rest.stock.task.kind == "image"
-    return Device(
-        folder=folder, inputs=about.inputs, answer=about.answer, classes=about.classes, pictures=pictures
-    )
+    return Device(folder=folder, **vars(about))
 
 
 def agreement(model: Model, device: Device, rest: Rest, target: Target) -> dict[str, Any]:
