@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bapsim.core.records import Task
 from bapsim.serve.feedback import feedback_in
-from bapsim.serve.ids import issued, issuer, service_key, signed
+from bapsim.serve.ids import issued, issuer, service_key, signer
 from bapsim.serve.refused import Limits, Refused
 from tests.serve.world import Running, copied, log_of, serving
 
@@ -61,7 +61,7 @@ def test_names_that_were_not_given_here_are_unknown(served: Running) -> None:
     at = len(request) - 1
     other = "0" if request[at] != "0" else "1"
     forged = [request[:at] + other, "0" * 27 + request[27:], request.upper(), request + "0", "", "x" * 10_000]
-    forged += [signed(b"another key" * 3, request[:27]), request.split("-")[0], "../" + request, "\0"]
+    forged += [signer(b"another key" * 3)(request[:27]), request.split("-")[0], "../" + request, "\0"]
     for name in forged:
         if name != request:
             error = served.refused("/feedback", 404, json={"request": name, "thumbs": 1})
