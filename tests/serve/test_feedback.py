@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,19 @@ def test_what_cannot_be_meant_is_refused(served: Running, said: dict[str, Any], 
     request = served.predict(text="계좌 이체")["request"]
     error = served.refused("/feedback", json={"request": request, **said})
     assert (error["key"], error["where"]) == (key, where)
+
+
+def test_what_was_deleted_is_said_to_be_gone(served: Running) -> None:
+    kept = served.predict(text="분실 신고")["request"]
+    (gone,) = issuer(service_key(served.root / "service"), 0)(1)
+    mark = served.root / "service" / "deleted-main.json"
+    mark.write_text(json.dumps({"upto": time.time()}))
+    served.logged(lambda lines: kept in [line["request"] for line in lines])
+    for name, status in ((kept, 200), (gone, 404)):
+        got = served.http.post("/feedback", json={"request": name, "thumbs": 1})
+        assert got.status_code == status
+    assert got.json()["error"]["key"] == "request_gone"
+    mark.unlink()
 
 
 def test_a_new_label_is_welcome(served: Running) -> None:

@@ -26,6 +26,7 @@ from bapsim.serve.live import Live
 from bapsim.serve.log import WAIT, Entry, Line, Log, Picture
 from bapsim.serve.metrics import Metrics
 from bapsim.serve.refused import Limits, Refused
+from bapsim.serve.retention import deleted_upto, is_gone
 from bapsim.serve.trial import Trial
 
 PATIENCE = 2.0  # seconds after which a canary's answer is not waited for any more
@@ -246,6 +247,10 @@ class Service:
         age, retain = time.time() - given.at, self.deployment.retain
         if retain is not None and age > retain * DAY:
             raise Refused(404, "request_too_old", "request", days=retain)
+        if given.at <= deleted_upto(self.root) and await asyncio.to_thread(
+            is_gone, self.root, said.request, given
+        ):
+            raise Refused(404, "request_gone", "request")
         if given.worker != self.worker % 256 and not self.deployment.durable:
             await asyncio.sleep(min(max(WAIT + SHADOWED - age, 0.0), WAIT + SHADOWED))  # its line comes first
         done: Future[None] = Future()
