@@ -24,8 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bapsim.serve.bare import bare
 from bapsim.serve.encoding import encoded
-from bapsim.serve.pictures import bare
 from bapsim.store import fault
 from bapsim.text.pii import scrub
 
