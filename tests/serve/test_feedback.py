@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from bapsim.core.records import Task
 from bapsim.serve.feedback import feedback_in
-from bapsim.serve.ids import issued, issuer, service_key, signed
+from bapsim.serve.ids import issued, issuer, service_key, signer
 from bapsim.serve.refused import Limits, Refused
 from tests.serve.world import Running, copied, log_of, serving
 
@@ -61,7 +63,7 @@ def test_names_that_were_not_given_here_are_unknown(served: Running) -> None:
     at = len(request) - 1
     other = "0" if request[at] != "0" else "1"
     forged = [request[:at] + other, "0" * 27 + request[27:], request.upper(), request + "0", "", "x" * 10_000]
-    forged += [signed(b"another key" * 3, request[:27]), request.split("-")[0], "../" + request, "\0"]
+    forged += [signer(b"another key" * 3)(request[:27]), request.split("-")[0], "../" + request, "\0"]
     for name in forged:
         if name != request:
             error = served.refused("/feedback", 404, json={"request": name, "thumbs": 1})
@@ -96,6 +98,19 @@ def test_what_cannot_be_meant_is_refused(served: Running, said: dict[str, Any], 
     request = served.predict(text="계좌 이체")["request"]
     error = served.refused("/feedback", json={"request": request, **said})
     assert (error["key"], error["where"]) == (key, where)
+
+
+def test_what_was_deleted_is_said_to_be_gone(served: Running) -> None:
+    kept = served.predict(text="분실 신고")["request"]
+    (gone,) = issuer(service_key(served.root / "service"), 0)(1)
+    mark = served.root / "service" / "deleted-main.json"
+    mark.write_text(json.dumps({"upto": time.time()}))
+    served.logged(lambda lines: kept in [line["request"] for line in lines])
+    for name, status in ((kept, 200), (gone, 404)):
+        got = served.http.post("/feedback", json={"request": name, "thumbs": 1})
+        assert got.status_code == status
+    assert got.json()["error"]["key"] == "request_gone"
+    mark.unlink()
 
 
 def test_a_new_label_is_welcome(served: Running) -> None:

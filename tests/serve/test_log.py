@@ -19,10 +19,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bapsim.serve import retention
+from bapsim.serve.ids import issued, issuer, service_key
 from bapsim.serve.log import Entry, Log, Picture, lines_of, segment_of
+from bapsim.serve.release import folder_of
 from bapsim.serve.retention import retire
+from bapsim.store.lake import read_batch
 from bapsim.store.project import opened
-from tests.serve.world import until
+from tests.cli.conftest import run
+from tests.serve.world import copied, until
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 Some = tuple[str, bool, int]
@@ -160,28 +164,54 @@ def test_many_threads_put_and_nothing_is_lost(tmp_path: Path) -> None:
     assert sorted(names) == sorted(f"{k}-{i}" for k in range(4) for i in range(300))
 
 
-def test_segments_go_only_when_they_are_old_and_taken(text: Path, tmp_path: Path) -> None:
-    import shutil
-
-    root = tmp_path / "text"
-    shutil.copytree(text, root)
+def test_segments_go_only_when_they_are_old_and_taken(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real turns: feedback that none has taken holds the segment of its request."""
+    monkeypatch.setattr(retention, "COARSE", 0.1)
+    root = copied(text, tmp_path / "text")
     folder = retention.log_folder(root)
-    folder.mkdir(parents=True)
-    names = [f"main-w0-20260101T00000{i}-000000.jsonl" for i in range(4)]
-    for name in [*names, "other-w0-20260101T000000-000000.jsonl", "by-hand.jsonl"]:
-        (folder / name).write_text(json.dumps({"request": "r", "input": {"text": "a"}}) + "\n")
-        os.utime(folder / name, (1, 1))
-    os.utime(folder / names[2])  # young
-    with opened(root) as project, project.ledger.change("a source that read the log") as ledger:
-        at = int(project.ledger.value("select max(n) from origin")) + 1
-        about = {"input_maker": "person", "target_maker": "person", "method": "service", "rights": "own"}
-        about |= {"keyed": 1, "state": "kept", "turn": 1, "source": "service"}
-        for i in (0, 2, 3):
-            name = f"service/{names[i]}"
-            ledger.add("origin", n=at + i, batch=name, consent=None, fingerprint=f"f{i}", **about)
-    assert retire(root, "main", 30, current=names[3]) == (1, 1)
-    left = {path.name for path in folder.iterdir()}
-    assert left == {*names[1:], "other-w0-20260101T000000-000000.jsonl", "by-hand.jsonl"}
+    names = issuer(service_key(folder_of(root)), 0)(3)
+    stated = {"at": "2026-11-22T10:00:00.000000+00:00", "deployment": "d", "purpose": None, "consent": None}
+
+    def put(*lines: dict[str, Any]) -> str:
+        log = started(folder)
+        log.put(Entry(lines=[dict(line) for line in lines], shared=stated))
+        until(lambda: log.current, lambda current: current is not None)
+        name = log.current
+        log.close()
+        assert name is not None
+        return name
+
+    def request(name: str, said: str) -> dict[str, Any]:
+        return {"request": name, "input": {"text": said}, "prediction": "x", "model": "m", "draw": "all"}
+
+    def gone(days: int = 30) -> tuple[int, int]:
+        monkeypatch.setattr(retention, "time", lambda: time.time() + 31 * retention.DAY)
+        return retire(root, "d", days, current=None)
+
+    spoken_of = put(request(names[0], "where is the card that I lost"))
+    put(request(names[1], "my card is gone, was it stolen"))
+    assert gone() == (0, 2), "no turn has seen them"
+    assert retire(root, "other", 30, current=None) == (0, 0)
+    time.sleep(retention.COARSE)
+    run("-C", root, "turn")
+    said = put({"request": names[0], "correction": "a new label", "by": None})
+    (folder / "by-hand.jsonl").write_text("not ours\n")
+    assert gone(40) == (0, 0), "not old"
+    assert gone() == (1, 2), "what was said since, and of what"
+    assert {path.name for path in folder.glob("d-*")} == {spoken_of, said}
+    when = issued(service_key(folder_of(root)), names[0])
+    assert when is not None
+    assert when.at <= retention.deleted_upto(root)
+    assert not retention.is_gone(root, names[0], when)
+    assert retention.is_gone(root, names[1], when)
+    time.sleep(retention.COARSE)
+    run("-C", root, "turn")
+    assert gone() == (2, 0)
+    with opened(root, writing=False) as project:
+        rows = [read_batch(project.wheel / one.path, ["label"]) for one in project.shards()]
+    assert "a new label" in [label for batch in rows for label in batch.column("label").to_pylist()]
 
 
 def test_a_picture_with_a_broken_head_does_not_end_the_log(tmp_path: Path) -> None:

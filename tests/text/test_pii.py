@@ -303,6 +303,16 @@ def test_a_scrubbed_text_is_clean_and_a_clean_text_is_itself(texts: list[str]) -
     assert not none.any()
 
 
+@given(st.lists(st.one_of(PIECES, st.text("ab .,'?!-_/%$#&*;\\n\"카@:([{7"), st.none()), max_size=6))
+def test_texts_that_are_not_looked_into_hold_nothing(texts: list[str | None]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pii, "_is_clean", lambda _: False)
+        clean, hits = scrub(texts)
+    quick, counted = scrub(texts)
+    assert quick == clean
+    assert counted.tolist() == hits.tolist()
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -14,7 +14,7 @@ from bapsim.cli.group import verb
 from bapsim.core.errors import InputError, MissingExtra, text
 from bapsim.report.desk import Desk, desk
 
-PARTS = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")  # of the extra
+PARTS = ("fastapi", "orjson", "uvicorn", "python_multipart", "prometheus_client")  # of the extra
 TERMS = ("rights", "purpose", "consent", "pii", "durable", "retain")
 CHANGES = ("shadow", "canary", "promote", "rollback")
 

@@ -53,7 +53,7 @@ def look(body: bytes, *, whole: bool = True) -> Look:
     """What these bytes are; `whole` decodes all of them, else the head has to do. Raises NoPicture."""
     with _guarded(), _opened(body) as picture:
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)  # a JPEG with more behind it
-        turn = _orientation(picture)
+        turn = orientation(picture)
         width, height = picture.size
         if whole:
             if kind == "PNG":  # the only one with checksums, which decoding does not look at
@@ -69,7 +69,7 @@ def square(body: bytes, side: int) -> NDArray[np.float32]:
     square by a triangle filter; transparent parts are white. Raises NoPicture.
     """
     with _guarded(), _opened(body) as picture:
-        turn = _orientation(picture)
+        turn = orientation(picture)
         picture.draft("RGB", (2 * side, 2 * side))
         return _turned(_resized(_plain(picture), side), turn)
 
@@ -88,7 +88,7 @@ def thumbnail(body: bytes, side: int) -> tuple[str, bytes]:
     from PIL import Image
 
     with _guarded(), _opened(body) as picture:
-        turn = _orientation(picture)
+        turn = orientation(picture)
         picture.draft("RGB", (2 * side, 2 * side))
         plain = _plain(picture)
         if isinstance(plain, np.ndarray):
@@ -140,8 +140,12 @@ def _opened(body: bytes) -> Picture:
     return picture
 
 
-def _orientation(picture: Picture) -> int:
-    """1 to 8, 1 = as it lies in the file; a note that cannot be read says nothing."""
+def orientation(picture: Picture) -> int:
+    """1 to 8, 1 = as it lies in the file; a note that cannot be read says nothing. A TIFF is turned by its
+    decoder.
+    """
+    if picture.format == "TIFF":
+        return 1
     try:
         said = picture.getexif().get(ORIENTATION, 1)
     except Exception:  # noqa: BLE001  bytes from outside: the picture itself may be sound

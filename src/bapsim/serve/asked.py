@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from bapsim.gather.types import arrow_type, cast
 from bapsim.serve.refused import Limits, bad, kind_of
 
 INT64 = 2**63
+_HALF = re.compile("[\ud800-\udfff]")  # of a character
 TEXT = ("string", "large_string")
 Columns = dict[str, list[Any]]
 
@@ -91,6 +93,32 @@ def rows_asked(said: Mapping[str, Any], task: Task, types: Mapping[str, str], li
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
             raise bad("row_kind", f"rows[{i}]", found=kind_of(row), columns=", ".join(task.inputs))
+    columns = _sound(rows, task, types, limits) or _checked(rows, task, types, limits, many=many)
+    return Asked(columns=columns, count=len(rows), many=many, key=key_in(said, task))
+
+
+def _sound(rows: Sequence[Any], task: Task, types: Mapping[str, str], limits: Limits) -> Columns | None:
+    """Columns of texts that a few passes show to be there and whole; None: each value has to be looked at."""
+    columns: Columns = {}
+    for name in task.inputs:
+        values = [row.get(name) for row in rows]
+        if types.get(name, "string") not in TEXT or set(map(type, values)) != {str}:
+            return None
+        whole = "".join(values)
+        if max(map(len, values)) > limits.text or not all(map(str.strip, values)):
+            return None
+        if not whole.isascii() and _HALF.search(whole):
+            return None
+        columns[name] = values
+    return columns
+
+
+def _checked(
+    rows: Sequence[Any], task: Task, types: Mapping[str, str], limits: Limits, *, many: bool
+) -> Columns:
+    """Columns of values that were looked at one by one; raises Refused with the place of the first that is
+    wrong.
+    """
     columns: Columns = {}
     for name in task.inputs:
         check = _checker(types.get(name, "string"), limits)
@@ -99,13 +127,12 @@ def rows_asked(said: Mapping[str, Any], task: Task, types: Mapping[str, str], li
             if name not in row:
                 where = f"rows[{i}]" if many else ""
                 raise bad("column_missing", where, column=name, columns=", ".join(task.inputs))
-            value = row[name]
-            values.append(check(value, f"rows[{i}].{name}" if many else name))
+            values.append(check(row[name], f"rows[{i}].{name}" if many else name))
         columns[name] = values
     if task.kind == "text":
         _are_there(columns, task, many)
     _are_whole(columns, many)
-    return Asked(columns=columns, count=len(rows), many=many, key=key_in(said, task))
+    return columns
 
 
 def key_in(said: Mapping[str, Any], task: Task) -> str | None:

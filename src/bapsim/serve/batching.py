@@ -1,7 +1,8 @@
 """Requests in flight are answered together: one call of the model in its own thread, as soon as it is free.
 
-Nobody waits for company: while the thread is busy, what arrives forms the next batch, so that batches grow by
-themselves with the load.
+Nobody waits for company that may not come: what has arrived by the time the thread is free forms the next
+batch, also where its bytes lie in a socket still, so that batches grow by themselves with the load. A call of
+the model costs by the call and by the row: two requests of 32 rows together cost a quarter less than apart.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ Answer = Callable[
 ]  # requests in, for each what it is answered; an Exception is one
 
 MOST = 256  # rows in one call of the model, but for a request that has more
+LOOKS = 4  # rounds of the event loop before a call: in two of them bytes in a socket become rows that ask
 
 
 class Answered(NamedTuple):
@@ -60,12 +62,21 @@ class Lane:
         self.rows += rows
         self._pending.append(one)
         if not self._busy:
-            self._dispatch()
+            self._busy = True
+            self._gather(LOOKS)
         return one.future
 
     def end(self) -> None:
         """No more requests; the thread ends when it has answered what there is."""
         self._queue.put(None)
+
+    def _gather(self, looks: int) -> None:
+        """Call the model as soon as the loop has looked so many times for what goes along."""
+        assert self._loop is not None  # noqa: S101
+        if looks:
+            self._loop.call_soon(self._gather, looks - 1)
+        else:
+            self._dispatch()
 
     def _dispatch(self) -> None:
         rows = taken = 0
@@ -74,14 +85,10 @@ class Lane:
                 break
             rows, taken = rows + one.rows, taken + 1
         some, self._pending = self._pending[:taken], self._pending[taken:]
-        self._busy = True
         self._queue.put(some)
 
     def _done(self, some: list[_Waiting], said: list[Any]) -> None:
-        self._busy = False
         self.calls += 1
-        if self._pending:
-            self._dispatch()
         end = time.perf_counter()
         for one, answer in zip(some, said, strict=True):
             self.rows -= one.rows
@@ -91,6 +98,9 @@ class Lane:
                 one.future.set_exception(answer)
             else:
                 one.future.set_result(Answered(answer, end - one.since))
+        self._busy = bool(self._pending)
+        if self._busy:
+            self._gather(LOOKS)
 
     def _run(self) -> None:
         while (some := self._queue.get()) is not None:

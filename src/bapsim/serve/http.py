@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections import OrderedDict
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from bapsim.serve.encoding import encoded
 from bapsim.serve.metrics import Metrics
 from bapsim.serve.refused import Limits, Refused
 
@@ -34,9 +34,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def as_json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON response; Korean stays readable."""
-    whole = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    return Response(whole, status, media_type="application/json", headers=headers)
+    """A JSON response."""
+    return Response(encoded(body), status, media_type="application/json", headers=headers)
 
 
 def language(request: Request) -> str:

@@ -66,24 +66,21 @@ class Hour:
     far: int = 0
     scoped: int = 0
 
-    def add(self, rows: Iterable[Mapping[str, Any]], expected: Expected) -> None:
-        least, mix, sure = expected.unsure, self.mix, self.sure
-        for row in rows:
-            self.rows += 1
-            prediction = row["prediction"]
-            if type(prediction) is str:
-                mix[prediction] += 1
-            else:
-                mix.update(expected.names_of(prediction))
-            confidence, scope = row.get("confidence"), row.get("in_scope")
-            if confidence is not None:
-                sure[min(int(confidence * BINS), BINS - 1)] += 1
-                if least is not None and confidence < least:
-                    self.unsure += 1
-            if scope is not None:
-                self.scoped += 1
-                if scope < 0.5:
-                    self.far += 1
+    def add(self, rows: Sequence[Mapping[str, Any]], expected: Expected) -> None:
+        said = [row["prediction"] for row in rows]
+        if set(map(type, said)) <= {str}:
+            self.mix.update(said)
+        else:
+            self.mix.update(name for one in said for name in expected.names_of(one))
+        self.rows += len(said)
+        sure = [s for row in rows if (s := row.get("confidence")) is not None]
+        for one in sure:
+            self.sure[min(int(one * BINS), BINS - 1)] += 1
+        least = expected.unsure
+        self.unsure += 0 if least is None else sum([one < least for one in sure])
+        scopes = [s for row in rows if (s := row.get("in_scope")) is not None]
+        self.scoped += len(scopes)
+        self.far += sum([one < 0.5 for one in scopes])
 
 
 @dataclass
@@ -136,7 +133,7 @@ class Live:
         minute.rows += rows
         minute.latency[bucket(seconds)] += 1
 
-    def by_model(self, version: str, said: Iterable[Mapping[str, Any]], expected: Expected) -> None:
+    def by_model(self, version: str, said: Sequence[Mapping[str, Any]], expected: Expected) -> None:
         """The answers that a model gave."""
         self.hour(version).add(said, expected)
 

@@ -16,7 +16,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,7 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bapsim.serve.pictures import bare
+from bapsim.serve.bare import bare
+from bapsim.serve.encoding import encoded
 from bapsim.store import fault
 from bapsim.text.pii import scrub
 
@@ -35,7 +36,6 @@ AGE = 3600.0  # seconds from which it is closed
 HELD = 20_000  # lines that are kept in memory while nothing can be written; more are lost, and counted
 PAUSE = 0.5  # seconds between two attempts to write
 
-ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _NAME = re.compile(r"(.+)-w([0-9]+)-([0-9]{8}T[0-9]{6})-([0-9]{6})\.jsonl")
 Line = dict[str, Any]
 said = logging.getLogger("bapsim.serve")
@@ -79,15 +79,22 @@ class Picture:
 
 @dataclass(kw_only=True, slots=True)
 class Entry:
-    """Lines to come, of one request. keep: they have to be on the disk before `done`; mask: where texts are,
-    as the mapping that holds one and its name in it.
+    """Lines to come, of one request. shared: what each of them says too; keep: they have to be on the disk
+    before `done`; mask: where texts are, as the mapping that holds one and its name in it.
     """
 
     lines: list[Line]
+    shared: Mapping[str, Any] = field(default_factory=dict)
     done: Future[None] | None = None
     keep: bool = False
     mask: Sequence[tuple[Line, str]] = ()
     pictures: Sequence[Picture] = ()
+
+
+def _whole(entry: Entry) -> list[bytes]:
+    """The lines of an entry as they are written; what they share is encoded once."""
+    rest = b"," + encoded(entry.shared)[1:] if entry.shared else b"}"
+    return [encoded(line)[:-1] + rest + b"\n" for line in entry.lines]
 
 
 @dataclass(kw_only=True)
@@ -269,7 +276,7 @@ class Log:
         for entry in entries:
             for picture in entry.pictures:
                 self._beside(picture)
-        return [ENCODE(line).encode() + b"\n" for entry in entries for line in entry.lines]
+        return [line for entry in entries for line in _whole(entry)]
 
     def _mask(self, entries: Sequence[Entry]) -> None:
         places = [place for entry in entries for place in entry.mask] if self.pii else []

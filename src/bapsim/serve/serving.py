@@ -26,6 +26,7 @@ from bapsim.serve.live import Live
 from bapsim.serve.log import WAIT, Entry, Line, Log, Picture
 from bapsim.serve.metrics import Metrics
 from bapsim.serve.refused import Limits, Refused
+from bapsim.serve.retention import deleted_upto, is_gone
 from bapsim.serve.trial import Trial
 
 PATIENCE = 2.0  # seconds after which a canary's answer is not waited for any more
@@ -202,26 +203,31 @@ class Service:
         self, who: Player, asked: Asked, sent: list[Row], done: Future[None] | None, *, canary: bool
     ) -> Entry:
         at, terms = stamp(), self.deployment
-        base = {"at": at, "deployment": terms.name, "purpose": terms.purpose, "consent": terms.consent}
-        base["model"] = who.version
-        names, mask, pictures = list(asked.columns), [], []
-        end: Line = {"draw": "all"} if not canary else {"draw": "all", "canary": True}
-        lines: list[Line] = []
-        for row, cells in zip(sent, zip(*asked.columns.values(), strict=True), strict=True):
-            values: Line = dict(zip(names, cells, strict=True))
-            if self.task.kind == "image":
-                values, picture = self._picture(row["request"], values, at)
-                pictures.append(picture)
-            else:
-                mask += [(values, name) for name, value in values.items() if type(value) is str]
-            said = {
-                "input": values,
+        shared: Line = {"at": at, "deployment": terms.name, "purpose": terms.purpose}
+        shared |= {"consent": terms.consent, "model": who.version, "draw": "all"}
+        shared |= {"canary": True} if canary else {}
+        mask: list[tuple[Line, str]] = []
+        pictures: list[Picture] = []
+        inputs = _by_row(asked.columns)
+        if self.task.kind == "image":
+            both = [self._picture(row["request"], cells, at) for row, cells in zip(sent, inputs, strict=True)]
+            inputs, pictures = [line for line, _ in both], [picture for _, picture in both]
+        else:
+            for name, values in asked.columns.items():
+                mask += [(cells, name) for cells, v in zip(inputs, values, strict=True) if type(v) is str]
+        lines: list[Line] = [
+            {
+                "request": row["request"],
+                "input": cells,
                 "prediction": row["prediction"],
                 "confidence": row.get("confidence"),
                 "in_scope": row.get("in_scope"),
             }
-            lines.append({"request": row["request"], **base, **said, **end})
-        return Entry(lines=lines, done=done, keep=done is not None, mask=mask, pictures=pictures)
+            for row, cells in zip(sent, inputs, strict=True)
+        ]
+        return Entry(
+            lines=lines, shared=shared, done=done, keep=done is not None, mask=mask, pictures=pictures
+        )
 
     def _picture(self, name: str, values: Line, at: str) -> tuple[Line, Picture]:
         from bapsim.serve.pictures import ending_of
@@ -241,6 +247,10 @@ class Service:
         age, retain = time.time() - given.at, self.deployment.retain
         if retain is not None and age > retain * DAY:
             raise Refused(404, "request_too_old", "request", days=retain)
+        if given.at <= deleted_upto(self.root) and await asyncio.to_thread(
+            is_gone, self.root, said.request, given
+        ):
+            raise Refused(404, "request_gone", "request")
         if given.worker != self.worker % 256 and not self.deployment.durable:
             await asyncio.sleep(min(max(WAIT + SHADOWED - age, 0.0), WAIT + SHADOWED))  # its line comes first
         done: Future[None] = Future()
@@ -272,6 +282,14 @@ def quiet(future: asyncio.Future[Answered]) -> asyncio.Future[Answered]:
     """A future whose failure is seen to, also where nobody waits for it any more."""
     future.add_done_callback(lambda one: one.cancelled() or one.exception())
     return future
+
+
+def _by_row(columns: Columns) -> list[Line]:
+    """Columns as one mapping a row."""
+    if len(columns) == 1:
+        ((name, values),) = columns.items()
+        return [{name: value} for value in values]
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 def same(a: Any, b: Any) -> bool:

@@ -90,9 +90,11 @@ def scrub(texts: Sequence[str | None], kinds: Sequence[str] = KINDS) -> tuple[li
 
     A text in which masks go on uncovering more (no text of a person's does) loses all its digits.
     """
-    out, hits = list(texts), np.zeros(len(texts), np.int64)
-    left = np.arange(len(out))
+    kinds, out, hits = known_kinds(kinds), list(texts), np.zeros(len(texts), np.int64)
+    left = np.flatnonzero([not _is_clean(text) for text in texts])
     for _ in range(_ROUNDS):
+        if not len(left):
+            break
         some = [out[i] for i in left.tolist()]
         spans = find(some, kinds)
         rows = left[spans.texts]
@@ -100,11 +102,17 @@ def scrub(texts: Sequence[str | None], kinds: Sequence[str] = KINDS) -> tuple[li
         for i, text in zip(left.tolist(), masked(some, spans), strict=True):
             out[i] = text
         left = np.unique(rows)
-        if not len(left):
-            return out, hits
     for i in left.tolist():
         out[i] = re.sub(r"\d|[@＠﹫]", "#", out[i] or "")
     return out, hits
+
+
+_SIGNS = b"0123456789@:([{"
+
+
+def _is_clean(text: str | None) -> bool:
+    """Whether no form can be there: in ASCII each has a digit, an @, a colon or an opening bracket."""
+    return text is not None and text.isascii() and len(text.encode().translate(None, _SIGNS)) == len(text)
 
 
 def scrub_columns(

@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from bapsim.core.arrow import valid
 from bapsim.core.records import Task
 from bapsim.text.targets import label_set, numbers_of, written
 
@@ -43,10 +45,13 @@ def _values(answers: pa.RecordBatch, name: str) -> list[float | None]:
     """A column of shares with six decimals, or of numbers; a model without it says nothing."""
     if name not in answers.schema.names:
         return [None] * len(answers)
-    values: list[float | None] = answers.column(name).to_pylist()
+    column = answers.column(name)
     if name in ("low", "high"):
-        return [None if v is None else _digits(v) for v in values]
-    return [None if v is None else round(min(max(v, 0.0), 1.0), 6) for v in values]
+        return [None if v is None else _digits(v) for v in column.to_pylist()]
+    shares = np.clip(np.asarray(column.to_numpy(zero_copy_only=False), np.float64), 0, 1).round(6).tolist()
+    if not column.null_count:
+        return list(shares)
+    return [share if there else None for share, there in zip(shares, valid(column).tolist(), strict=True)]
 
 
 def _digits(value: float) -> float | None:

@@ -30,9 +30,10 @@ def begin(project: Project, recipe: Recipe) -> Turn:
     n = ledger.value("select n from turn where state='open'")
     if n is None:
         n = int(ledger.value("select coalesce(max(n), 0) from turn")) + 1
+        at = now()  # what was written before that is in the snapshot, whole
         sizes = take_snapshot(project, n)
         with ledger.change("turn begun"):
-            ledger.add("turn", n=n, state="open", recipe=name, started=now(), pid=os.getpid())
+            ledger.add("turn", n=n, state="open", recipe=name, started=at, pid=os.getpid())
             note_taken(ledger, n, sizes)
     elif ledger.value("select recipe from turn where n=?", n) != name:
         with ledger.change("turn goes on under another recipe"):
