@@ -108,7 +108,10 @@ def test_several_workers_are_one_service(root: Path) -> None:
             assert running.http.post("/feedback", json=thumb, headers=alone).status_code == 200
         workers = {name[11:13] for name in requests}
         assert workers == {"00", "01"}
-        facts = until(lambda: running.http.get("/status").json(), lambda one: one["requests"] == 40)
+        facts = until(
+            lambda: running.http.get("/status").json(),
+            lambda one: (one["requests"], one["feedback"].get("lines")) == (40, 40),  # told once a second
+        )
         assert facts["workers"] == 2
         assert facts["feedback"] == {"lines": 40, "up": 40}
         page = running.http.get("/metrics").text
