@@ -273,5 +273,9 @@ def test_killed_and_started_again_it_goes_on(tmp_path: Path, watched: list[subpr
     assert running.poll() is None, "a changed recipe starts it anew, in the same process"
     running.terminate()
     running.wait(20)
+    with opened(root, writing=False) as project:
+        assert project.ledger.value("select count(distinct recipe) from turn") == 2, (
+            "the turn is the new one's"
+        )
     assert said("-C", root, "watch", "--once") == {"turns": []}
     assert said("-C", root, "check")["ok"]
