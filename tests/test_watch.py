@@ -508,5 +508,9 @@ def test_killed_and_started_again_it_goes_on(tmp_path: Path, watched: list[subpr
     (made,) = said("-C", root, "watch", "--once")["turns"]
     assert made["line"] == lines()[2]
     assert "interrupted" in made["line"]
+    with opened(root, writing=False) as project:
+        assert project.ledger.value("select count(distinct recipe) from turn") == 2, (
+            "the turn is the new one's"
+        )
     assert said("-C", root, "watch", "--once") == {"turns": []}
     assert said("-C", root, "check")["ok"]

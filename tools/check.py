@@ -27,7 +27,9 @@ def steps(jobs: int, pytest_arguments: list[str]) -> list[Step]:
     """The checks in the order in which they fail cheapest."""
     python = sys.executable
     slowest = ["--durations=8", "--durations-min=3"]  # minutes are shared: who takes them is shown
-    tests = [python, "-m", "coverage", "run", "-m", "pytest", "-n", str(jobs), *slowest, *pytest_arguments]
+    # Neighbours stay on one worker, so that projects and services that they share are made once.
+    spread = ["-n", str(jobs), "--dist", "worksteal"]
+    tests = [python, "-m", "coverage", "run", "-m", "pytest", *spread, *slowest, *pytest_arguments]
     return [
         Step("lint", [str(BIN / "ruff"), "check", "--quiet", "."]),
         Step("format", [str(BIN / "ruff"), "format", "--check", "--quiet", "."]),

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,9 +62,17 @@ def test_a_turn_ends_with_a_diff_that_patch_takes(project: Path, tmp_path: Path)
     assert "guideline={" in (trial / "recipe.py").read_text("utf-8")
 
 
-def test_apply_takes_it_over_once_and_the_turn_goes_on_with_it(project: Path) -> None:
-    old = (project / "recipe.py").read_bytes()
-    told = said("-C", project, "turn", "--apply")
+@pytest.fixture(scope="module")
+def applied(bank: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The project after a second turn that took the proposal over, and what was told of it."""
+    project = Path(shutil.copytree(bank, tmp_path_factory.mktemp("applied") / "p"))
+    return project, said("-C", project, "turn", "--apply")
+
+
+def test_apply_takes_it_over_once_and_the_turn_goes_on_with_it(
+    bank: Path, applied: tuple[Path, dict[str, Any]]
+) -> None:
+    (project, told), old = applied, (bank / "recipe.py").read_bytes()
     assert told["applied"]["changed"]
     assert told["applied"]["changes"][0] == "guideline"
     assert told["turn"] == 2
@@ -73,7 +82,6 @@ def test_apply_takes_it_over_once_and_the_turn_goes_on_with_it(project: Path) ->
     for line in old.splitlines():
         assert line in new.splitlines(), "what was written by hand stays"
     assert told["asked"].get("guideline", {"count": 0})["count"] > 0, "older labels are asked about again"
-    assert said("-C", project, "turn")["turn"] == 3
     lost = project / "reports/turn-001"
     before = {path.name: path.read_bytes() for path in lost.iterdir()}
     (lost / "recipe.diff").unlink()
@@ -81,9 +89,12 @@ def test_apply_takes_it_over_once_and_the_turn_goes_on_with_it(project: Path) ->
     assert {path.name: path.read_bytes() for path in lost.iterdir()} == before
 
 
-def test_people_who_had_the_rule_and_still_differ_are_offered_one_class(project: Path) -> None:
-    run("-C", project, "turn", "--apply")
+def test_people_who_had_the_rule_and_still_differ_are_offered_one_class(
+    applied: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    project = Path(shutil.copytree(applied[0], tmp_path / "p"))
     told = said("-C", project, "turn")
+    assert told["turn"] == 3
     merge = [one for one in told["proposal"]["changes"] if one["what"] == "merged"]
     assert [set(one["pair"]) for one in merge] == [set(PAIR)]
     before = said("-C", project, "show")

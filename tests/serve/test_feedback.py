@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+<<<<<<< HEAD
 import time
 from collections.abc import Iterator
+=======
+>>>>>>> h6-swift
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +20,19 @@ from bapsim.core.records import Task
 from bapsim.serve.feedback import feedback_in
 from bapsim.serve.ids import issued, issuer, service_key, signer
 from bapsim.serve.refused import Limits, Refused
-from tests.serve.world import Running, copied, log_of, serving
+from tests.serve.world import Running, log_of
 
 LABELS = Task(input="text", target="label", answer="labels")
 NUMBER = Task(input="text", target="label", answer="number")
 CLASS = Task(input="text", target="label")
 
 
-@pytest.fixture(scope="module")
-def served(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    options = ("--rights", "terms-2026-03", "--purpose", "better answers", "--consent", "c7")
-    with serving(copied(text, tmp_path_factory.mktemp("served") / "text"), *options) as running:
-        yield running
-
-
-def test_feedback_is_in_the_log_when_it_is_acknowledged(served: Running) -> None:
-    request = served.predict(text="mail me at kim@example.com, 카드 분실")["request"]
+def test_feedback_is_in_the_log_when_it_is_acknowledged(texts: Running) -> None:
+    request = texts.predict(text="mail me at kim@example.com, 카드 분실")["request"]
     said = {"correction": " loan ", "thumbs": -1, "comment": "call 010-1234-5678\nplease", "by": "desk-7"}
-    got = served.http.post("/feedback", json={"request": request, **said})
+    got = texts.http.post("/feedback", json={"request": request, **said})
     assert got.json() == {"request": request, "kept": True}
-    asked, heard = [line for line in log_of(served.root) if line["request"] == request]
+    asked, heard = [line for line in log_of(texts.root) if line["request"] == request]
     assert asked["input"] == {"text": "mail me at [EMAIL], 카드 분실"}
     assert (asked["purpose"], asked["consent"], asked["deployment"]) == ("better answers", "c7", "main")
     assert set(asked) == {
@@ -54,23 +50,23 @@ def test_feedback_is_in_the_log_when_it_is_acknowledged(served: Running) -> None
         "comment": "call [PHONE]\nplease",
     }
     secret = b"kim@example"
-    everything = [p for p in served.root.rglob("*") if p.is_file()]
+    everything = [p for p in texts.root.rglob("*") if p.is_file()]
     assert not [p for p in everything if secret in p.read_bytes()], "nothing durable holds it"
 
 
-def test_names_that_were_not_given_here_are_unknown(served: Running) -> None:
-    request = served.predict(text="대출 이자")["request"]
+def test_names_that_were_not_given_here_are_unknown(texts: Running) -> None:
+    request = texts.predict(text="대출 이자")["request"]
     at = len(request) - 1
     other = "0" if request[at] != "0" else "1"
     forged = [request[:at] + other, "0" * 27 + request[27:], request.upper(), request + "0", "", "x" * 10_000]
     forged += [signer(b"another key" * 3)(request[:27]), request.split("-")[0], "../" + request, "\0"]
     for name in forged:
         if name != request:
-            error = served.refused("/feedback", 404, json={"request": name, "thumbs": 1})
+            error = texts.refused("/feedback", 404, json={"request": name, "thumbs": 1})
             assert error["key"] == "unknown_request"
-    before = len(log_of(served.root))
-    served.refused("/feedback", 404, json={"request": forged[0], "thumbs": 1})
-    assert len(log_of(served.root)) == before
+    before = len(log_of(texts.root))
+    texts.refused("/feedback", 404, json={"request": forged[0], "thumbs": 1})
+    assert len(log_of(texts.root)) == before
 
 
 @pytest.mark.parametrize(
@@ -94,12 +90,13 @@ def test_names_that_were_not_given_here_are_unknown(served: Running) -> None:
         ({"thumbs": 1, "by": "kim@example.com"}, "by_is_personal", "by"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(served: Running, said: dict[str, Any], key: str, where: str) -> None:
-    request = served.predict(text="계좌 이체")["request"]
-    error = served.refused("/feedback", json={"request": request, **said})
+def test_what_cannot_be_meant_is_refused(texts: Running, said: dict[str, Any], key: str, where: str) -> None:
+    request = texts.predict(text="계좌 이체")["request"]
+    error = texts.refused("/feedback", json={"request": request, **said})
     assert (error["key"], error["where"]) == (key, where)
 
 
+<<<<<<< HEAD
 def test_what_was_deleted_is_said_to_be_gone(served: Running) -> None:
     kept = served.predict(text="분실 신고")["request"]
     (gone,) = issuer(service_key(served.root / "service"), 0)(1)
@@ -115,11 +112,15 @@ def test_what_was_deleted_is_said_to_be_gone(served: Running) -> None:
 
 def test_a_new_label_is_welcome(served: Running) -> None:
     request = served.predict(text="계좌 이체")["request"]
+=======
+def test_a_new_label_is_welcome(texts: Running) -> None:
+    request = texts.predict(text="계좌 이체")["request"]
+>>>>>>> h6-swift
     sent = {"request": request, "correction": "가입 축하금 👍"}
-    assert served.http.post("/feedback", json=sent).status_code == 200
-    assert log_of(served.root)[-1]["correction"] == "가입 축하금 👍"
+    assert texts.http.post("/feedback", json=sent).status_code == 200
+    assert log_of(texts.root)[-1]["correction"] == "가입 축하금 👍"
     half = b'{"request": "%s", "correction": "\\ud800"}' % request.encode()
-    assert served.refused("/feedback", content=half)["key"] == "strange_character"
+    assert texts.refused("/feedback", content=half)["key"] == "strange_character"
 
 
 def test_numbers_and_sets_are_asked_for_what_they_are() -> None:

@@ -17,6 +17,7 @@ from bapsim.core.errors import InputError, MissingExtra, StoreError
 from bapsim.ship.parts import TextParts
 from bapsim.store import fault
 from bapsim.store.project import opened
+from bapsim.train import student
 from bapsim.wheel import making, shipping
 from bapsim.wheel.founding import load_recipe
 from bapsim.wheel.making import distil, machine_labelled
@@ -29,9 +30,9 @@ from tests.cli.conftest import run, said, sentences, write_csv
 
 @pytest.fixture(scope="module")
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project after one turn: 900 labelled rows, 200 without a label."""
+    """A project after one turn: 600 labelled rows, 60 without a label."""
     place = tmp_path_factory.mktemp("edge")
-    rows = [*sentences(900, 1), *({**row, "label": ""} for row in sentences(200, 2))]
+    rows = [*sentences(600, 1), *({**row, "label": ""} for row in sentences(60, 2))]
     run(
         "new",
         place / "p",
@@ -72,7 +73,7 @@ def test_a_file_that_answers_alike_is_accepted_and_costs_nothing(project: Path, 
     told = said("-C", project, "ship", "-o", tmp_path / "a")
     assert told["verdict"] == "ok"
     assert told["judged"]["differ"] == 0
-    assert told["served"]["same"] == told["served"]["rows"] > 500
+    assert told["served"]["same"] == told["served"]["rows"] > 400
     [look] = looks(project)
     assert (look["verdict"], look["alpha"]) == ("accept", 0.0)
     assert look["candidate"] == told["look"]["file"]
@@ -92,12 +93,8 @@ def test_a_file_that_answers_alike_is_accepted_and_costs_nothing(project: Path, 
     assert again["look"]["again"]
     assert len(looks(project)) == 1, "the same file is one look"
     assert files(tmp_path / "a") == files(tmp_path / "b"), "the same bytes"
-
-
-def test_another_margin_is_another_question(project: Path, tmp_path: Path) -> None:
-    for i, margin in enumerate((0.01, 0.02)):
-        shipped(project, tmp_path / str(i), target="folder", margin=margin)
-    assert len({look["candidate"] for look in looks(project)}) == 2
+    shipped(project, tmp_path / "c", target="onnx", margin=0.02)
+    assert len({look["candidate"] for look in looks(project)}) == 2, "another margin is another question"
 
 
 def test_an_exam_that_is_too_small_is_not_looked_at(project: Path, tmp_path: Path) -> None:
@@ -144,7 +141,10 @@ def test_a_delivered_file_that_differs_from_its_model_is_refused(
     assert not (tmp_path / "a").exists()
 
 
-def test_a_student_learns_from_the_pool_and_never_from_the_exam(project: Path, tmp_path: Path) -> None:
+def test_a_student_learns_from_the_pool_and_never_from_the_exam(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(student, "FEWEST", 100)  # steps: enough for three words of which one tells
     told = shipped(project, tmp_path / "a", target="student", margin=0.05)
     assert told["verdict"] in ("ok", "cannot_tell")
     assert told["bytes"]["total"] <= 1_000_000
@@ -153,7 +153,7 @@ def test_a_student_learns_from_the_pool_and_never_from_the_exam(project: Path, t
         rest = rest_of(wheel, stock, version_of(wheel, None))
         exam = stock.rows_with(exam_ids(wheel.ledger))
         assert exam.any()
-        assert rest.pool.sum() == 200
+        assert rest.pool.sum() == 60
         assert not (exam & (rest.eaten | rest.pool)).any()
         asked = {i.tobytes() for i in id_bytes(rest.some(10_000).column("_id"))}
         assert not asked & exam_ids(wheel.ledger)
@@ -194,24 +194,17 @@ def test_killed_half_way_there_is_all_or_nothing(project: Path, tmp_path: Path) 
     undisturbed = Path(shutil.copytree(project, tmp_path / "q"))
     assert not killed(undisturbed, whole, None)
     deaths, out = 0, tmp_path / "out"
-    for die in (1, 3, 6, 9, 12, 13):  # later ones pass fewer steps: the look is told once
+    for die in (1, 4, 8, 12, 13):  # later ones pass fewer steps: the look is told once
         deaths += killed(project, out, die)
         assert not out.exists() or files(out) == files(whole)
         shutil.rmtree(out, ignore_errors=True)
-    assert deaths >= 5
+    assert deaths >= 4
     assert not killed(project, out, None)
     assert files(out) == files(whole)
     assert not list(tmp_path.glob(".*.tmp"))
     assert [(k["candidate"], k["alpha"]) for k in looks(project)] == [
         (k["candidate"], k["alpha"]) for k in looks(undisturbed)
     ]
-
-
-@pytest.mark.parametrize("name", ["한글 a b;$(touch x)", "-o", "%s.{}"])
-def test_any_name_of_a_folder_does(project: Path, tmp_path: Path, name: str) -> None:
-    told = shipped(project, tmp_path / name, target="folder")
-    assert (tmp_path / name / "README.md").is_file()
-    assert told["written"] == str(tmp_path / name)
 
 
 @pytest.mark.parametrize("place", ["wheel/x", "inbox/x", "wheel/models", "taken", "link", "recipe.py"])
@@ -247,11 +240,13 @@ def test_a_missing_extra_says_what_installs_it(
     shipped(project, tmp_path / "a", target="folder")
 
 
-def test_words_in_korean(project: Path, tmp_path: Path) -> None:
-    done = run("-C", project, "ship", "--target", "folder", "-o", tmp_path / "a", "--lang", "ko")
+def test_words_in_korean_and_any_name_of_a_folder(project: Path, tmp_path: Path) -> None:
+    place = tmp_path / "-o %s.{} 한글 a b;$(touch x)"
+    done = run("-C", project, "ship", "--target", "folder", "-o", place, "--lang", "ko")
     assert "넘게 잃지" in " ".join(done.stdout.split())
-    assert "넘게 잃지" in (tmp_path / "a" / "README.md").read_text("utf-8")
-    assert json.loads((tmp_path / "a" / "spec.json").read_text("utf-8"))["answer"] == "class"
+    assert "넘게 잃지" in (place / "README.md").read_text("utf-8")
+    assert json.loads((place / "spec.json").read_text("utf-8"))["answer"] == "class"
+    assert not list(Path.cwd().glob("x"))
 
 
 @pytest.mark.parametrize("answer", ["labels", "number"])

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -200,11 +202,18 @@ def test_advice_follows_what_is_stated() -> None:
     assert advice(foretold(0.1, 0.2), 40.0, "number", {}, None)["verdict"] == "stop"
 
 
-def test_costs_stand_beside_the_forecast(tmp_path: Path) -> None:
-    root = founded(tmp_path / "p")
+@pytest.fixture(scope="module")
+def spent(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A project after a turn that cost money and proposes half as many questions, and what was told of it."""
+    root = founded(tmp_path_factory.mktemp("dear") / "p")
+    (root / "recipe.py").write_text(RECIPE, "utf-8")
     with opened(root) as project:
         pay_for(project, "crowd.csv", money("20,000 KRW"))
-    told = turns(root, world(questions=worth_asking(30, point="1 KRW")), 1)[0]
+    return root, turns(root, world(questions=worth_asking(30, point="1 KRW")), 1)[0]
+
+
+def test_costs_stand_beside_the_forecast(spent: tuple[Path, dict[str, Any]]) -> None:
+    told = spent[1]
     assert told["forecast"]["costs"] == {"KRW": 3000}
     assert told["forecast"]["verdict"] in ("dear", "stop")
     change = next(one for one in told["proposal"]["changes"] if one["what"] == "budget")
@@ -214,18 +223,13 @@ def test_costs_stand_beside_the_forecast(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- taking over
 
 
-def dear(root: Path) -> Path:
-    """A project after a turn that proposes half as many questions."""
-    (root / "inbox").mkdir(parents=True)
-    (root / "recipe.py").write_text(RECIPE, "utf-8")
-    with opened(root) as project:
-        pay_for(project, "crowd.csv", money("20,000 KRW"))
-    turns(root, world(questions=worth_asking(30, point="1 KRW")), 1)
-    return root
+@pytest.fixture
+def dear(spent: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(spent[0], tmp_path / "p"))
 
 
-def test_a_kill_half_way_leaves_the_old_recipe_or_the_new_one(tmp_path: Path) -> None:
-    root = dear(tmp_path / "p")
+def test_a_kill_half_way_leaves_the_old_recipe_or_the_new_one(dear: Path) -> None:
+    root = dear
     with opened(root) as project:
         new = proposed(project, 1).new
     seen = set()
@@ -253,8 +257,8 @@ def test_a_kill_half_way_leaves_the_old_recipe_or_the_new_one(tmp_path: Path) ->
     assert b"# how many a week" in new
 
 
-def test_a_recipe_that_changed_since_is_not_touched(tmp_path: Path) -> None:
-    root = dear(tmp_path / "p")
+def test_a_recipe_that_changed_since_is_not_touched(dear: Path) -> None:
+    root = dear
     other = RECIPE.replace("30", "40")
     (root / "recipe.py").write_text(other, "utf-8")
     with opened(root) as project, pytest.raises(InputError) as error:

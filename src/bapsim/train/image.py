@@ -21,11 +21,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bapsim.core.arrow import concat
 from bapsim.core.errors import Damaged, InputError, NotEnough, RecipeError
 from bapsim.core.recipe import CrossFit, Mixture, Model
 from bapsim.core.records import Answers, Rows
 from bapsim.image.features import VERSION, features
+from bapsim.train.in_parts import in_parts
 from bapsim.train.labels import labels_of
 from bapsim.train.linear import own_folds, thinned
 from bapsim.train.table import answer
@@ -280,8 +280,7 @@ class ImageModel:
     calibration: Calibration
 
     def __call__(self, rows: Rows, /) -> Answers:
-        parts = [self._part(Rows(rows.slice(at, BATCH))) for at in range(0, max(1, len(rows)), BATCH)]
-        return Answers(concat(parts))
+        return in_parts(self._part, rows, BATCH)
 
     def _part(self, rows: Rows) -> Answers:
         return answer(self.classes, *self.judge(*read(rows, self.inputs)))

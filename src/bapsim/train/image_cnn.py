@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bapsim.core.arrow import concat
 from bapsim.core.errors import Damaged, InputError, RecipeError
 from bapsim.core.fingerprint import digest
 from bapsim.core.recipe import CrossFit, Mixture, Model
@@ -24,6 +23,7 @@ from bapsim.image.convolve import Floats32, Net, arrays, from_arrays
 from bapsim.image.pixels import NoPicture, look, square
 from bapsim.train.image import made_up
 from bapsim.train.image_net import Plan, learn, torch
+from bapsim.train.in_parts import in_parts
 from bapsim.train.labels import labels_of
 from bapsim.train.linear import Floats, own_folds
 from bapsim.train.table import answer
@@ -79,8 +79,7 @@ class ImageNet:
     calibration: Calibration
 
     def __call__(self, rows: Rows, /) -> Answers:
-        parts = [self._part(Rows(rows.slice(at, BATCH))) for at in range(0, max(1, len(rows)), BATCH)]
-        return Answers(concat(parts))
+        return in_parts(self._part, rows, BATCH)
 
     def _part(self, rows: Rows) -> Answers:
         return answer(self.classes, *self.judge(*read(rows, self.inputs, self.side)))

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bapsim.core.arrow import concat, numbers, strings
+from bapsim.core.arrow import numbers, strings
 from bapsim.core.errors import Damaged, InputError, NotEnough
 from bapsim.core.recipe import Mixture, Model
 from bapsim.core.records import Answers, Rows, rows_of
@@ -25,6 +25,7 @@ from bapsim.text import features
 from bapsim.text.features import Spec
 from bapsim.text.targets import labels_in, memberships, numbers_of, written
 from bapsim.train import linear, multilabel, number, text
+from bapsim.train.in_parts import in_parts
 from bapsim.train.linear import BATCH, VECTORS, Floats
 from bapsim.train.table import answer
 from bapsim.train.trees import one_thread
@@ -168,8 +169,7 @@ class Student:
         return len(self.net.table)
 
     def __call__(self, rows: Rows, /) -> Answers:
-        parts = [self._part(Rows(rows.slice(at, BATCH))) for at in range(0, max(1, len(rows)), BATCH)]
-        return Answers(concat(parts))
+        return in_parts(self._part, rows, BATCH)
 
     def _part(self, rows: Rows) -> Answers:
         x = bucketed(linear.read(rows, self.inputs), self.spec, self.buckets)

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import concat, take
+from bapsim.core.arrow import take
 from bapsim.core.recipe import CrossFit, Mixture, Model
 from bapsim.core.records import Answers, Rows
 from bapsim.train import table_labels, table_number, trees
 from bapsim.train.columns import encode, in_scope, quantiles, strangeness, used
+from bapsim.train.in_parts import in_parts
 from bapsim.train.labels import Labels, labels_of
 from bapsim.train.trees import MEMBERS, Fit, Size, blend_weights, blended, estimator, one_thread
 
@@ -154,11 +155,9 @@ class TableModel:
         return tuple(column.name for column in self.fitted.columns)
 
     def __call__(self, rows: Rows, /) -> Answers:
-        size = max(1, 2_000_000 // len(self.classes))
-        parts = [self._part(rows.slice(at, size)) for at in range(0, max(1, len(rows)), size)]
-        return Answers(concat(parts))
+        return in_parts(self._part, rows, 2_000_000 // len(self.classes))
 
-    def _part(self, rows: pa.RecordBatch) -> Answers:
+    def _part(self, rows: Rows) -> Answers:
         x = encode(self.fitted.columns, rows)
         total = blended(member_probs(self.fitted, x), self.calibration.blend)
         scope = in_scope(self.calibration, *strangeness(self.fitted.columns, x))

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from bapsim.core.arrow import concat, take
+from bapsim.core.arrow import take
 from bapsim.core.recipe import CrossFit, Mixture, Model
 from bapsim.core.records import Answers, Rows
 from bapsim.train import trees
 from bapsim.train.columns import encode, in_scope, quantiles, strangeness, used
+from bapsim.train.in_parts import in_parts
 from bapsim.train.labels import Sets, sets_of
 from bapsim.train.multilabel import Platt, answer_sets, calibrate, platt_of, probabilities
 from bapsim.train.trees import MEMBERS, Fit, Size, blend_weights, blended, estimator, one_thread
@@ -104,9 +105,7 @@ class TableLabels:
         return tuple(column.name for column in self.fitted.columns)
 
     def __call__(self, rows: Rows, /) -> Answers:
-        size = max(1, 2_000_000 // len(self.classes))
-        parts = [self._part(Rows(rows.slice(at, size))) for at in range(0, max(1, len(rows)), size)]
-        return Answers(concat(parts))
+        return in_parts(self._part, rows, 2_000_000 // len(self.classes))
 
     def _part(self, rows: Rows) -> Answers:
         constants = self.calibration

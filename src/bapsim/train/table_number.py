@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from bapsim.core.arrow import concat, take
+from bapsim.core.arrow import take
 from bapsim.core.recipe import CrossFit, Mixture, Model
 from bapsim.core.records import Answers, Rows
 from bapsim.train import number, trees
 from bapsim.train.columns import Column, encode, in_scope, quantiles, strangeness, used
+from bapsim.train.in_parts import in_parts
 from bapsim.train.labels import Numbers, values_of
 from bapsim.train.trees import Fit, Size, blended, estimator, one_thread
 
@@ -141,9 +142,7 @@ class TableNumber:
         return tuple(column.name for column in self.fitted.columns)
 
     def __call__(self, rows: Rows, /) -> Answers:
-        size = 200_000
-        parts = [self._part(Rows(rows.slice(at, size))) for at in range(0, max(1, len(rows)), size)]
-        return Answers(concat(parts))
+        return in_parts(self._part, rows, 200_000)
 
     def _part(self, rows: Rows) -> Answers:
         constants = self.calibration

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bapsim.core.arrow import concat
 from bapsim.core.errors import Damaged
 from bapsim.core.recipe import CrossFit, Mixture, Model
 from bapsim.core.records import Answers, Rows
 from bapsim.text.features import Entries, Spec
 from bapsim.train import linear, text_labels, text_number
+from bapsim.train.in_parts import in_parts
 from bapsim.train.labels import Labels, labels_of
 from bapsim.train.linear import (
     BATCH,
@@ -181,9 +181,7 @@ class TextModel:
     calibration: Calibration
 
     def __call__(self, rows: Rows, /) -> Answers:
-        size = max(1, min(BATCH, 4_000_000 // len(self.classes)))
-        parts = [self._part(Rows(rows.slice(at, size))) for at in range(0, max(1, len(rows)), size)]
-        return Answers(concat(parts))
+        return in_parts(self._part, rows, min(BATCH, 4_000_000 // len(self.classes)))
 
     def _part(self, rows: Rows) -> Answers:
         return answer(self.classes, *self.judge(read(rows, self.inputs)))

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bapsim.core.arrow import concat
 from bapsim.core.errors import Damaged
 from bapsim.core.recipe import CrossFit, Mixture, Model
 from bapsim.core.records import Answers, Rows
 from bapsim.text.features import Spec
 from bapsim.train import linear
+from bapsim.train.in_parts import in_parts
 from bapsim.train.labels import Sets, sets_of
 from bapsim.train.linear import BATCH, VECTORS, Corpus, Floats, Head, Ints, Linear, Scored, Setup
 from bapsim.train.multilabel import Platt, answer_sets, calibrate, platt_of, probabilities, set_loss
@@ -81,9 +81,7 @@ class TextLabels:
     calibration: Calibration
 
     def __call__(self, rows: Rows, /) -> Answers:
-        size = max(1, min(BATCH, 4_000_000 // len(self.classes)))
-        parts = [self._part(Rows(rows.slice(at, size))) for at in range(0, max(1, len(rows)), size)]
-        return Answers(concat(parts))
+        return in_parts(self._part, rows, min(BATCH, 4_000_000 // len(self.classes)))
 
     def _part(self, rows: Rows) -> Answers:
         probs, scope = self.judge(linear.read(rows, self.inputs))

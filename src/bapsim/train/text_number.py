@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bapsim.core.arrow import concat
 from bapsim.core.errors import Damaged
 from bapsim.core.recipe import CrossFit, Mixture, Model
 from bapsim.core.records import Answers, Rows
 from bapsim.text.features import Spec
 from bapsim.train import linear
+from bapsim.train.in_parts import in_parts
 from bapsim.train.labels import Numbers, values_of
 from bapsim.train.linear import BATCH, VECTORS, Corpus, Floats, Head, Ints, Linear, Scored, Setup
 from bapsim.train.number import Reading, answer_numbers, fit, read, reading_of, tamed
@@ -83,8 +83,7 @@ class TextNumber:
     classes: tuple[str, ...] = ()
 
     def __call__(self, rows: Rows, /) -> Answers:
-        parts = [self._part(Rows(rows.slice(at, BATCH))) for at in range(0, max(1, len(rows)), BATCH)]
-        return Answers(concat(parts))
+        return in_parts(self._part, rows, BATCH)
 
     def _part(self, rows: Rows) -> Answers:
         held = self.head.scores(linear.read(rows, self.inputs), self.spec)
