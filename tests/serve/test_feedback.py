@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-<<<<<<< HEAD
 import time
-from collections.abc import Iterator
-=======
->>>>>>> h6-swift
 from pathlib import Path
 from typing import Any
 
@@ -96,26 +92,21 @@ def test_what_cannot_be_meant_is_refused(texts: Running, said: dict[str, Any], k
     assert (error["key"], error["where"]) == (key, where)
 
 
-<<<<<<< HEAD
-def test_what_was_deleted_is_said_to_be_gone(served: Running) -> None:
-    kept = served.predict(text="분실 신고")["request"]
-    (gone,) = issuer(service_key(served.root / "service"), 0)(1)
-    mark = served.root / "service" / "deleted-main.json"
+def test_what_was_deleted_is_said_to_be_gone(texts: Running) -> None:
+    kept = texts.predict(text="분실 신고")["request"]
+    (gone,) = issuer(service_key(texts.root / "service"), 0)(1)
+    mark = texts.root / "service" / "deleted-main.json"
     mark.write_text(json.dumps({"upto": time.time()}))
-    served.logged(lambda lines: kept in [line["request"] for line in lines])
+    texts.logged(lambda lines: kept in [line["request"] for line in lines])
     for name, status in ((kept, 200), (gone, 404)):
-        got = served.http.post("/feedback", json={"request": name, "thumbs": 1})
+        got = texts.http.post("/feedback", json={"request": name, "thumbs": 1})
         assert got.status_code == status
     assert got.json()["error"]["key"] == "request_gone"
     mark.unlink()
 
 
-def test_a_new_label_is_welcome(served: Running) -> None:
-    request = served.predict(text="계좌 이체")["request"]
-=======
 def test_a_new_label_is_welcome(texts: Running) -> None:
     request = texts.predict(text="계좌 이체")["request"]
->>>>>>> h6-swift
     sent = {"request": request, "correction": "가입 축하금 👍"}
     assert texts.http.post("/feedback", json=sent).status_code == 200
     assert log_of(texts.root)[-1]["correction"] == "가입 축하금 👍"

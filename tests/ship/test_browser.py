@@ -24,7 +24,7 @@ from tests.ship import tabular
 from tests.ship.shipped import STRINGS, made, put, reduced
 
 PACKAGE = "onnxruntime-web@1.27.0"
-TARGETS = ("onnx", "student", "labels", "number")
+TARGETS = ("onnx", "student", "labels", "number", "table")
 CHECK = """<script>
 (async () => {
   const texts = await (await fetch("texts.json")).json(), said = [];
@@ -84,27 +84,17 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-<<<<<<< HEAD
-def opened(folder: Path, inputs: list[Any], chromium: str, room: Path) -> Iterator[Any]:
-    """What the page says of these inputs."""
-    page = folder / "browser" / "index.html"
-    (folder / "browser" / "check.html").write_text(page.read_text("utf-8").replace("</html>", CHECK), "utf-8")
-    (folder / "browser" / "texts.json").write_text(json.dumps(inputs), "utf-8")
-    kind = type("Kept", (Handler,), {"said": [], "done": threading.Event()})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(kind, directory=str(folder))) as server:
-=======
-def opened(place: Path, chromium: str, room: Path) -> dict[str, list[Any]]:
-    """What the page of each folder says of STRINGS."""
-    for name in TARGETS:
+def opened(place: Path, inputs: dict[str, list[Any]], chromium: str, room: Path) -> dict[str, list[Any]]:
+    """What the page of each folder says of its inputs."""
+    for name, some in inputs.items():
         folder = place / name / "browser"
         page = (folder / "index.html").read_text("utf-8").replace("</html>", CHECK)
         (folder / "check.html").write_text(page, "utf-8")
-        (folder / "texts.json").write_text(json.dumps(STRINGS), "utf-8")
+        (folder / "texts.json").write_text(json.dumps(some), "utf-8")
     frames = "".join(f'<iframe src="/{name}/browser/check.html"></iframe>' for name in TARGETS)
     (place / "all.html").write_text(f"<!doctype html>{frames}", "utf-8")
     kind = type("Kept", (Handler,), {"said": {}, "done": threading.Event()})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(kind, directory=str(place))) as server:
->>>>>>> h6-swift
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{server.server_address[1]}/all.html"
@@ -127,43 +117,22 @@ def opened(place: Path, chromium: str, room: Path) -> dict[str, list[Any]]:
     return kind.said
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("target", ["onnx", "student", "labels", "number", "table"])
-def test_a_page_answers_as_the_runtime_does(target: str, dist: Path, chromium: str, tmp_path: Path) -> None:
-    inputs: list[Any] = STRINGS
-    if target == "table":
-        model = tabular.made("class")
-        folder = tabular.put(model, tmp_path / "model")
-        inputs = odd_rows(table_parts(model).columns)
-    else:
-        one = made("class" if target in ("onnx", "student") else target, target == "student")
-        parts = reduced(one) if target == "student" else one.parts
-        folder = put(parts, "student" if target == "student" else "onnx", tmp_path / "model")
-    with_browser(folder, dist)
-    expected = runtime.Model(folder)(inputs)
-    said = list(opened(folder, inputs, chromium, tmp_path / "profile"))
-    assert len(said) == len(expected), said[-1:]
-    for got, wanted, text in zip(said, expected, inputs, strict=True):
-        assert set(got) == set(wanted)
-        if target == "number":
-            assert got["prediction"] == pytest.approx(wanted["prediction"], abs=1e-9), text
-        else:
-            assert got["prediction"] == wanted["prediction"], text
-        for key in ("confidence", "in_scope"):
-            assert got[key] == pytest.approx(wanted[key], abs=1e-6), text
-=======
 def test_pages_answer_as_the_runtime_does(dist: Path, chromium: str, tmp_path: Path) -> None:
-    for target in TARGETS:
+    inputs: dict[str, list[Any]] = dict.fromkeys(TARGETS, STRINGS)
+    for target in TARGETS[:-1]:
         one = made("class" if target in ("onnx", "student") else target, target == "student")
         parts = reduced(one) if target == "student" else one.parts
         folder = put(parts, "student" if target == "student" else "onnx", tmp_path / "all" / target)
         with_browser(folder, dist)
-    told = opened(tmp_path / "all", chromium, tmp_path / "profile")
+    model = tabular.made("class")
+    with_browser(tabular.put(model, tmp_path / "all" / "table"), dist)
+    inputs["table"] = odd_rows(table_parts(model).columns)
+    told = opened(tmp_path / "all", inputs, chromium, tmp_path / "profile")
     for target, said in told.items():
-        expected = runtime.Model(tmp_path / "all" / target)(STRINGS)
+        expected = runtime.Model(tmp_path / "all" / target)(inputs[target])
         assert len(said) == len(expected), said[-1:]
-        for got, wanted, text in zip(said, expected, STRINGS, strict=True):
-            about = f"{target}: {text}"
+        for got, wanted, row in zip(said, expected, inputs[target], strict=True):
+            about = f"{target}: {row}"
             assert set(got) == set(wanted), about
             if target == "number":
                 assert got["prediction"] == pytest.approx(wanted["prediction"], abs=1e-9), about
@@ -171,4 +140,3 @@ def test_pages_answer_as_the_runtime_does(dist: Path, chromium: str, tmp_path: P
                 assert got["prediction"] == wanted["prediction"], about
             for key in ("confidence", "in_scope"):
                 assert got[key] == pytest.approx(wanted[key], abs=1e-6), about
->>>>>>> h6-swift
