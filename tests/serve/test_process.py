@@ -220,7 +220,7 @@ def test_a_project_without_a_model_cannot_serve(tmp_path: Path) -> None:
 def test_a_full_disk(texts: Running) -> None:
     """Answers go on with an alarm; feedback is refused; what waited is written when there is room again."""
     first = texts.predict(text="카드")["request"]
-    texts.logged(lambda log: log[-1]["request"] == first)
+    texts.logged(lambda log: [line["request"] for line in log[-1:]] == [first])
     pid, hard = texts.process.pid, resource.prlimit(texts.process.pid, resource.RLIMIT_FSIZE)[1]
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (10, hard))
     try:
@@ -234,7 +234,7 @@ def test_a_full_disk(texts: Running) -> None:
         assert last["prediction"] == "card"
     finally:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
-    lines = texts.logged(lambda log: log[-1]["request"] == last["request"])
+    lines = texts.logged(lambda log: [line["request"] for line in log[-1:]] == [last["request"]])
     assert [line["request"] for line in lines[-3:]] == [first, waiting, last["request"]]
     assert texts.http.post("/feedback", json={"request": first, "thumbs": 1}).status_code == 200
     assert texts.http.get("/health").json()["ok"]
