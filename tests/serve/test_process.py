@@ -99,24 +99,31 @@ def test_an_end_lets_everyone_finish(root: Path) -> None:
 
 def test_several_workers_are_one_service(root: Path) -> None:
     with serving(root, "--workers", 2) as running:
-        requests = []
-        for _ in range(40):
-            alone = {"connection": "close"}  # the next one may be another worker's
-            got = running.http.post("/predict", json={"text": "대출 이자"}, headers=alone).json()["request"]
-            requests.append(got)
-            thumb = {"request": got, "thumbs": 1}
-            assert running.http.post("/feedback", json=thumb, headers=alone).status_code == 200
-        workers = {name[11:13] for name in requests}
-        assert workers == {"00", "01"}
+        requests: list[str] = []
+
+        def asked() -> set[str]:
+            """Ask on connections of their own, which any worker may take; the workers that have answered."""
+            for _ in range(10):
+                alone = {"connection": "close"}
+                got = running.http.post("/predict", json={"text": "대출 이자"}, headers=alone).json()[
+                    "request"
+                ]
+                requests.append(got)
+                thumb = {"request": got, "thumbs": 1}
+                assert running.http.post("/feedback", json=thumb, headers=alone).status_code == 200
+            return {name[11:13] for name in requests}
+
+        until(asked, lambda workers: workers == {"00", "01"})
+        count = len(requests)
         facts = until(
             lambda: running.http.get("/status").json(),
-            lambda one: (one["requests"], one["feedback"].get("lines")) == (40, 40),  # told once a second
+            lambda one: (one["requests"], one["feedback"].get("lines")) == (count, count),  # once a second
         )
         assert facts["workers"] == 2
-        assert facts["feedback"] == {"lines": 40, "up": 40}
+        assert facts["feedback"] == {"lines": count, "up": count}
         page = running.http.get("/metrics").text
-        count = re.findall(r'bapsim_requests_total\{route="/predict",status="200"\} (\d+)', page)
-        assert count == ["40"]
+        found = re.findall(r'bapsim_requests_total\{route="/predict",status="200"\} (\d+)', page)
+        assert found == [str(count)]
         children = (
             Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
         )
