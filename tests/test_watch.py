@@ -503,14 +503,14 @@ def test_killed_and_started_again_it_goes_on(tmp_path: Path, watched: list[subpr
     assert heard().count("recipe.py was changed") == 1
     write_csv(root / "inbox" / "data" / "again.csv", sentences(60, 3))
     until(lambda: state() == "open")
+    with opened(root, writing=False) as project:
+        assert project.ledger.value("select count(distinct recipe) from turn") == 2, (
+            "the turn is the new one's"
+        )
     running.terminate()
     assert running.wait(20) == -signal.SIGTERM, "a changed recipe starts it anew, in the same process"
     (made,) = said("-C", root, "watch", "--once")["turns"]
     assert made["line"] == lines()[2]
     assert "interrupted" in made["line"]
-    with opened(root, writing=False) as project:
-        assert project.ledger.value("select count(distinct recipe) from turn") == 2, (
-            "the turn is the new one's"
-        )
     assert said("-C", root, "watch", "--once") == {"turns": []}
     assert said("-C", root, "check")["ok"]

@@ -29,6 +29,7 @@ def quoting(texts: Sequence[str], items: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def words_of(text: str) -> list[str]:
+    """Runs of letters and digits, without case, in the order of the text."""
     return _WORDS.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
