@@ -22,7 +22,7 @@ from bapsim.store import fault
 from bapsim.store.project import opened
 from bapsim.wheel.applying import proposed, take_over
 from bapsim.wheel.costs import pay_for
-from bapsim.wheel.forecasting import advice, by_source, price_of
+from bapsim.wheel.forecasting import USUAL, advice, by_source, price_of
 from bapsim.wheel.stock import load_stock
 from bapsim.wheel.turn import run_turn
 from bapsim.wheel.using import use
@@ -86,6 +86,13 @@ def test_a_turn_foretells_the_next_one_and_reads_its_own_past(tmp_path: Path) ->
         assert {one["more"] for one in more} == {400}
         exam = {row["id"] for row in project.ledger.rows("select id from exam_item")}
     assert exam, "there is an exam that nothing of this saw"
+
+
+def test_where_no_question_teaches_answers_as_they_usually_are_are_spoken_of(tmp_path: Path) -> None:
+    recipe = bank(sources={"history": History(220, 0)}, questions=worth_asking(20))
+    (told,) = turns(founded(tmp_path / "p"), recipe, 1)
+    assert set(told["asked"]) <= {"label_error"}, "there is no pool"
+    assert told["forecast"]["more"] == told["forecast"]["answers"] == USUAL
 
 
 def test_without_rows_enough_nothing_is_foretold(tmp_path: Path) -> None:

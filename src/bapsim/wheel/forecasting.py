@@ -62,7 +62,7 @@ def next_turn(scene: Scene, model: Candidate, random: np.ndarray, asked: list[Ro
         before=before,
         past=misses(ledger, told, curve, merged),
     )
-    answers = len(asked) or USUAL
+    answers = len(asked) if len(picked) else USUAL  # where none teaches, of answers as they usually are
     costs = {c: round(each * answers) for c, each in price_of(told["sources"]).items()}
     point = getattr(scene.recipe.questions, "point", None)
     found = _plain(said) | {"answers": answers, "now": now, "picked": share, "before": before}
