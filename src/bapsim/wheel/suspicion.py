@@ -32,7 +32,7 @@ from bapsim.wheel.weighing import coded
 
 DOUBT = 0.5  # z of a delivery by a model that learnt from it, too, from which on it is worth a retrain
 REQUESTS = 500  # that say how sure a model is where it errs
-SURER = 4.0  # standard errors above that, from which corrections are held against the model as they are
+SURER = 3.0  # standard errors above that, from which corrections are held against the model as they are
 MOST = 20.0  # the logarithm of how much likelier people may speak of a wrong answer
 HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
 
