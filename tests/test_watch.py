@@ -35,7 +35,7 @@ from bapsim.store.project import opened
 from bapsim.train.text import text_linear
 from bapsim.watch import alone, tick
 from bapsim.wheel.arrivals import Watched, look
-from bapsim.wheel.attempt import last_attempt
+from bapsim.wheel.attempt import Attempt, keep, last_attempt
 from bapsim.wheel.snapshot import inventory, snapshot_of, take_snapshot
 from bapsim.wheel.turn import run_turn
 from tests.cli.conftest import said, sentences, write_csv
@@ -514,3 +514,13 @@ def test_killed_and_started_again_it_goes_on(tmp_path: Path, watched: list[subpr
     assert "interrupted" in made["line"]
     assert said("-C", root, "watch", "--once") == {"turns": []}
     assert said("-C", root, "check")["ok"]
+
+
+@pytest.mark.parametrize(
+    "body", ["[" * 100_000, "[]", '{"turn": "x"}', '{"told": false, "line": 5}', '{"new": 1}']
+)
+def test_a_damaged_note_of_the_last_turn_says_nothing(body: str, tmp_path: Path) -> None:
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "watch.json").write_text(body)
+    assert last_attempt(tmp_path) == Attempt()
+    assert keep(tmp_path, Attempt(turn=2, line="x", told=False)) == last_attempt(tmp_path)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,3 +72,27 @@ def test_counts_of_a_batch_are_those_of_its_rows(some: list[dict[str, Any]], lea
     assert whole.sure[BINS - 1] == sum(int(one * BINS) >= BINS - 1 for one in sure)
     assert whole.unsure == sum(least is not None and one < least for one in sure)
     assert sum(whole.mix.values()) == sum(len(expected.names_of(row["prediction"])) for row in some)
+
+
+@pytest.mark.parametrize(
+    "why", [StopIteration(), KeyboardInterrupt(), SystemExit(1), asyncio.CancelledError()]
+)
+def test_whatever_a_model_raises_the_next_request_is_answered(why: BaseException) -> None:
+    def answer(parts: Sequence[Any]) -> list[Any]:
+        if "bad" in parts:
+            raise why
+        return list(parts)
+
+    async def one_after_another() -> list[Any]:
+        lane = Lane(answer, "m")
+        lane.start()
+        some = [lane.ask(part, 1) for part in ("a", "bad", "c")]
+        got = await asyncio.wait_for(asyncio.gather(*some, return_exceptions=True), 10)
+        got.append(await asyncio.wait_for(lane.ask("d", 1), 10))
+        lane.end()
+        return got
+
+    first, bad, second, later = asyncio.run(one_after_another())
+    assert [one.said for one in (first, second, later)] == ["a", "c", "d"]
+    assert isinstance(bad, RuntimeError)
+    assert type(why).__name__ in str(bad)

@@ -237,3 +237,15 @@ def test_a_picture_with_a_broken_head_does_not_end_the_log(tmp_path: Path) -> No
     assert log.lost == 1
     with Image.open(tmp_path / "pictures" / "a.webp") as kept:
         assert not kept.getexif()
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}", '{"upto": null}', '{"upto": NaN}', "[" * 100_000])
+def test_a_damaged_mark_or_line_stops_nobody(body: str, tmp_path: Path) -> None:
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "deleted-main.json").write_text(body)
+    assert retention.deleted_upto(tmp_path) == 0
+    segment = tmp_path / "main-w0-20261122T100000-000000.jsonl"
+    segment.write_text(f'{body}\n\n{{"request": "r1", "input": null}}\n{{"request": "r2"')
+    assert list(lines_of(segment))[-1] == {"request": "r1", "input": None}
+    retention._delete(segment)
+    assert not segment.exists()

@@ -119,7 +119,8 @@ def answered(answer: Answer, parts: Sequence[Any]) -> list[Any]:
         if len(said) != len(parts):
             raise ValueError(f"{len(said)} answers to {len(parts)} requests")
         return said
-    except Exception as why:  # noqa: BLE001  a model of the user's may raise anything
+    except BaseException as why:  # noqa: BLE001  a model of the user's may raise anything, in a thread of ours
         if len(parts) == 1:
-            return [why]
+            plain = isinstance(why, Exception) and not isinstance(why, StopIteration)  # no future takes that
+            return [why if plain else RuntimeError(f"{type(why).__name__}: {why}")]
     return [answered(answer, [part])[0] for part in parts]

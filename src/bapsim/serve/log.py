@@ -61,11 +61,14 @@ def segment_of(name: str) -> Segment | None:
 
 
 def lines_of(path: Path) -> Iterator[Line]:
-    """The whole lines of a segment; a last one without its end was never acknowledged."""
+    """The whole lines of a segment; a last one without its end was never acknowledged, and what is no line of
+    ours (a disk that failed, an editor) is the turn's to complain of.
+    """
     with path.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+            with suppress(ValueError, RecursionError):
+                if line.endswith(b"\n") and isinstance(said := json.loads(line), dict):
+                    yield said
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 from time import time
 
@@ -108,7 +109,8 @@ def _names_any(path: Path, requests: set[str]) -> bool:
 
 def _delete(path: Path) -> None:
     for line in lines_of(path):
-        for value in line.get("input", {}).values():
+        asked = line.get("input")
+        for value in asked.values() if isinstance(asked, dict) else ():
             if isinstance(value, dict) and isinstance(value.get("file"), str):
                 picture = (path.parent / value["file"]).resolve()
                 if picture.is_relative_to(path.parent.resolve()):
@@ -121,8 +123,16 @@ def _delete(path: Path) -> None:
 
 def deleted_upto(root: Path) -> float:
     """Requests answered before that (seconds since 1970) may have been deleted; 0: none was ever."""
-    marks = folder_of(root).glob("deleted-*.json")
-    return max((float(json.loads(one.read_bytes())["upto"]) for one in marks), default=0.0)
+    return max((_upto(one) for one in folder_of(root).glob("deleted-*.json")), default=0.0)
+
+
+def _upto(mark: Path) -> float:
+    """What a mark says; one that was damaged says nothing."""
+    try:
+        said = float(json.loads(mark.read_bytes())["upto"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return 0.0
+    return said if isfinite(said) else 0.0
 
 
 def is_gone(root: Path, request: str, given: Issued) -> bool:

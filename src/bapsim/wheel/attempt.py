@@ -34,9 +34,18 @@ class Attempt:
 def last_attempt(root: Path) -> Attempt:
     """The last one; a file that cannot be read says nothing."""
     try:
-        return Attempt(**json.loads(_place(root).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        said = json.loads(_place(root).read_text("utf-8"))
+        return Attempt(**said) if all(_fits(name, value) for name, value in said.items()) else Attempt()
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return Attempt()
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether a value is of the kind that was written."""
+    usual = getattr(Attempt(), name, None)
+    if name == "recipe":
+        return value is None or isinstance(value, str)
+    return isinstance(value, dict) if name == "drift" else type(value) is type(usual)
 
 
 def keep(root: Path, one: Attempt) -> Attempt:
