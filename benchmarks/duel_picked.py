@@ -9,12 +9,13 @@ untouched rows; the duel's on all requests on which the two differ. Compared: re
 eaten the corrections); all, the second model out of fold where it ate them: so bapsim draws. A false
 verdict says better, or worse, at .005 where the gain on untouched rows is 0 or of the other sign.
 
-Writes docs/results/duel_picked.md.
+Writes docs/results/duel_picked.json and duel_picked.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from multiprocessing import get_context
 from pathlib import Path
@@ -100,9 +101,11 @@ def main() -> None:
         "| set | rows learnt from | true gain | drawn from | shown minus true, points | false verdicts |"
     ]
     lines += ["|---|---|---|---|---|---|"]
+    found = {}
     with get_context("spawn").Pool(args.jobs) as pool:
         for name, start in CASES:
             runs = pool.map(one, [(name, start, seed) for seed in range(args.seeds)], chunksize=1)
+            found[name] = runs
             truth = [run["truth"][0] for run in runs]
             for way in WAYS:
                 off = interval([run[way][0] - t for run, t in zip(runs, truth, strict=True)])
@@ -114,6 +117,7 @@ def main() -> None:
                 cells += [f"{off[0]:+.2f} [{off[1]:+.2f}, {off[2]:+.2f}]", f"{false} of {len(runs)}"]
                 lines.append(f"| {' | '.join(cells)} |")
                 print(lines[-1], flush=True)
+    args.out.with_suffix(".json").write_text(json.dumps(found, indent=0) + "\n", "utf-8")
     args.out.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 

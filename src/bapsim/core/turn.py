@@ -26,7 +26,8 @@ class Turn:
     random ones may refresh the exam, others may not; doubts: rows whose label is worth a second look, most
     doubtful first: `_id`, `why`, `wrong` (estimated chance that the label is wrong); duel: rows on which what
     serves and the last proven model differ, in the order in which they were drawn: `_id`, and `only` where a
-    row has a label, and is in the pool for the duel alone.
+    row has a label, and is in the pool for the duel alone; types: of the task's columns, as the recipe
+    declares them, else as the records have them.
     """
 
     n: int
@@ -40,6 +41,7 @@ class Turn:
     asked: Mapping[bytes, str] = field(default_factory=dict)
     doubts: Rows | None = None
     duel: Rows | None = None
+    types: Mapping[str, str] = field(default_factory=dict)
 
     def rng(self, *name: object) -> np.random.Generator:
         """A generator of its own for each named purpose: adding one does not change another."""

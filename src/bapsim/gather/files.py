@@ -22,7 +22,7 @@ from bapsim.gather.chunk import Chunk, NotRead
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.infer import infer
 from bapsim.gather.read import read, readable
-from bapsim.gather.types import arrow_type, typed
+from bapsim.gather.types import agreed, arrow_type, typed
 from bapsim.gather.unpack import head, shown
 
 pc: Any = pyarrow.compute  # its stubs lack most overloads
@@ -86,7 +86,8 @@ class Files:
         if self.key is not None and self.key not in schema.types and schema.rows:
             columns = ", ".join(map(shown, list(schema.types)[:12]))
             raise InputError("no_key_column", file=shown(self.path), key=self.key, columns=columns)
-        return {**schema.types, turn.task.target: schema.types.get(turn.task.target, "string"), **self.types}
+        types = agreed(schema.types, turn.types)
+        return {**types, turn.task.target: types.get(turn.task.target, "string"), **self.types}
 
     def _draft(self, chunk: Chunk, turn: Turn) -> Draft:
         chunk = with_key(chunk, self.key)

@@ -31,7 +31,7 @@ from bapsim.gather.infer import Schema, infer
 from bapsim.gather.log_fields import PARSE, conversation, text_of, value_at
 from bapsim.gather.log_pictures import with_pictures
 from bapsim.gather.objects import DECODER, by_name, json_lines, written
-from bapsim.gather.types import arrow_type, typed
+from bapsim.gather.types import agreed, arrow_type, typed
 from bapsim.gather.unpack import GZIP, ZSTD, head, lines, shown
 from bapsim.image.pixels import ENDINGS
 
@@ -211,7 +211,7 @@ class Service:
         """
         task, seen = turn.task, _Seen()
         files = {path.relative_to(turn.inbox).as_posix(): path for path in self.reads(turn)}
-        types = self._types(files, task, seen)
+        types = self._types(files, turn, seen)
         for name, path in files.items():
             source = self._unheld(self._lines(path, name, task), name, seen)
             yield from self._drafts(chunks(source, _named, shown(name)), path, types, turn)
@@ -267,8 +267,9 @@ class Service:
             row[name] = row[name] or getattr(self, name)
         return row
 
-    def _types(self, files: Mapping[str, Path], task: Task, seen: _Seen) -> dict[str, str]:
+    def _types(self, files: Mapping[str, Path], turn: Turn, seen: _Seen) -> dict[str, str]:
         """The types of all columns, after a first reading that also finds what lines belong together."""
+        task = turn.task
         known = {**(dict.fromkeys(task.inputs, "string") if task.kind != "table" else {}), **self.types}
         columns = task.inputs if self.fields is None else self._inputs(task, self.layout)
 
@@ -286,7 +287,7 @@ class Service:
         inferred = infer(read, known=known).types
         return {
             **dict.fromkeys(columns, "string"),
-            **inferred,
+            **agreed(inferred, turn.types),
             task.target: "string",
             **known,
             **dict.fromkeys(KEPT, "native"),

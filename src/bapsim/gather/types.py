@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import time
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ def arrow_type(name: str) -> Any:
         return LISTS[name]
     if name in ("json", NATIVE):
         return pa.string() if name == "json" else None
+    if (zoned := re.fullmatch(r"timestamp\[(s|ms|us|ns), tz=(.+)\]", name)) is not None:
+        return pa.timestamp(zoned[1], zoned[2])
     try:
         return _alias(name)
     except (ValueError, TypeError) as why:
@@ -54,9 +57,35 @@ def name_of(kind: Any) -> str:
     if known is not None:
         return known
     try:
-        return str(kind) if _alias(str(kind)) == kind else NATIVE
-    except ValueError:
+        return str(kind) if arrow_type(str(kind)) == kind else NATIVE
+    except InputError:
         return NATIVE
+
+
+def common(one: Any, other: Any) -> Any:
+    """The Arrow type that holds the values of both as they are, such as float64 for int64 and float64; None
+    where there is none.
+    """
+    schemas = [pa.schema([("", one)]), pa.schema([("", other)])]
+    try:
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pa.ArrowTypeError:
+        return None
+
+
+def agreed(found: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
+    """The types of the columns of `found`, so that they go with the records that there are.
+
+    known: the types in which those have some of the columns. A cell that does not fit is unread, where else
+    it would decide what the column is.
+    """
+    types = dict(found)
+    for name in found.keys() & known.keys():
+        kinds = arrow_type(found[name]), arrow_type(known[name])
+        if None not in kinds and found[name] != known[name]:
+            both = common(*kinds)
+            types[name] = known[name] if both is None else name_of(both)
+    return types
 
 
 def without(column: Any, nulls: Sequence[str]) -> Any:
@@ -189,6 +218,10 @@ def _quick(column: Any, name: str, kind: Any) -> Any:
 
 def _caster(kind: Any) -> Callable[[str], Any]:
     one: Any = pa.array
+    if pa.types.is_time(kind):  # which Arrow casts to text, and not back
+        return lambda said: time.fromisoformat(said.strip()).replace(tzinfo=None)
+    if pa.types.is_duration(kind):
+        return _int
     return lambda said: one([said]).cast(kind)[0].as_py()
 
 

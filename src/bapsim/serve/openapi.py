@@ -6,7 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from bapsim.core.records import Task
+from bapsim.gather.types import arrow_type
 from bapsim.serve.refused import Limits
 
 Json = dict[str, Any]
@@ -53,15 +56,26 @@ class About:
     @property
     def row(self) -> Json:
         """One row that can be sent."""
-        samples: Json = {"int64": 3, "float64": 1.5, "double": 1.5, "bool": True}
-        text = "Where is my card?" if self.task.kind == "text" else "a"
-        return {name: samples.get(self.types.get(name, "string"), text) for name in self.task.inputs}
+        return {name: _sample(self.types.get(name, "string"), self.task.kind) for name in self.task.inputs}
 
     @property
     def prediction(self) -> Any:
         """One answer."""
         some = self.classes[0] if self.classes else "card_arrival"
         return {"number": 12.5, "labels": [some], "class": some}[self.task.answer]
+
+
+def _sample(kind: str, of: str) -> Any:
+    """A value that a column of this type takes."""
+    made = arrow_type(kind) or pa.string()
+    if pa.types.is_boolean(made) or pa.types.is_integer(made) or pa.types.is_floating(made):
+        return True if pa.types.is_boolean(made) else 3 if pa.types.is_integer(made) else 1.5
+    if pa.types.is_timestamp(made) or pa.types.is_date(made):
+        zone = "Z" if pa.types.is_timestamp(made) and made.tz else ""
+        return "2026-03-12" if pa.types.is_date(made) else f"2026-03-12T09:30:00{zone}"
+    if pa.types.is_time(made) or pa.types.is_duration(made):
+        return "09:30:00" if pa.types.is_time(made) else "90"
+    return "Where is my card?" if of == "text" else "a"
 
 
 def _row(about: About) -> Json:

@@ -39,8 +39,8 @@ from bapsim.serve.refused import Limits
 from bapsim.serve.retention import log_folder
 from bapsim.serve.serving import Service
 from bapsim.store.project import opened
+from bapsim.wheel.column_types import input_types
 from bapsim.wheel.founding import load_recipe
-from bapsim.wheel.predict import known_types
 
 BACKLOG = 2048
 IDLE = 75  # seconds for which a connection is kept: longer than clients do, so that they close it
@@ -81,7 +81,7 @@ def typed_task(root: Path) -> tuple[Task, dict[str, str]]:
     """What is asked and answered, and the types of its columns."""
     task = load_recipe(root).task
     with opened(root, writing=False) as project:
-        return task, known_types(project, task)
+        return task, input_types(project.ledger, task)
 
 
 def first_model(root: Path, task: Task, types: dict[str, str]) -> Served:

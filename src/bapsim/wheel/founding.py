@@ -32,7 +32,8 @@ from bapsim.text.targets import written as in_one_form
 
 MOST_CLASSES = 1000
 FEWEST = 20  # rows, of which each has another text in one column: a code, which teaches nothing
-TRAINABLE = ("string", "int64", "float64", "bool", "date", "time", "timestamp")  # what a table model reads
+# how the types begin that a table model reads
+TRAINABLE = ["string", "int", "uint", "float", "halffloat", "bool", "date", "time"]
 NO_LABEL = CANNOT_TELL | {"n/a", "na", "null", "none", "nan", "-", "unknown", "없음", "미정", "미분류"}
 NO_LABEL |= {"#n/a", "#div/0!", "#ref!", "#value!", "#name?", "#num!", "#null!"}  # errors of a spreadsheet
 WIDTH = 106

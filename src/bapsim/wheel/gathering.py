@@ -22,6 +22,7 @@ from bapsim.store.lake import SHARD_BYTES, SHARD_ROWS, Shard, file_sha256, read_
 from bapsim.store.project import Project
 from bapsim.text.targets import written
 from bapsim.wheel.answering import whole
+from bapsim.wheel.column_types import fitting, known_types
 from bapsim.wheel.stock import origin_of
 
 
@@ -39,6 +40,7 @@ class Delivery:
     keyed: set[int] = field(default_factory=set)
     told: dict[tuple[str, ...], list[str | None]] = field(default_factory=dict)
     unread: list[Unread] = field(default_factory=list)
+    brought: int = 0
     again: int = 0
     consents: list[tuple[bytes, str]] = field(default_factory=list)
     waiting: dict[str, list[Records]] = field(default_factory=dict)
@@ -62,6 +64,8 @@ class Delivery:
 
     def take_in(self, draft: Draft) -> None:
         """Certify a draft and keep the rows that nobody delivered before."""
+        before, self.brought = self.brought, self.brought + len(draft.rows)
+        draft = fitting(draft, self.turn.types, before)
         self.unread += draft.unread
         if not len(draft.rows):
             return
@@ -212,6 +216,8 @@ def gather_one(
     for shard in project.shards():
         known.update(read_batch(project.wheel / shard.path, ["_id"]).column("_id").to_pylist())
     first = int(ledger.value("select coalesce(max(n), -1) from origin")) + 1
+    types = known_types(ledger, turn.task) | dict(turn.types)
+    turn = replace(turn, types=types)
     delivery = Delivery(project=project, name=name, turn=turn, known=known, first_origin=first)
     delivery.resume()
     for draft in source(turn):

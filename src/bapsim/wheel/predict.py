@@ -29,6 +29,7 @@ from bapsim.store import fault
 from bapsim.store.lake import file_sha256
 from bapsim.store.project import Project
 from bapsim.text.targets import written
+from bapsim.wheel.column_types import declared_types, input_types
 from bapsim.wheel.merging import merging
 from bapsim.wheel.pictures import are_pictures
 from bapsim.wheel.plain import as_json, measures, nothing, plain
@@ -72,7 +73,7 @@ def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predict
     if served is None:
         raise InputError("nothing_serves")
     version, model = served[0], merging(served[1], task)
-    types = known_types(project, task)
+    types = input_types(project.ledger, task)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     lines = unread = 0
@@ -166,25 +167,7 @@ def _answered(model: Model, rows: Rows, task: Task) -> Iterator[dict[str, Any]]:
         yield nothing(task, "no text") if silent else row
 
 
-def known_types(project: Project, task: Task) -> dict[str, str]:
-    """The types in which the newest records have the task's input columns."""
-    for row in project.ledger.rows("select columns from folder order by rowid desc"):
-        types = dict(json.loads(row["columns"]))
-        if all(name in types for name in task.inputs):
-            return {name: "float64" if types[name] == "double" else types[name] for name in task.inputs}
-    return dict.fromkeys(task.inputs, "string")
-
-
 # --------------------------------------------------------------------------- the user's own model
-
-
-def declared_types(recipe: Recipe) -> dict[str, str]:
-    """The types of input columns as the recipe's sources declare them; text where none does."""
-    types = dict.fromkeys(recipe.task.inputs, "string")
-    for source in recipe.sources.values():
-        declared = getattr(source, "types", {})
-        types |= {name: kind for name, kind in declared.items() if name in types}
-    return types
 
 
 def incumbent(recipe: Recipe, said: str) -> Incumbent:
@@ -195,7 +178,7 @@ def incumbent(recipe: Recipe, said: str) -> Incumbent:
     if said.startswith(("http://", "https://")):
         return Incumbent(respond=Endpoint(url=said), fingerprint=fingerprint("endpoint", said))
     file, task = Path(said), recipe.task
-    types = declared_types(recipe)
+    types = dict.fromkeys(task.inputs, "string") | declared_types(recipe)
     inputs: list[pa.RecordBatch] = []
     labels: list[str] = []
     for chunk in read(file):

@@ -21,6 +21,7 @@ from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.text.minhash import unite
 from bapsim.text.targets import renamed, votes_in, written
+from bapsim.wheel.column_types import alike
 
 FILE = "file"  # the column in which a source of pictures says where each came from
 ASKED = "asked:"  # how the method of an answer begins
@@ -245,6 +246,7 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
         wanted = [*columns, *CERTIFICATE.names]
         tables.append(in_one_form(file.read(columns=[c for c in wanted if c in have]), task))
     empty = in_one_form(pa.table({name: pa.nulls(0) for name in columns}), task)  # null: any type
+    tables = alike(tables, task)
     whole = pa.concat_tables([*tables, CERTIFICATE.empty_table(), empty], promote_options="permissive")
     batches = whole.combine_chunks().to_batches()
     schema = whole.schema
