@@ -19,6 +19,7 @@ from bapsim.text.targets import (
     memberships,
     number_of,
     numbers_of,
+    visible,
     votes_in,
     written,
 )
@@ -30,7 +31,7 @@ LABELS = st.lists(
 
 @given(LABELS)
 def test_a_set_is_read_back_from_its_text(labels):
-    wanted = tuple(sorted({label.strip() for label in labels} - {""}))
+    wanted = tuple(sorted({visible(label).strip() for label in labels} - {""}))
     assert label_set(joined(labels)) == wanted
     assert joined(label_set(joined(labels))) == joined(labels)
 
@@ -98,3 +99,10 @@ def test_votes_keep_repetitions():
     assert votes_in(listed) == [["a", "b", "a"], None, None, ["a"]]
     assert votes_in(pa.array(['["a", "a"]', "b;a;b", "", None])) == [["a", "a"], ["b", "a", "b"], None, None]
     assert votes_in(pa.nulls(2)) == [None, None]
+
+
+def test_what_nobody_sees_makes_no_class():
+    said = pa.array(["환불\u200b", "환불", "\ufeffcard", "card\u202e", "card", "\u200b", None, "👨‍👩‍👧"])
+    assert written(said, "class") == ["환불", "환불", "card", "card", "card", None, None, "👨‍👩‍👧"]
+    assert written(pa.array(["b\u200b; a", "a;b"]), "labels") == ["a; b"] * 2
+    assert votes_in(pa.array(["b\u200b; b"])) == [["b", "b"]]

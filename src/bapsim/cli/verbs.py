@@ -207,8 +207,8 @@ def _turn(incumbent: str | None, apply: bool, dry_run: bool) -> dict[str, Any]:
     from bapsim.report.ahead import say_applied
     from bapsim.report.facts import facts
     from bapsim.report.page import write_missing, write_report
-    from bapsim.wheel.predict import covers
-    from bapsim.wheel.predict import incumbent as to_beat
+    from bapsim.serve import release
+    from bapsim.wheel import predict
     from bapsim.wheel.preview import preview
     from bapsim.wheel.state import stop
     from bapsim.wheel.turn import run_turn
@@ -216,7 +216,7 @@ def _turn(incumbent: str | None, apply: bool, dry_run: bool) -> dict[str, Any]:
     room = desk()
     done = say_applied(room) if apply and not dry_run else None
     recipe = room.recipe()
-    beat = None if incumbent is None else to_beat(recipe, incumbent)
+    beat = None if incumbent is None else predict.incumbent(recipe, incumbent)
     with room.project(writing=True) as project:
         if dry_run:
             said = preview(project, recipe)
@@ -224,16 +224,16 @@ def _turn(incumbent: str | None, apply: bool, dry_run: bool) -> dict[str, Any]:
             return {"dry_run": True, **said}
         write_missing(project, room.lang)
         if beat is not None:
-            covers(project, recipe, beat)
+            predict.covers(project, recipe, beat)
         try:
             summary = run_turn(project, recipe, incumbent=beat, say=room.progress)
-        except Waiting:
-            raise  # the dialogue goes on in this very turn
-        except BapsimError:
-            stop(project)
+        except BapsimError as error:
+            if not isinstance(error, Waiting):  # then the dialogue goes on in this very turn
+                stop(project)
             raise
         page = write_report(project, summary["turn"], room.lang)
         said = facts(project, summary["turn"])
+        release.settle(project.root, said["duel"])
         say_story(room, said)
         room.say("turn.report", path=str(page))
         return said | {"report": str(page), **({"applied": done} if done is not None else {})}

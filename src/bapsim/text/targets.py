@@ -24,6 +24,7 @@ from bapsim.core.records import Answer
 
 LARGEST = 1e100  # beyond it squares and their sums overflow, and nobody measured that
 NONE = "[]"  # a set without a label: blank means that nobody has answered yet
+UNSEEN = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")  # web pages have them
 _BETWEEN = re.compile(r"[;|]")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _MISSING = {"", "nan"}  # how programs write that there is no number
@@ -46,7 +47,17 @@ def _parts(said: str) -> list[str]:
 
 
 def _sorted(labels: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted({label.strip() for label in labels} - {""}))
+    return tuple(sorted({visible(label).strip() for label in labels} - {""}))
+
+
+def visible(label: str) -> str:
+    """A label without what nobody sees in it: two classes of one look would each have half of the rows."""
+    return label if label.isascii() else UNSEEN.sub("", label)
+
+
+def _visible(said: list[str | None]) -> list[str | None]:
+    odd = {one: visible(one) or None for one in set(said) if one is not None and one != visible(one)}
+    return [odd.get(one, one) for one in said] if odd else said
 
 
 def joined(labels: Iterable[str]) -> str:
@@ -92,7 +103,7 @@ def written(column: Column, answer: Answer) -> list[str | None]:
         return [None if one is None else joined(str(v) for v in one if v is not None) for one in lists]
     said = strings(column)
     if answer == "class":
-        return said
+        return _visible(said)
     form = _as_number if answer == "number" else _as_labels
     known = {one: form(one) for one in dict.fromkeys(said) if one is not None}
     return [None if one is None else known[one] for one in said]
@@ -123,7 +134,7 @@ def votes_in(column: Column) -> list[list[str] | None]:
         rows: list[Any] = [one or () for one in column.to_pylist()]
     else:
         rows = [() if one is None else _parts(one) for one in strings(column)]
-    said = [[v for v in (str(v).strip() for v in one if v is not None) if v] for one in rows]
+    said = [[v for v in (visible(str(v)).strip() for v in one if v is not None) if v] for one in rows]
     return [one or None for one in said]
 
 

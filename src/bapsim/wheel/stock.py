@@ -267,8 +267,7 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
 def in_one_form(table: pa.Table, task: Task) -> pa.Table:
     """Targets written and merged, votes as lists of text: folders may have them in several types."""
     for at, name in enumerate(table.schema.names):
-        plain = task.answer == "class" and table.schema.field(at).type == pa.string() and not task.merged
-        if name == task.target and not plain:
+        if name == task.target:
             said = renamed(written(table.column(at).combine_chunks(), task.answer), task.merged, task.answer)
             table = table.set_column(at, name, pa.array(said, pa.string()))
         elif name == task.votes:
