@@ -6,7 +6,8 @@ Real turns on real texts: 1,500 labelled rows, then requests that the accepted m
 desks speak, some 40 or 120 times each, in one turn. Eight desks are right: two speak of requests at random,
 two three times and two ten times as often of a wrong answer as of a right one, two of wrong answers alone.
 One, of another kind in each life, is not: of requests at random it names a random other class, or the
-model's next best, in 40 %; or it contradicts right answers alone.
+model's next best, in 40 %; or it contradicts right answers alone, any or those that the model is least sure
+of, with the next best. In half of the lives 1,500 more requests are of another set: nobody speaks of them.
 
 Writes docs/results/streams.json and streams.md.
 """
@@ -18,6 +19,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,11 +28,12 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import numpy as np  # noqa: E402  threads are set first
+import pyarrow as pa  # noqa: E402
 
 from bapsim.compose.plan import exam  # noqa: E402
-from bapsim.core.arrow import strings  # noqa: E402
+from bapsim.core.arrow import numbers, strings  # noqa: E402
 from bapsim.core.recipe import Recipe  # noqa: E402
-from bapsim.core.records import Task  # noqa: E402
+from bapsim.core.records import Rows, Task  # noqa: E402
 from bapsim.core.turn import Turn  # noqa: E402
 from bapsim.gather.service import service  # noqa: E402
 from bapsim.judge.compare import wilson  # noqa: E402
@@ -46,8 +49,10 @@ from lab import Start, World, batch, new_folder, rows_in  # noqa: E402
 OUT = Path(__file__).parent.parent / "docs" / "results"
 SETS = ("banking77", "clinc150", "nsmc_ko")
 SIZES = (40, 120)
+FOREIGN = {"banking77": "clinc150", "clinc150": "banking77", "nsmc_ko": "banking77"}  # from where others come
+STRANGERS = 1500
 GOOD = {"at random": 1.0, "3 times": 3.0, "10 times": 10.0, "errors alone": np.inf}
-BAD = ("random other class", "next best class", "right ones contradicted")
+BAD = ("random other class", "next best class", "right ones contradicted", "unsure right ones contradicted")
 LIES = 0.4
 REQUESTS = 6000
 
@@ -83,11 +88,14 @@ def spoken(rng: np.random.Generator, right: np.ndarray, bias: float, count: int)
 
 
 def lies(
-    rng: np.random.Generator, kind: str, truth: np.ndarray, order: np.ndarray, count: int
+    rng: np.random.Generator, kind: str, truth: np.ndarray, order: np.ndarray, sure: np.ndarray, count: int
 ) -> dict[int, str]:
-    """What the bad desk says; order: object[n, k], classes from the likeliest on."""
+    """What the bad desk says; order: object[n, k], classes from the likeliest on; sure: float64[n]."""
     right = truth == order[:, 0]
-    if kind == "right ones contradicted":
+    if kind == BAD[3]:
+        unsure = np.flatnonzero(right)[np.argsort(sure[right], kind="stable")[:count]]
+        return {int(i): order[i, 1] for i in unsure}
+    if kind == BAD[2]:
         return {int(i): order[i, 1] for i in rng.choice(np.flatnonzero(right), count, replace=False)}
     told: dict[int, str] = {}
     for i in rng.choice(len(truth), count, replace=False).tolist():
@@ -97,8 +105,13 @@ def lies(
     return told
 
 
-def life(job: tuple[str, int, int]) -> dict[str, Any]:
-    name, size, seed = job
+def strangers(name: str, seed: int) -> list[str]:
+    texts = rows_in(FOREIGN[name])[0]
+    return [texts[i] for i in np.random.default_rng([6, seed]).choice(len(texts), STRANGERS, replace=False)]
+
+
+def life(job: tuple[str, int, int, bool]) -> dict[str, Any]:
+    name, size, seed, visited = job
     os.environ["BAPSIM_KEY"] = f"{seed:064x}"
     pool = min(REQUESTS, len(rows_in(name)[0]) - 1500)
     world = World(name, seed, 1500, pool, 0)
@@ -116,7 +129,7 @@ def life(job: tuple[str, int, int]) -> dict[str, Any]:
         desks = {f"{about} {k}": dict.fromkeys(spoken(rng, right, bias, size).tolist())
                  for about, bias in GOOD.items() for k in (1, 2)}  # fmt: skip
         said = {desk: {i: truth[i] for i in rows} for desk, rows in desks.items()}
-        said["bad"] = lies(rng, kind, truth, order, size)
+        said["bad"] = lies(rng, kind, truth, order, probs.max(axis=1), size)
         lines: list[dict[str, Any]] = []
         when = {"at": "2026-11-22T10:00:00.000000+00:00", "deployment": "main"}
         texts = rows_in(name)[0][at]
@@ -124,6 +137,13 @@ def life(job: tuple[str, int, int]) -> dict[str, Any]:
             about = {"purpose": None, "consent": None, "model": first["serves"]}
             answer = {"prediction": order[i, 0], "confidence": float(probs[i].max())}
             lines.append({"request": f"r{i}", **when, **about, "input": {"text": texts[i]}, **answer})
+        others = strangers(name, seed) if visited else []
+        said_of = model(Rows(pa.record_batch({"text": pa.array(others, pa.string())})))
+        labels, sures = strings(said_of.column("prediction")), numbers(said_of.column("confidence"))
+        for i, (text, label, sure) in enumerate(zip(others, labels, sures.tolist(), strict=True)):
+            answer = {"prediction": label, "confidence": float(sure)}
+            about = {"purpose": None, "consent": None, "model": first["serves"]}
+            lines.append({"request": f"s{i}", **when, **about, "input": {"text": text}, **answer})
         taken: set[int] = set()
         for desk, rows in said.items():
             for i, label in rows.items():
@@ -142,6 +162,7 @@ def life(job: tuple[str, int, int]) -> dict[str, Any]:
         "set": name,
         "size": size,
         "seed": seed,
+        "visited": visited,
         "bad": kind,
         "named": named,
         "right": float(right.mean()),
@@ -157,11 +178,15 @@ def page(lives: list[dict[str, Any]]) -> str:
         "",
     ]
     lines += [" ".join(str(__doc__).split("\n\n")[2].split()), ""]
-    lines += ["| set | the model is right in | corrections a desk | " + " | ".join([*GOOD, *BAD]) + " |"]
-    lines += ["|---|---|---|" + "---|" * (len(GOOD) + len(BAD))]
+    lines += [
+        "| set | the model is right in | others among the requests | corrections a desk | "
+        + " | ".join([*GOOD, *BAD])
+        + " |"
+    ]
+    lines += ["|---|---|---|---|" + "---|" * (len(GOOD) + len(BAD))]
     for name in SETS:
-        for size in SIZES:
-            mine = [one for one in lives if (one["set"], one["size"]) == (name, size)]
+        for size, visited in product(SIZES, (False, True)):
+            mine = [o for o in lives if (o["set"], o["size"], o["visited"]) == (name, size, visited)]
             if not mine:
                 continue
             cells = []
@@ -172,7 +197,8 @@ def page(lives: list[dict[str, Any]]) -> str:
                 some = [one for one in mine if one["bad"] == kind]
                 cells.append(f"**{sum('bad' in one['named'] for one in some)} of {len(some)}**")
             share = f"{100 * np.mean([one['right'] for one in mine]):.0f} %"
-            lines.append(f"| {name} | {share} | {size} | {' | '.join(cells)} |")
+            others = f"{STRANGERS:,} of {FOREIGN[name]}" if visited else "none"
+            lines.append(f"| {name} | {share} | {others} | {size} | {' | '.join(cells)} |")
     good = sum(len([n for n in one["named"] if n != "bad"]) for one in lives)
     low, high = wilson(good, 8 * len(lives))
     lines += [
@@ -194,7 +220,8 @@ def main() -> None:
     if args.page:
         lives = json.loads(place.read_text("utf-8"))
     else:
-        jobs = [(name, size, seed) for seed in range(args.seeds) for name in args.sets for size in SIZES]
+        arms = list(product(args.sets, SIZES, (False, True)))
+        jobs = [(name, size, seed, visited) for seed in range(args.seeds) for name, size, visited in arms]
         lives = []
         with get_context("spawn").Pool(args.jobs) as pool:
             for one in pool.imap_unordered(life, jobs):
@@ -203,6 +230,7 @@ def main() -> None:
                     one["set"],
                     one["size"],
                     one["seed"],
+                    "visited" if one["visited"] else "",
                     one["bad"],
                     "->",
                     ", ".join(one["named"]),

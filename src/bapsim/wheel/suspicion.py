@@ -31,7 +31,7 @@ from bapsim.wheel.stock import AGAIN, Scene, Stock
 from bapsim.wheel.weighing import coded
 
 DOUBT = 0.5  # z of a delivery by a model that learnt from it, too, from which on it is worth a retrain
-REQUESTS = 500  # that say how sure a model is where it errs
+REQUESTS = 500  # or rows that it learnt, that say how sure a model is where it errs
 SURER = 3.0  # standard errors above that, from which corrections are held against the model as they are
 MOST = 20.0  # the logarithm of how much likelier people may speak of a wrong answer
 HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
@@ -236,20 +236,34 @@ def expected(
 
 
 def usual_errors(model: Opponent, stock: Stock, seen: Logged) -> tuple[float, float, float]:
-    """How sure a model is where it errs on requests, mean and spread, and how many of them it gets wrong: by
-    its own calibrated chances.
+    """How sure a model is where it errs, mean and spread, and how many requests it gets wrong: by its own
+    calibrated chances.
+
+    Where it errs on requests, or out of fold on what it learnt from if it is surer there: among strangers and
+    bots it is not sure of anything, nobody names their class, and beside them whoever corrects real errors
+    would seem to pick on sure answers.
     """
-    some = seen.at[np.linspace(0, len(seen.at) - 1, min(len(seen.at), REQUESTS)).astype(np.int64)]
+    sure = _sureness(model, stock, seen.at)
+    learnt = np.flatnonzero(stock.labelled & ~np.isin(np.arange(len(stock)), seen.at))
+    kinds = [sure, _sureness(model, stock, learnt[eaten(model.oof, stock, learnt)])]
+    mean, spread = max((_where_it_errs(one) for one in kinds if len(one)), default=(1.0, 0.0))
+    return mean, spread, float((1 - sure).sum() / max(len(sure), 1) * len(seen.at))
+
+
+def _sureness(model: Opponent, stock: Stock, rows: np.ndarray) -> np.ndarray:
+    """float64[<= REQUESTS]: the greatest probability of some of these stock rows, evenly spread."""
+    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), REQUESTS)).astype(np.int64)]
     if not len(some):
-        return 1.0, 0.0, 0.0
-    sure = probabilities(held_out(model.respond, model.oof, stock, some)).max(axis=1, initial=0.0)
+        return np.empty(0)
+    said = probabilities(held_out(model.respond, model.oof, stock, some))
+    return np.asarray(said.max(axis=1, initial=0.0), np.float64)
+
+
+def _where_it_errs(sure: np.ndarray) -> tuple[float, float]:
+    """Mean and spread of sureness, each row by its chance of being an error."""
     errs = np.maximum(1 - sure, 1e-9)
     mean = float((sure * errs).sum() / errs.sum())
-    return (
-        mean,
-        float(np.sqrt(((sure - mean) ** 2 * errs).sum() / errs.sum())),
-        float(errs.mean() * len(seen.at)),
-    )
+    return mean, float(np.sqrt(((sure - mean) ** 2 * errs).sum() / errs.sum()))
 
 
 def where_errors_are_told(
