@@ -107,7 +107,7 @@ def bccd(seed: int) -> World:
     start = np.concatenate(
         [order[y[order] == c][:n] for c, n in (("red", 90), ("white", 7), ("platelet", 3))]
     )
-    phases = (600, *[500] * 3)
+    phases = (600, *[470] * 4)
     stream = order[~np.isin(order, start)][: sum(phases)]
     parts = [[Row(_png(crops[i]), str(y[i])) for i in at] for at in (start, stream, np.flatnonzero(held))]
     changes = (*_rule(60, corrections=45), ("exam_share=0.2", 'exam_share=0.2, retrieve=("platelet",)'))
