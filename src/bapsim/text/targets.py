@@ -57,7 +57,7 @@ def visible(label: str) -> str:
 
 def _visible(said: list[str | None]) -> list[str | None]:
     odd = {one: visible(one) or None for one in set(said) if one is not None and one != visible(one)}
-    return [odd.get(one, one) for one in said] if odd else said
+    return [one if one is None else odd.get(one, one) for one in said] if odd else said
 
 
 def joined(labels: Iterable[str]) -> str:

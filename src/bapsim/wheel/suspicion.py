@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,8 @@ from bapsim.wheel.stock import AGAIN, Scene, Stock
 from bapsim.wheel.weighing import coded
 
 DOUBT = 0.5  # z of a delivery by a model that learnt from it, too, from which on it is worth a retrain
-REQUESTS = 500  # or rows that it learnt, that say how sure a model is where it errs
+REQUESTS = 2000  # or rows that it learnt, that say how sure a model is where it errs
+FEW = 5  # contradictions of a stream, from which on it says what others contradict
 SURER = 3.0  # standard errors above that, from which corrections are held against the model as they are
 MOST = 20.0  # the logarithm of how much likelier people may speak of a wrong answer
 HELPS = 1.0  # z of the retrain with the suspect against the one without, from which on it may stay
@@ -235,9 +236,27 @@ def expected(
     return where_errors_are_told(probs, label, (at, delivery), served, usual), label
 
 
-def usual_errors(model: Opponent, stock: Stock, seen: Logged) -> tuple[float, float, float]:
-    """How sure a model is where it errs, mean and spread, and how many requests it gets wrong: by its own
-    calibrated chances.
+class Usual(NamedTuple):
+    """How sure a model is where it errs: mean, spread, and of how many errors; and on how many requests it
+    errs.
+    """
+
+    mean: float
+    spread: float
+    seen: float
+    errors: float
+
+    def allows(self, sure: np.ndarray, others: Sequence[np.ndarray]) -> bool:
+        """Whether errors of which a model was so sure, float64[n], may be what it usually errs on, or what
+        others, float64[each], contradict.
+        """
+        theirs = float(np.median([one.mean() for one in others])) if others else 0.0
+        error = self.spread * np.sqrt(1 / len(sure) + 1 / self.seen)
+        return bool(sure.mean() <= max(self.mean, theirs) + SURER * error)
+
+
+def usual_errors(model: Opponent, stock: Stock, seen: Logged) -> Usual:
+    """What is usual where a model errs, by its own calibrated chances.
 
     Where it errs on requests, or out of fold on what it learnt from if it is surer there: among strangers and
     bots it is not sure of anything, nobody names their class, and beside them whoever corrects real errors
@@ -246,8 +265,8 @@ def usual_errors(model: Opponent, stock: Stock, seen: Logged) -> tuple[float, fl
     sure = _sureness(model, stock, seen.at)
     learnt = np.flatnonzero(stock.labelled & ~np.isin(np.arange(len(stock)), seen.at))
     kinds = [sure, _sureness(model, stock, learnt[eaten(model.oof, stock, learnt)])]
-    mean, spread = max((_where_it_errs(one) for one in kinds if len(one)), default=(1.0, 0.0))
-    return mean, spread, float((1 - sure).sum() / max(len(sure), 1) * len(seen.at))
+    usual = max((_where_it_errs(one) for one in kinds if len(one)), default=(1.0, 0.0, 1.0))
+    return Usual(*usual, float((1 - sure).sum() / max(len(sure), 1) * len(seen.at)))
 
 
 def _sureness(model: Opponent, stock: Stock, rows: np.ndarray) -> np.ndarray:
@@ -259,11 +278,14 @@ def _sureness(model: Opponent, stock: Stock, rows: np.ndarray) -> np.ndarray:
     return np.asarray(said.max(axis=1, initial=0.0), np.float64)
 
 
-def _where_it_errs(sure: np.ndarray) -> tuple[float, float]:
-    """Mean and spread of sureness, each row by its chance of being an error."""
+def _where_it_errs(sure: np.ndarray) -> tuple[float, float, float]:
+    """Mean and spread of sureness, each row by its chance of being an error, and how many rows that is worth
+    (Kish 1965).
+    """
     errs = np.maximum(1 - sure, 1e-9)
     mean = float((sure * errs).sum() / errs.sum())
-    return mean, float(np.sqrt(((sure - mean) ** 2 * errs).sum() / errs.sum()))
+    spread = float(np.sqrt(((sure - mean) ** 2 * errs).sum() / errs.sum()))
+    return mean, spread, float(errs.sum() ** 2 / (errs**2).sum())
 
 
 def where_errors_are_told(
@@ -271,16 +293,17 @@ def where_errors_are_told(
     label: np.ndarray,
     told: tuple[np.ndarray, np.ndarray],
     served: tuple[Logged, np.ndarray],
-    usual: tuple[float, float, float],
+    usual: Usual,
 ) -> np.ndarray:
     """float[n, k]: given that people speak of wrong answers more often than of right ones.
 
     Who corrects mostly what is wrong contradicts the model often, and is right. By how much more often they
     speak of it is what makes as many confirmations expected as there were; what is left to ask of them is
-    which other class they name. Not where the model is surer of what they contradict than it is where it errs
-    (usual: its mean and spread), nor where they find more errors than it makes on all requests (the third):
-    then they contradict right answers. told: rows of the stock, and the delivery of each, "" = not asked;
-    served: the log, and its answers among the classes.
+    which other class they name. Not where the model is surer of what they contradict than it usually is where
+    it errs, and than of what the others contradict, nor where they find more errors than it makes on all
+    requests: then they contradict right answers.
+    told: rows of the stock, and the delivery of each, "" = not asked; served: the log, and its answers among
+    the classes.
     """
     (at, delivery), (seen, answered) = told, served
     there = np.flatnonzero(np.isin(at, seen.at) & (delivery != ""))
@@ -288,15 +311,17 @@ def where_errors_are_told(
     said = answered[place]
     there, said = there[said >= 0], said[said >= 0]
     found = probs.astype(np.float64)
-    for name in np.unique(delivery[there]):
-        mine = delivery[there] == name
+    parts = {name: delivery[there] == name for name in np.unique(delivery[there])}
+    against = label[there] != said
+    sure = {name: probs[there[mine & against]].max(axis=1, initial=0.0) for name, mine in parts.items()}
+    most = usual.errors + SURER * np.sqrt(usual.errors)
+    for name, mine in parts.items():
         rows, was = there[mine], said[mine]
-        right, against = found[rows, was], label[rows] != was
-        least = likelier(right, int((~against).sum()))
-        sure = probs[rows[against]].max(axis=1, initial=0.0)
-        mean, spread, errors = usual
-        many = (probs[rows[against]].argmax(axis=1) == was[against]).sum() > errors + SURER * np.sqrt(errors)
-        if least > 1 and not many and sure.mean() <= mean + SURER * spread / np.sqrt(len(sure)):
+        right = found[rows, was]
+        least = likelier(right, int((mine & ~against).sum()))
+        many = (probs[rows].argmax(axis=1) == was)[against[mine]].sum() > most
+        others = [one for other, one in sure.items() if other != name and len(one) >= FEW]
+        if least > 1 and not many and usual.allows(sure[name], others):
             share = right + least * (1 - right)
             found[rows] *= (least / share)[:, None]
             found[rows, was] = right / share
