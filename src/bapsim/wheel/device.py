@@ -63,7 +63,11 @@ class Device:
         if done.returncode:
             last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
             raise StoreError("runtime_failed", folder=str(self.folder), why="".join(last))
-        return [json.loads(line) for line in done.stdout.decode().splitlines()]
+        said = [json.loads(line) for line in done.stdout.decode().splitlines()]
+        unread = next((one["error"] for one in said if "error" in one), None)
+        if unread is not None:
+            raise StoreError("runtime_failed", folder=str(self.folder), why=unread)
+        return said
 
     def measured(self, rows: Rows) -> dict[str, float]:
         """Latency and peak memory on this machine, over at most 450 of these inputs."""
@@ -76,10 +80,12 @@ def said_rows(rows: Rows, columns: Sequence[Mapping[str, Any]]) -> list[dict[str
     said = []
     for column in columns:
         values = rows.column(column["name"])
-        if column["kind"] == "number":
-            said.append([None if math.isnan(x) else x for x in floats(values, column["name"]).tolist()])
-        else:
+        if column["kind"] == "category":
             said.append(text_of(values).to_pylist())
+        elif pa.types.is_integer(values.type) or pa.types.is_boolean(values.type):
+            said.append(values.to_pylist())
+        else:
+            said.append([None if math.isnan(x) else x for x in floats(values, column["name"]).tolist()])
     names = [column["name"] for column in columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*said, strict=True)]
 
