@@ -209,6 +209,13 @@ def test_lines_are_read_as_predict_reads_them(tmp_path: Path) -> None:
     assert cells.tobytes() == encode(model.fitted.columns, whole).tobytes()
 
 
+def test_whole_numbers_among_fractions_are_written_whole() -> None:
+    columns = [{"name": "n", "kind": "number", "type": "int64"}]
+    for cells in (pa.array([3.0, None]), pa.array([3, None])):
+        told = said_rows(Rows(pa.RecordBatch.from_pydict({"n": cells})), columns)
+        assert json.dumps(told) == '[{"n": 3}, {"n": null}]'
+
+
 def test_vectors_say_what_odd_rows_become(tmp_path: Path) -> None:
     folder = put(made("number"), tmp_path)
     vectors = json.loads((folder / "vectors.json").read_text())

@@ -101,8 +101,12 @@ def odd_rows(columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _usual(column: Mapping[str, Any]) -> Any:
     if column["kind"] == "category":
         return next(iter(column["values"]), None)
-    whole = "int" in column["type"] or column["type"] == "bool"
-    return int(column["centre"]) if whole else column["centre"]
+    return int(column["centre"]) if is_whole(column) else column["centre"]
+
+
+def is_whole(column: Mapping[str, Any]) -> bool:
+    """Whether a column of spec.json holds whole numbers or truth values alone."""
+    return "int" in column["type"] or column["type"] == "bool"
 
 
 def _far(kind: str) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from bapsim.core.errors import StoreError
 from bapsim.core.records import Answer, Answers, Rows
 from bapsim.ship.pack import RUNTIME
+from bapsim.ship.tables import is_whole
 from bapsim.text.targets import joined
 from bapsim.train.columns import floats, text_of
 from bapsim.train.linear import read
@@ -85,7 +86,13 @@ def said_rows(rows: Rows, columns: Sequence[Mapping[str, Any]]) -> list[dict[str
         elif pa.types.is_integer(values.type) or pa.types.is_boolean(values.type):
             said.append(values.to_pylist())
         else:
-            said.append([None if math.isnan(x) else x for x in floats(values, column["name"]).tolist()])
+            cells = [None if math.isnan(x) else x for x in floats(values, column["name"]).tolist()]
+            # whole numbers stand among fractions where a later file brought some
+            said.append(
+                [int(x) if x is not None and x.is_integer() else x for x in cells]
+                if is_whole(column)
+                else cells
+            )
     names = [column["name"] for column in columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*said, strict=True)]
 
