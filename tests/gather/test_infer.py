@@ -150,6 +150,13 @@ def test_cells_that_do_not_fit_are_unread(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("said", ["0x10", "0" * 19 + "5"])
+def test_a_cell_does_not_depend_on_its_neighbours(tmp_path, said):
+    for other in ("1", "x"):
+        (chunk,) = read(csv(tmp_path, n=[said, other]))
+        assert typed(chunk, {"n": "int64"}).unread[0].line == 2
+
+
 def test_lists_are_cast_and_checked(tmp_path):
     (chunk,) = read(lined(tmp_path, {"a": ["x"]}, {"a": "no"}, {"a": [1]}, {"a": None}))
     made = typed(chunk, {"a": "list<string>"})

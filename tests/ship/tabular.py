@@ -1,5 +1,7 @@
 """Small models of tables of each kind of answer, the files that they become, and rows to try them on."""
 
+import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,36 @@ from bapsim.wheel.portable_tables import table_parts
 INPUTS = ("x", "skewed", "colour", "holes", "flag", "still")
 KINDS = ("class", "two", "labels", "number")
 SIZE = Size(trees=12, rounds=15)
+# Cells as JSON writes them, that a file and a device must read alike or refuse alike.
+CELLS = (
+    *(
+        '" 5 "',
+        '"5\\u3000"',
+        '"5\\u001c"',
+        '"\\ufeff5"',
+        "true",
+        '"TRUE"',
+        "false",
+        "0",
+        "1",
+        "1.0",
+        "-0",
+        "-0.0",
+    ),
+    *("1e400", '"-1e400"', '"inf"', '"Infinity"', '"nan"', '"-nan"', "1" * 5000, "9007199254740993", "2.50"),
+    *(
+        "9223372036854775807",
+        "9223372036854775808",
+        "0.1",
+        "1e-7",
+        "1E5",
+        '"1_0"',
+        '"0x10"',
+        '"५"',
+        '""',
+        "null",
+    ),
+)
 
 
 def rows(count: int, seed: int) -> pa.RecordBatch:
@@ -74,6 +106,16 @@ def odd(model: Any, count: int = 600) -> Rows:
             cells[i] = said if name != "flag" else [None, True, False][i % 3]
         columns[name] = pa.array(cells, given.schema.field(name).type)
     return Rows(pa.RecordBatch.from_pydict(columns))
+
+
+def spelled(cells: Sequence[str] = CELLS) -> list[str]:
+    """Rows as lines of JSON, one odd cell in each."""
+    usual = {"x": 1.5, "skewed": 2, "colour": "red", "holes": 3, "flag": True, "still": 1}
+    pairs = [(name, cell) for name in ("x", "colour", "flag") for cell in cells] + [
+        ("x", "[1]"),
+        ("flag", "{}"),
+    ]
+    return [json.dumps({**usual, name: "here"}).replace('"here"', cell) for name, cell in pairs]
 
 
 def put(model: Any, folder: Path) -> Path:

@@ -145,14 +145,30 @@ def test_the_command_answers_lines_in_a_process_of_its_own(tmp_path):
     asked = "카드 lost\nloan rate\n".encode()
     done = subprocess.run([*command, str(folder)], input=asked, capture_output=True, check=True, timeout=60)
     assert [json.loads(line)["prediction"] for line in done.stdout.splitlines()] == told
-    asked = b'"one\\ntwo"\n"\\ud800"\n'
+    asked = b'"one\\ntwo"\nno\n"\\ud800"\n\n5\n'
     done = subprocess.run(
         [*command, "--json", str(folder)], input=asked, capture_output=True, check=True, timeout=60
     )
-    assert len(done.stdout.splitlines()) == 2
+    assert ["error" in json.loads(line) for line in done.stdout.splitlines()] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
     done = subprocess.run([*command, "--what"], capture_output=True, check=False, timeout=60)
     assert done.returncode == 2
     assert b"bapsim_runtime.py" in done.stderr
+
+
+def test_each_line_has_its_answer_in_its_place(tmp_path):
+    device = runtime.Model(put(made("class").parts, "onnx", tmp_path))
+    lines = runtime.lines_of(b"\xef\xbb\xbfcard lost\r\n\n\xff\nloan rate")
+    first, blank, broken, last = runtime.answers(device, lines)
+    assert [first, blank, last] == device(["card lost", "", "loan rate"])
+    assert blank["in_scope"] == 0
+    assert "utf-8" in broken["error"]
+    assert runtime.lines_of(b"") == []
 
 
 def test_c_and_javascript_lie_where_they_are_shipped_from():

@@ -208,6 +208,9 @@ def _quick(column: Any, name: str, kind: Any) -> Any:
     """The cast of a whole column, None when a cell does not fit or may not."""
     if name in PARSE and name not in ("int64", "float64"):
         return None
+    text = pa.types.is_string(column.type)
+    if name == "int64" and text and pc.any(pc.match_substring_regex(column, "[xX]|[0-9]{20}")).as_py():
+        return None  # Arrow reads 0x10 and any number of zeros: a cell must not depend on its neighbours
     try:
         made = column.cast(kind)
     except (pa.ArrowException, ValueError):

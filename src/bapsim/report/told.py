@@ -166,4 +166,5 @@ def say_shipped(room: Desk, said: dict[str, Any]) -> None:
         key = "ship.look_again" if look["again"] else "ship.look"
         room.say(key, spent=f"{look['spent']:.4f}", budget=f"{look['budget']:.4f}")
     if said["written"] is not None:
-        room.say("ship.next", path=said["written"])
+        asked = {"table": "ROWS", "image": "FILES"}.get(said["kind"], "TEXTS")
+        room.say("ship.next", path=said["written"], asked=asked)

@@ -1,6 +1,6 @@
 """JSON as bytes: by orjson, and by Python's own where that refuses: integers beyond 64 bits, half characters.
 
-Korean stays readable, and half a character is a question mark.
+Korean stays readable, half a character is a question mark, and what is no finite number is null.
 """
 
 from __future__ import annotations
@@ -18,4 +18,6 @@ def encoded(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:
-        return SLOW(value).encode("utf-8", "replace")
+        # Python writes NaN and Infinity bare, which is no JSON; read again, they are None
+        said = SLOW(json.loads(SLOW(value), parse_constant=lambda _: None))
+        return said.encode("utf-8", "replace")

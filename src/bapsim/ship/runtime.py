@@ -3,9 +3,11 @@
     python bapsim_runtime.py MODEL_FOLDER < TEXTS          one text a line, one JSON answer a line
     python bapsim_runtime.py --json MODEL_FOLDER < TEXTS   one JSON string a line: texts with line breaks
     python bapsim_runtime.py MODEL_FOLDER < ROWS           of tables: one JSON object a line, a value a column
+    python bapsim_runtime.py MODEL_FOLDER < FILES          of pictures: one path a line
     python bapsim_runtime.py --measure MODEL_FOLDER < TEXTS   latency and memory on this machine, no answers
 
-Needs numpy, and onnxruntime where the folder has a head.onnx; pictures need pillow, and are paths of files.
+A line has its answer in its place: {"error": why} where it cannot be read; an empty line is an empty text.
+Needs numpy, and onnxruntime where the folder has a head.onnx; pictures need pillow.
 The features are those of features.md in the folder, bit for bit; features.c and features.js compute the same.
 """
 
@@ -460,25 +462,71 @@ def answered(model: Model, inputs: Sequence[Any]) -> list[dict[str, Any]]:
         return [answer for one in inputs for answer in answered(model, [one])]
 
 
+def lines_of(body: bytes) -> list[bytes]:
+    """Lines, the blank ones too; nothing follows the last line break."""
+    lines = [line.rstrip(b"\r") for line in body.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
+    return lines if lines[-1] else lines[:-1]
+
+
+def asked(model: Model, line: bytes, written: bool) -> Any:
+    """What a line asks: a text, the bytes of a picture, or a row, its numbers as they are written; ValueError
+    or OSError where it cannot be read.
+    """
+    said: Any = line.decode("utf-8")
+    if written or model.tables:
+        spelled: Any = {"parse_int": str, "parse_float": str, "object_pairs_hook": _once}
+        try:
+            said = json.loads(said, parse_constant=_constant, **(spelled if model.tables else {}))
+        except json.JSONDecodeError as why:
+            raise ValueError(f"no JSON: {why.msg} (character {why.pos + 1})") from None
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+    if not model.tables and not isinstance(said, str | None):
+        raise ValueError(f"{type(said).__name__} is no text")
+    return Path(said or "").read_bytes() if model.pictures else said
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(row := dict(pairs)) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return row
+
+
+def _constant(name: str) -> None:
+    """NaN is how programs write that there is no number."""
+    if name != "NaN":
+        raise ValueError(f"no JSON: {name}")
+
+
+def answers(model: Model, lines: Sequence[bytes], written: bool = False) -> Iterator[dict[str, Any]]:
+    """An answer for each line, 32 at a time; {"error": why} for one that cannot be read."""
+    for at in range(0, len(lines), 32):
+        inputs: list[Any] = []
+        errors: list[str | None] = []
+        for line in lines[at : at + 32]:
+            try:
+                inputs.append(asked(model, line, written))
+                errors.append(None)
+            except (ValueError, OSError) as why:
+                errors.append(str(why))
+        told = iter(answered(model, inputs))
+        yield from (next(told) if why is None else {"error": why} for why in errors)
+
+
 def main(words: Sequence[str]) -> int:
-    """Answer stdin line by line, 32 at a time."""
+    """Answer stdin line by line."""
     flags, folders = [w for w in words if w.startswith("--")], [w for w in words if not w.startswith("--")]
     if len(folders) != 1 or set(flags) - {"--json", "--measure"}:
         print(__doc__, file=sys.stderr)
         return 2
     model = Model(folders[0])
-    lines = (line.rstrip("\r\n") for line in sys.stdin.buffer.read().decode("utf-8").split("\n"))
-    written = "--json" in flags or model.tables
-    texts: list[Any] = [json.loads(line) for line in lines if line] if written else list(lines)
-    if not written and texts and not texts[-1]:
-        texts.pop()
-    inputs = [Path(path).read_bytes() for path in texts] if model.pictures else texts
+    lines, written = lines_of(sys.stdin.buffer.read()), "--json" in flags
     if "--measure" in flags:  # before anything was asked: a service meets texts that it has not met
-        sys.stdout.write(json.dumps(measured(model, inputs or model.samples())) + "\n")
+        inputs = [asked(model, line, written) for line in lines] or model.samples()
+        sys.stdout.write(json.dumps(measured(model, inputs)) + "\n")
         return 0
-    for at in range(0, len(inputs), 32):
-        for answer in answered(model, inputs[at : at + 32]):
-            sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+    for answer in answers(model, lines, written):
+        sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
     return 0
 
 

@@ -1,7 +1,9 @@
 """Rows of a table as numbers, and how little they resemble training: what head.onnx is asked with.
 
 Needs numpy alone. A row is an object with a value for every column, null where there is none. A number may be
-written as text; a category is text, and one that training did not see at least twice is code 0.
+written as text, and is read as `bapsim predict` reads a column of its type: blanks around it do not count;
+what is not finite, a truth value in a column of numbers and a fraction in one of whole numbers are refused. A
+category is text, and one that training did not see at least twice is code 0.
 """
 
 import math
@@ -12,40 +14,67 @@ from typing import Any
 
 import numpy as np
 
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.I | re.A)
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan", re.I | re.A)
+WHOLE, WHOLE_TYPE = re.compile(r"[+-]?[0-9]{1,19}", re.A), re.compile(r"(u?)int([0-9]+)")
+TRUTH = {"true": True, "1": True, "false": False, "0": False}
+LARGEST = np.finfo(np.float64).max.item()
 FARTHEST = 3e38  # trees read 32 bits
 BINS = 20  # of a number
 PLAIN = 1e-4, 1e10  # between them all write a fraction alike
 
 
-def number(said: Any) -> float:
-    """A cell as a number, NaN where there is none; ValueError for text that is no number."""
-    if said is None:
+def number(said: Any, kind: str = "") -> float:
+    """A cell of a column of an Arrow type ("": not known) as a number, NaN where there is none; ValueError
+    for what such a column does not hold.
+    """
+    value = said.item() if isinstance(said, np.generic) else said
+    if isinstance(value, str):
+        value = _spelled(value.strip(), kind)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return float("nan")
-    if isinstance(said, str):
-        if not NUMBER.fullmatch(said):
-            raise ValueError(f"{said[:80]!r} is no number")
-        said = float(said)
-    if not isinstance(said, int | float):  # bool is an int
-        raise ValueError(f"{type(said).__name__} is no number")
-    return float("nan") if isinstance(said, float) and math.isnan(said) else _near(said)
+    if not isinstance(value, int | float) or not _holds(kind, value):  # bool is an int
+        shown = repr(said[:80] if isinstance(said, str) else said)[:90]
+        raise ValueError(f"{shown} ({type(said).__name__}) is no number of the type {kind or 'double'}")
+    return float(min(max(value, -FARTHEST), FARTHEST))
 
 
-def _near(said: float) -> float:
-    return float(min(max(said, -FARTHEST), FARTHEST))
+def _spelled(said: str, kind: str) -> Any:
+    """What a text says; the text itself where it is nothing that the column holds."""
+    if kind == "bool":
+        return TRUTH.get(said.lower(), said)
+    if WHOLE_TYPE.fullmatch(kind):
+        return int(said) if WHOLE.fullmatch(said) else said
+    return float(said) if NUMBER.fullmatch(said) else said
+
+
+def _holds(kind: str, value: float) -> bool:
+    if kind == "bool":
+        return value in (0, 1)
+    if isinstance(value, bool):
+        return not kind
+    whole = WHOLE_TYPE.fullmatch(kind)
+    if whole is None:
+        return -LARGEST <= value <= LARGEST
+    least, beyond = (0, 1 << int(whole[2])) if whole[1] else (-1 << int(whole[2]) - 1, 1 << int(whole[2]) - 1)
+    return least <= value < beyond and value == value // 1
 
 
 def category(said: Any) -> str | None:
     """A cell as text, numbers and truth values as Arrow writes them; ValueError where that is not sure."""
-    if said is None or isinstance(said, str):
-        return said
-    if isinstance(said, bool):
-        return str(said).lower()
-    if isinstance(said, float) and (said == 0 or PLAIN[0] <= abs(said) < PLAIN[1]):
-        return repr(said).removesuffix(".0")
-    if isinstance(said, int):
-        return str(said)
-    raise ValueError(f"{said!r} is no category: write it as text")
+    value = said.item() if isinstance(said, np.generic) else said
+    if isinstance(value, str):
+        value.encode()  # half a character is no text: UnicodeEncodeError is a ValueError
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    # 32 bits spell a number otherwise than 64
+    same = isinstance(value, float) and str(said) == repr(value)
+    if same and (value == 0 or PLAIN[0] <= abs(value) < PLAIN[1]):
+        return repr(value).removesuffix(".0")
+    if isinstance(value, int):
+        return str(value)
+    raise ValueError(f"{repr(said)[:90]} is no category: write it as text")
 
 
 class Cells:
@@ -63,6 +92,8 @@ class Cells:
         size = struct.unpack_from("<I", body)[0] * 4
         self.strange = np.frombuffer(body, "<f8", size // 8, 4)
         self.outside = np.frombuffer(body, "<f8", -1, size + 8)
+        self.types = [str(column.get("type", "")) for column in columns]
+        self.narrow = [name == "float" for name in self.types]  # 32 bits
         self.plain = np.array([codes is None for codes in self.codes])
         numbers = [column for column in columns if column["kind"] == "number"]
         keys = ("centre", "scale", "low", "high")
@@ -81,18 +112,21 @@ class Cells:
         """Cells, and in_scope float32[n]; ValueError names the row and the column that cannot be read."""
         cells = np.array([self._row(i, row) for i, row in enumerate(rows)], np.float64)
         cells = cells.reshape(len(rows), len(self.names))
+        if any(self.narrow):
+            narrow = cells[:, self.narrow].astype(np.float32).astype(np.float64)
+            cells[:, self.narrow] = np.clip(narrow, -FARTHEST, FARTHEST)
         return cells, self._scope(cells)
 
     def _row(self, i: int, row: Any) -> list[float]:
         if not isinstance(row, Mapping):
             raise ValueError(f"row {i} is no object with a value for each column")
         out = []
-        for name, codes in zip(self.names, self.codes, strict=True):
+        for name, codes, kind in zip(self.names, self.codes, self.types, strict=True):
             if name not in row:
                 raise ValueError(f"row {i} has no column {name!r}: say null where there is no value")
             try:
                 if codes is None:
-                    out.append(number(row[name]))
+                    out.append(number(row[name], kind))
                 else:
                     said = category(row[name])
                     out.append(float("nan") if said is None else codes.get(said, 0.0))

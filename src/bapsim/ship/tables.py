@@ -18,6 +18,11 @@ from bapsim.ship.parts import sections
 from bapsim.ship.trees import Member, coded, ends, voted
 
 UNKNOWN = "\0 never seen"
+FAR = (1e308, -1e308, 0, 1e-300, " +5 ", "-1.5e2")  # of columns that hold fractions
+FAR_OF = {
+    "bool": (True, False, 0, 1, " TRUE ", "0"),
+    "int64": (1 << 53, -(1 << 53), 0, "9223372036854775807", " +5 ", "-0"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,15 +86,33 @@ def table_files(parts: TableParts) -> dict[str, bytes]:
 
 def odd_rows(columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows that every copy of a model must answer alike: empty, usual, far out, never seen, as text."""
-    usual = {c["name"]: c["centre"] if c["kind"] == "number" else [*c["values"], None][0] for c in columns}
+    usual = {c["name"]: _usual(c) for c in columns}
     numbers = [c["name"] for c in columns if c["kind"] == "number"]
+    far = {c["name"]: _far(c["type"]) for c in columns if c["kind"] == "number"}
     rows = [
         dict.fromkeys(usual),
         usual,
-        *({**usual, **dict.fromkeys(numbers, far)} for far in (1e308, -1e308, 0, 1e-300, True, "-1.5e2")),
+        *({**usual, **{name: some[i] for name, some in far.items()}} for i in range(len(FAR))),
         {**dict.fromkeys(usual, UNKNOWN), **dict.fromkeys(numbers)},
     ]
     return rows + [{**usual, name: None} for name in usual][:20]
+
+
+def _usual(column: Mapping[str, Any]) -> Any:
+    if column["kind"] == "category":
+        return next(iter(column["values"]), None)
+    return int(column["centre"]) if is_whole(column) else column["centre"]
+
+
+def is_whole(column: Mapping[str, Any]) -> bool:
+    """Whether a column of spec.json holds whole numbers or truth values alone."""
+    return "int" in column["type"] or column["type"] == "bool"
+
+
+def _far(kind: str) -> tuple[Any, ...]:
+    if "int" in kind and kind != "int64":  # some hold no more than 8 bits
+        return (127, 0, 1, 100, " +5 ", "7")
+    return FAR_OF.get(kind, FAR)
 
 
 def table_vectors(folder: Path) -> bytes:

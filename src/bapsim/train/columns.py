@@ -21,9 +21,10 @@ BINS = 20  # bins of a number for the out-of-scope score
 class Column:
     """What one input column looked like in training.
 
-    values: categories seen at least twice, most frequent first (code i + 1; code 0 = rare or never seen);
-    centre, scale, low, high: of arcsinh((x - centre) / scale); mass: share of the training rows in each bin
-    or code, nulls last; gap: what a cell that fits no training row adds to the row's strangeness, by bin.
+    type: of numbers, as Arrow names it (models saved earlier: ""); values: categories seen at least twice,
+    most frequent first (code i + 1; code 0 = rare or never seen); centre, scale, low, high: of
+    arcsinh((x - centre) / scale); mass: share of the training rows in each bin or code, nulls last;
+    gap: what a cell that fits no training row adds to the row's strangeness, by bin.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Column:
     mass: tuple[float, ...] = ()
     gap: tuple[float, ...] = ()
     varies: bool = True
+    type: str = ""
 
 
 def floats(column: Values, name: str) -> np.ndarray:
@@ -124,7 +126,9 @@ def learn_column(name: str, values: Values) -> Column:
         seen = x[~np.isnan(x)]
         low, centre, high = np.quantile(seen, [0.25, 0.5, 0.75]) if len(seen) else (0.0, 0.0, 0.0)
         scale = high - low or (float(np.ptp(seen)) if len(seen) else 0.0) or max(1.0, abs(centre))
-        column = Column(name=name, kind="number", centre=float(centre), scale=float(scale))
+        column = Column(
+            name=name, kind="number", centre=float(centre), scale=float(scale), type=str(values.type)
+        )
         u = _spread(column, seen) if len(seen) else np.zeros(1)
         column = replace(column, low=float(u.min()), high=float(u.max()))
     size = len(column.values) + 2 if column.kind == "category" else BINS + 1

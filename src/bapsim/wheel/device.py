@@ -17,6 +17,7 @@ import pyarrow as pa
 from bapsim.core.errors import StoreError
 from bapsim.core.records import Answer, Answers, Rows
 from bapsim.ship.pack import RUNTIME
+from bapsim.ship.tables import is_whole
 from bapsim.text.targets import joined
 from bapsim.train.columns import floats, text_of
 from bapsim.train.linear import read
@@ -63,7 +64,11 @@ class Device:
         if done.returncode:
             last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
             raise StoreError("runtime_failed", folder=str(self.folder), why="".join(last))
-        return [json.loads(line) for line in done.stdout.decode().splitlines()]
+        said = [json.loads(line) for line in done.stdout.decode().splitlines()]
+        unread = next((one["error"] for one in said if "error" in one), None)
+        if unread is not None:
+            raise StoreError("runtime_failed", folder=str(self.folder), why=unread)
+        return said
 
     def measured(self, rows: Rows) -> dict[str, float]:
         """Latency and peak memory on this machine, over at most 450 of these inputs."""
@@ -76,10 +81,18 @@ def said_rows(rows: Rows, columns: Sequence[Mapping[str, Any]]) -> list[dict[str
     said = []
     for column in columns:
         values = rows.column(column["name"])
-        if column["kind"] == "number":
-            said.append([None if math.isnan(x) else x for x in floats(values, column["name"]).tolist()])
-        else:
+        if column["kind"] == "category":
             said.append(text_of(values).to_pylist())
+        elif pa.types.is_integer(values.type) or pa.types.is_boolean(values.type):
+            said.append(values.to_pylist())
+        else:
+            cells = [None if math.isnan(x) else x for x in floats(values, column["name"]).tolist()]
+            # whole numbers stand among fractions where a later file brought some
+            said.append(
+                [int(x) if x is not None and x.is_integer() else x for x in cells]
+                if is_whole(column)
+                else cells
+            )
     names = [column["name"] for column in columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*said, strict=True)]
 

@@ -74,7 +74,7 @@ def ship(project: Project, recipe: Recipe, wanted: Wanted, out: Path, lang: str,
     stock = load_stock(project, recipe.task)
     rest = rest_of(project, stock, row)
     folder = project.models / NAME / str(row["version"])
-    unit = {"unit": "number" if recipe.task.answer == "number" else "points"}
+    unit = {"unit": "number" if recipe.task.answer == "number" else "points", "kind": recipe.task.kind}
     served = artifacts.load(folder / "served", project.root)
     with tempfile.TemporaryDirectory(prefix="bapsim-ship-") as room:
         judged, seen, look = None, None, {"reason": "no_judged"}

@@ -1,28 +1,52 @@
 // Rows of a table as cells, and how little they resemble training, as table_cells.py has them. For browsers and
 // Node; the answer is head.onnx's. A row is an object with a value for every column, null where there is none.
 //
-//   node table_cells.js MODEL_FOLDER < ROWS    one JSON object a line -> {"cells": [...], "in_scope": ...} a line
+//   node table_cells.js MODEL_FOLDER < ROWS    one JSON object a line -> {"cells": [...], "in_scope": ...} a line,
+//                                              {"error": why} of a line that cannot be read
 "use strict";
 const bapsimCells = (() => {
-  const NUMBER = /^(?:[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|([+-]?)(?:(nan)|(inf|infinity)))$/i;
+  const NUMBER = /^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?$/i;
+  const WHOLE = /^[+-]?[0-9]{1,19}$/, WHOLE_TYPE = /^(u?)int([0-9]+)$/;
+  const TRUTH = { true: 1, 1: 1, false: 0, 0: 0 };
+  const BLANK = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";  // Python's
+  const FIRST = new RegExp(`^${BLANK}+`), LAST = new RegExp(`${BLANK}+$`);
   const FARTHEST = 3e38, BINS = 20;
 
-  function number(said) {
-    if (said === null || Number.isNaN(said)) return NaN;
-    if (typeof said === "string") {
-      const found = NUMBER.exec(said);
-      if (!found) throw new Error(`${JSON.stringify(said.slice(0, 80))} is no number`);
-      if (found[2]) return NaN;
-      said = found[3] ? (found[1] === "-" ? -Infinity : Infinity) : Number(said);
+  // One row as JSON. Where the engine tells how a number was written, that is kept: 2.0 is no 2 to a category.
+  function parse(text) {
+    return JSON.parse(text, (_, value, how) => typeof value === "number" && how?.source || value);
+  }
+
+  // What a value says in a column of numbers of an Arrow type ("": not known); undefined where nothing.
+  function held(said, kind) {
+    const text = typeof said === "string", whole = WHOLE_TYPE.exec(kind);
+    if (typeof said === "boolean") return kind === "bool" || kind === "" ? Number(said) : undefined;
+    if (!text && typeof said !== "number") return undefined;
+    if (kind === "bool") return text ? (Object.hasOwn(TRUTH, said.toLowerCase()) ? TRUTH[said.toLowerCase()] : undefined)
+      : said === 0 || said === 1 ? said : undefined;
+    if (whole) {
+      if (!(text ? WHOLE.test(said) : Number.isInteger(said))) return undefined;
+      const value = BigInt(text ? said.replace("+", "") : said), bits = BigInt(whole[2]) - (whole[1] ? 0n : 1n);
+      return value < 1n << bits && value >= (whole[1] ? 0n : -(1n << bits)) ? Number(value) : undefined;
     }
-    if (typeof said === "boolean") said = Number(said);
-    if (typeof said !== "number") throw new Error(`${typeof said} is no number`);
-    return Math.min(Math.max(said, -FARTHEST), FARTHEST);
+    if (text && /^nan$/i.test(said)) return NaN;
+    const value = text ? (NUMBER.test(said) ? Number(said) : NaN) : said;
+    return Number.isFinite(value) ? value : undefined;
+  }
+
+  function number(said, kind) {
+    if (said === null || Number.isNaN(said)) return NaN;
+    const value = held(typeof said === "string" ? said.replace(FIRST, "").replace(LAST, "") : said, kind);
+    if (value === undefined) {
+      throw new Error(`${(JSON.stringify(said) ?? typeof said).slice(0, 90)} is no number of the type ${kind || "double"}`);
+    }
+    return Math.min(Math.max(kind === "float" ? Math.fround(value) : value, -FARTHEST), FARTHEST);
   }
 
   function category(said) {
-    if (said === null || typeof said === "string") return said;
+    if (said === null || (typeof said === "string" && !/\p{Cs}/u.test(said))) return said;
     if (typeof said === "boolean") return String(said);
+    if (Object.is(said, -0)) return "-0";
     if (typeof said === "number") {
       const size = Math.abs(said);
       if (Number.isSafeInteger(said) || (size >= 1e-4 && size < 1e10)) return String(said);
@@ -43,7 +67,7 @@ const bapsimCells = (() => {
 
   function cell(column, row) {
     if (!Object.hasOwn(row, column.name)) throw new Error("no such column: say null where there is no value");
-    if (!column.codes) return number(row[column.name]);
+    if (!column.codes) return number(row[column.name], column.type ?? "");
     const said = category(row[column.name]);
     return said === null ? NaN : column.codes.get(said) ?? 0;
   }
@@ -81,7 +105,7 @@ const bapsimCells = (() => {
     const p = Math.min(share(model.strange, strange), share(model.outside, outside));
     return { cells, in_scope: Math.fround(p / (p + 0.01)) };
   }
-  return { read, entries };
+  return { read, parse, entries };
 })();
 
 if (typeof module !== "undefined") {
@@ -91,9 +115,11 @@ if (typeof module !== "undefined") {
     const body = fs.readFileSync(path.join(folder, "features.bin"));
     const spec = JSON.parse(fs.readFileSync(path.join(folder, "spec.json"), "utf8"));
     const model = bapsimCells.read(spec, body.buffer.slice(body.byteOffset, body.byteOffset + body.length));
-    for (const line of fs.readFileSync(0, "utf8").split("\n").filter(Boolean)) {
-      const { cells, in_scope } = bapsimCells.entries(model, JSON.parse(line));
-      process.stdout.write(JSON.stringify({ cells, in_scope }) + "\n");
+    const lines = fs.readFileSync(0, "utf8").replace(/^\ufeff/, "").split("\n");
+    for (const line of lines.at(-1) ? lines : lines.slice(0, -1)) {
+      let told;
+      try { told = bapsimCells.entries(model, bapsimCells.parse(line)); } catch (error) { told = { error: error.message }; }
+      process.stdout.write(JSON.stringify(told) + "\n");
     }
   }
 }
