@@ -156,6 +156,16 @@ def test_the_command_answers_lines_in_a_process_of_its_own(tmp_path):
         True,
         True,
     ]
+    done = subprocess.run(
+        [*command, "--json", "--measure", str(folder)],
+        input=asked,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"not measured: no JSON" in done.stderr
+    assert b"Traceback" not in done.stderr
     done = subprocess.run([*command, "--what"], capture_output=True, check=False, timeout=60)
     assert done.returncode == 2
     assert b"bapsim_runtime.py" in done.stderr

@@ -522,8 +522,12 @@ def main(words: Sequence[str]) -> int:
     model = Model(folders[0])
     lines, written = lines_of(sys.stdin.buffer.read()), "--json" in flags
     if "--measure" in flags:  # before anything was asked: a service meets texts that it has not met
-        inputs = [asked(model, line, written) for line in lines] or model.samples()
-        sys.stdout.write(json.dumps(measured(model, inputs)) + "\n")
+        try:
+            inputs = [asked(model, line, written) for line in lines] or model.samples()
+            sys.stdout.write(json.dumps(measured(model, inputs)) + "\n")
+        except (ValueError, OSError) as why:
+            print(f"not measured: {why}", file=sys.stderr)
+            return 1
         return 0
     for answer in answers(model, lines, written):
         sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
