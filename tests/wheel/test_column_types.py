@@ -23,7 +23,8 @@ from bapsim.serve.refused import Limits
 from bapsim.store.project import opened
 from bapsim.wheel.column_types import input_types, known_types
 from bapsim.wheel.gathering import gather
-from bapsim.wheel.state import begin, state
+from bapsim.wheel.preview import preview
+from bapsim.wheel.state import begin, state, stop
 from bapsim.wheel.stock import load_stock
 from tests.wheel.world import bank, founded
 
@@ -79,10 +80,18 @@ def turned(root: Path, recipe: Recipe) -> tuple[dict[str, int], pa.RecordBatch, 
 
 def test_a_log_is_read_in_the_types_of_the_records(log: tuple[Path, Recipe]) -> None:
     root, recipe = log
+    turned(root, recipe)
     odd = [line(2, when="yesterday"), line(3, whole=2.5), line(4, code=7, flag=None)]
     (root / "inbox" / "service" / "a.jsonl").write_text("".join([line(1), *odd]))
+    with opened(root) as project:
+        foretold = preview(project, recipe)["sources"]
+        stop(project)
     fresh, records, unread = turned(root, recipe)
-    assert fresh == {"data": 40, "served": 3}
+    assert fresh == {"data": 0, "served": 3}
+    assert foretold == {
+        "data": {"fresh": 0, "again": 40, "unread": 0},
+        "served": {"fresh": 3, "again": 0, "unread": 1},
+    }
     assert {name: records.schema.field(name).type for name in KINDS} == WIDER
     assert unread == ["when: not timestamp[us]"]
     assert records.column("code").to_pylist()[-1] == "7"
@@ -163,7 +172,7 @@ def test_what_the_recipe_declares_comes_first(log: tuple[Path, Recipe]) -> None:
     turned(root, recipe)
     with opened(root) as project:
         assert known_types(project.ledger, TASK)["code"] == "string"
-        assert state(project, with_types(recipe, code="int64", label="string"), 2).types == {"code": "int64"}
+        assert state(project, with_types(recipe, code="int64"), 2).types["code"] == "int64"
 
 
 @pytest.mark.parametrize("kind", KINDS.values())

@@ -216,7 +216,7 @@ def gather_one(
     for shard in project.shards():
         known.update(read_batch(project.wheel / shard.path, ["_id"]).column("_id").to_pylist())
     first = int(ledger.value("select coalesce(max(n), -1) from origin")) + 1
-    types = known_types(ledger, turn.task) | dict(turn.types)
+    types = known_types(ledger, turn.task) | dict(turn.types)  # a source before it may have told some
     turn = replace(turn, types=types)
     delivery = Delivery(project=project, name=name, turn=turn, known=known, first_origin=first)
     delivery.resume()

@@ -11,6 +11,7 @@ from bapsim.core.turn import Turn
 from bapsim.store.lake import read_batch
 from bapsim.store.project import Project
 from bapsim.wheel.answering import whole
+from bapsim.wheel.column_types import fitting
 from bapsim.wheel.examining import wear
 from bapsim.wheel.gathering import returns
 from bapsim.wheel.state import state
@@ -39,16 +40,16 @@ def _read(project: Project, name: str, source: Source, turn: Turn, known: set[An
     """Rows of one source that nobody delivered before, those that somebody did, and unread lines."""
     if getattr(source, "reads", None) is None:
         return None
-    numbering, fresh, again = Numbering(), 0, 0
+    numbering, brought, fresh, again = Numbering(), 0, 0, 0
     told: dict[tuple[str, ...], list[str | None]] = {}
     unread: set[Unread] = set()
     for draft in (part for one in source(turn) for part in whole(project, one, turn)):
-        unread.update(draft.unread)
-        if not len(draft.rows):
+        read = fitting(draft, turn.types, brought)
+        brought += len(draft.rows)
+        unread.update(read.unread)
+        if not len(read.rows):
             continue
-        named = replace(
-            draft, origin=replace(draft.origin, source=name), again=returns(draft, turn.task, told)
-        )
+        named = replace(read, origin=replace(draft.origin, source=name), again=returns(read, turn.task, told))
         records = certify(named, secret=project.secret, origin=0, numbering=numbering)
         ids = records.column("_id").to_pylist()
         new = {one for one in ids if one not in known}

@@ -16,7 +16,7 @@ from bapsim.store.lake import View, by_folder, read_verdicts, verdict_path
 from bapsim.store.ledger import now
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME
-from bapsim.wheel.column_types import declared_types
+from bapsim.wheel.column_types import declared_types, known_types
 from bapsim.wheel.held_out import OOF, table_of
 from bapsim.wheel.judging import Opponent
 from bapsim.wheel.merging import merging, merging_opponent
@@ -76,7 +76,7 @@ def state(project: Project, recipe: Recipe, n: int) -> Turn:
         inbox=snapshot_of(project, n),
         origins=origins,
         asked=asked,
-        types=declared_types(recipe),
+        types=known_types(ledger, recipe.task) | declared_types(recipe),
     )
 
 
