@@ -8,6 +8,7 @@ two three times and two ten times as often of a wrong answer as of a right one, 
 One, of another kind in each life, is not: of requests at random it names a random other class, or the
 model's next best, in 40 %; or it contradicts right answers alone, any or those that the model is least sure
 of, with the next best. In half of the lives 1,500 more requests are of another set: nobody speaks of them.
+Then an expert answers the turn's 300 questions, and there is a second turn, for which desks say nothing more.
 
 Writes docs/results/streams.json and streams.md.
 """
@@ -30,19 +31,22 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import numpy as np  # noqa: E402  threads are set first
 import pyarrow as pa  # noqa: E402
 
+from bapsim.compose.asking import worth_asking  # noqa: E402
 from bapsim.compose.plan import exam  # noqa: E402
 from bapsim.core.arrow import numbers, strings  # noqa: E402
 from bapsim.core.recipe import Recipe  # noqa: E402
 from bapsim.core.records import Rows, Task  # noqa: E402
 from bapsim.core.turn import Turn  # noqa: E402
+from bapsim.gather.answers import answers, write_questions  # noqa: E402
 from bapsim.gather.service import service  # noqa: E402
 from bapsim.judge.compare import wilson  # noqa: E402
 from bapsim.judge.exam import accuracy, per_item, probs_of  # noqa: E402
 from bapsim.judge.gate import paired  # noqa: E402
 from bapsim.store import artifacts  # noqa: E402
-from bapsim.store.project import opened  # noqa: E402
+from bapsim.store.project import Project, opened  # noqa: E402
 from bapsim.train.text import text_linear  # noqa: E402
 from bapsim.wheel.candidates import NAME  # noqa: E402
+from bapsim.wheel.sheet import open_questions  # noqa: E402
 from bapsim.wheel.turn import run_turn  # noqa: E402
 from lab import Start, World, batch, new_folder, rows_in  # noqa: E402
 
@@ -70,7 +74,12 @@ class First:
 def recipe_of(world: World) -> Recipe:
     return Recipe(
         task=Task(input="text", target="label"),
-        sources={"start": First(world), "served": service("service/", rights="own")},
+        sources={
+            "start": First(world),
+            "served": service("service/", rights="own"),
+            "expert": answers("answers/", rights="own"),
+        },
+        questions=worth_asking(300),
         train=text_linear(),
         judge=per_item(),
         metric=accuracy,
@@ -122,10 +131,10 @@ def life(job: tuple[str, int, int, bool]) -> dict[str, Any]:
             first = run_turn(project, recipe_of(world))
             model = artifacts.load(root / "wheel" / "models" / NAME / first["serves"] / "judged")
         at, truth = world.parts()["pool"], rows_in(name)[1][world.parts()["pool"]]
-        answers = model(batch(world, at, None).select(["text"]))
-        probs = probs_of(answers)
+        told_all = model(batch(world, at, None).select(["text"]))
+        probs = probs_of(told_all)
         order = np.array(model.classes, object)[np.argsort(-probs, axis=1)]
-        right = np.array(strings(answers.column("prediction")), object) == truth
+        right = np.array(strings(told_all.column("prediction")), object) == truth
         desks = {f"{about} {k}": dict.fromkeys(spoken(rng, right, bias, size).tolist())
                  for about, bias in GOOD.items() for k in (1, 2)}  # fmt: skip
         said = {desk: {i: truth[i] for i in rows} for desk, rows in desks.items()}
@@ -155,7 +164,10 @@ def life(job: tuple[str, int, int, bool]) -> dict[str, Any]:
         path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
         with opened(root) as project:
             told = run_turn(project, recipe_of(world))
-        named = [one["name"].split("by:")[-1] for one in told["suspects"] if one["refused"]]
+        named = refused_in(told)
+        with opened(root) as project:
+            fill_in(project, recipe_of(world), dict(zip(*map(list, rows_in(name)), strict=True)))
+            later = refused_in(run_turn(project, recipe_of(world)))
     finally:
         shutil.rmtree(root, ignore_errors=True)
     return {
@@ -165,8 +177,23 @@ def life(job: tuple[str, int, int, bool]) -> dict[str, Any]:
         "visited": visited,
         "bad": kind,
         "named": named,
+        "later": sorted({*named, *later}),
         "right": float(right.mean()),
     }
+
+
+def refused_in(told: dict[str, Any]) -> list[str]:
+    return [one["name"].split("by:")[-1] for one in told["suspects"] if one["refused"]]
+
+
+def fill_in(project: Project, recipe: Recipe, truth: dict[str, str]) -> None:
+    """An expert fills in the sheet; of a stranger's request nothing fits."""
+    path = project.root / "inbox" / "answers" / "sheet.jsonl"
+    path.parent.mkdir(parents=True)
+    write_questions(path, open_questions(project, recipe.task))
+    asked = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    filled = [one | {"label": truth.get(one["text"], "?")} for one in asked]
+    path.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in filled), "utf-8")
 
 
 def page(lives: list[dict[str, Any]]) -> str:

@@ -1,5 +1,5 @@
 """Labels worth a second look: a rule about them changed, they look wrong, they contradict their like, or they
-are a sample of a delivery that was set aside.
+are a sample of a delivery that was set aside, or of a stream that only people can judge.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from bapsim.store.ledger import Ledger
 from bapsim.text.targets import label_set
 from bapsim.wheel.aside import set_aside, to_check
 from bapsim.wheel.candidates import Candidate
+from bapsim.wheel.cross_check import to_compare, unclear
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.stock import AGAIN, PENDING, TRAINED, Scene, standing
 from bapsim.wheel.weighing import WRONG, coded, doubt, inputs_alike, looks_of, trusted
 
 SET_ASIDE = "set_aside"  # why a label of the sample of a delivery is asked about
+STREAM = "stream"  # why one is asked about that contradicts what the service answered
 CERTAIN = 0.9  # a label that the model, out of fold, gives this chance stands under a new rule, too
 
 
@@ -90,14 +92,17 @@ def doubted(scene: Scene, model: Candidate) -> Doubted:
 
 
 def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
-    """Rows `_id`, `why` (set_aside, guideline, contradiction, label_error), `wrong`; the most worthy first.
+    """Rows `_id`, `why` (set_aside, stream, guideline, contradiction, label_error), `wrong`; the most worthy
+    first.
 
     askable: bool[N]. A label that was looked at again is only doubted for a new rule; of a row and what a
     machine made of it, only the row's own.
     """
     stock, at = scene.stock, found.at
     aside = to_check(stock, set_aside(scene.project.ledger, stock.states), scene.superseded | ~askable)
-    sample = np.concatenate([np.empty(0, np.int64), *aside.values()])
+    streams = unclear(scene.project.ledger, scene.turn.n)
+    other = to_compare(stock, streams, scene.superseded | ~askable | scene.refused)
+    sample = np.concatenate([*aside.values(), other])
     wrong = np.nan_to_num(found.said.wrong) * trusted(looks_of(scene), found.said.wrong)
     contradicted = found.said.contradicted > 0
     since = ruled_since(scene.project.ledger, scene.recipe, scene.turn.n)
@@ -108,13 +113,14 @@ def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
     ruled &= found.borne < CERTAIN
     looked = stock.of_origins(lambda _, o: o.method == AGAIN)[at]
     why = np.select([ruled, contradicted, wrong >= WRONG], ["guideline", "contradiction", "label_error"], "")
-    why[looked & ~ruled | ~askable[at] | variants(scene, at)[at]] = ""
+    why[looked & ~ruled | ~askable[at] | variants(scene, at)[at] | np.isin(at, sample)] = ""
     rank = np.select([why == "guideline", why == "contradiction"], [0, 1], 2)
     rows = np.flatnonzero(why != "")
     rows = rows[np.lexsort((stock.ids[at[rows]], -wrong[rows], rank[rows]))]
+    reasons = [SET_ASIDE] * (len(sample) - len(other)) + [STREAM] * len(other) + why[rows].tolist()
     columns = [
         stock.part(np.concatenate([sample, at[rows]])).column("_id"),
-        pa.array([SET_ASIDE] * len(sample) + why[rows].tolist(), pa.string()),
+        pa.array(reasons, pa.string()),
         pa.array(np.concatenate([np.full(len(sample), np.nan), wrong[rows]])),
     ]
     return Rows(pa.record_batch(columns, names=["_id", "why", "wrong"]))

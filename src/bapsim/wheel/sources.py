@@ -137,7 +137,7 @@ def noise_of(stock: Stock, at: np.ndarray, of: np.ndarray, said: Heard, model: C
     """
     own, classes = model.rows[at], said.answer == "class"
     them = Opponent(name=model.version, fingerprint=model.fingerprint, respond=model.model, oof=model.oof)
-    probs, label = expected(stock, at, _by_stream(stock, at), said, them)
+    probs, label, _ = expected(stock, at, _by_stream(stock, at), said, them)
     if classes:
         shared = [name for name, sources in _sources_of(stock, at[own], of).items() if len(sources) > 1]
         label = np.where(np.isin(stock.labels[at].astype(str), shared), label, -1)

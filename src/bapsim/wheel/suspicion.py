@@ -20,6 +20,7 @@ from bapsim.gather.service import STREAM
 from bapsim.judge.exam import Heard, contradicts, knows
 from bapsim.judge.residual import FEWEST, Delivery, flagged, residuals
 from bapsim.store.ledger import Ledger
+from bapsim.wheel import cross_check
 from bapsim.wheel.aside import set_aside
 from bapsim.wheel.candidates import data_fingerprint
 from bapsim.wheel.contrast import contrast, unkept
@@ -32,6 +33,7 @@ from bapsim.wheel.weighing import coded
 
 DOUBT = 0.5  # z of a delivery by a model that learnt from it, too, from which on it is worth a retrain
 REQUESTS = 2000  # or rows that it learnt, that say how sure a model is where it errs
+BEYOND = 2.0  # standard errors by which a stream contradicts more than is expected, to be cross-checked
 FEW = 5  # contradictions of a stream, from which on it says what others contradict
 SURER = 3.0  # standard errors above that, from which corrections are held against the model as they are
 MOST = 20.0  # the logarithm of how much likelier people may speak of a wrong answer
@@ -80,9 +82,12 @@ def judge_deliveries(
     if staged is not None:
         return list(json.loads(staged))
     again = known_streams(ledger)
-    found = [*again, *_judge(scene, settled, model, proven)]
+    judged, excused = _judge(scene, settled, model, proven)
+    found = [*again, *judged]
     with ledger.change("deliveries judged"):
         ledger.add("stage", key=key, name="suspects", turn=scene.turn.n, output=json.dumps(found))
+        key = f"{cross_check.NAME}:{scene.turn.n}:{fingerprint(scene.recipe)}"
+        ledger.add("stage", key=key, name=cross_check.NAME, turn=scene.turn.n, output=json.dumps(excused))
     return found
 
 
@@ -136,23 +141,45 @@ def _claims(scene: Scene, settled: Settled) -> Claims:
     )
 
 
-def _judge(scene: Scene, settled: Settled, model: Opponent | None, proven: bool) -> list[dict[str, Any]]:
+def _judge(
+    scene: Scene, settled: Settled, model: Opponent | None, proven: bool
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The suspects, and streams that only people can tell from honest ones."""
     claims = _claims(scene, settled)
     fits: dict[str, Opponent] = {}
-    if not claims.fresh:
-        return []
-    if model is not None:
-        judged = read(scene.stock, claims, settled, model, proven=proven)
-        named = flagged(judged, claims.fresh)
-        named = named and _doubtful(scene, settled, claims, named, fits, said=named)
-    else:
-        judged, named = _among_themselves(scene, settled, claims, fits)
+    judged, named, excused = _by_models(scene, settled, claims, model, fits, proven=proven)
+    there = sorted(set(filter(is_stream, claims.delivery.tolist())) - trusted(scene.project.ledger))
+    seen = logged(scene.stock) if there else None
+    told = {n: cross_check.compared(scene.stock, seen, n, settled.unfit) for n in there if seen is not None}
+    by_people = {name: one for name, one in told.items() if one is not None}
+    judged, named = judged | by_people, tuple(dict.fromkeys([*named, *by_people]))
+    unclear = sorted(set(excused) - set(named))
     if not named:
-        return []
+        return [], unclear
     said = with_and_without(scene, settled, claims, named, fits)
     points = said["points"] if len(named) == 1 else None  # of all of them together: of none
-    told = {"z_with": said["z"], "points": points, "refused": bool(said["z"] < HELPS)}
-    return [asdict(judged[name]) | {"origins": claims.origins[name]} | told for name in named]
+    told_of = {"z_with": said["z"], "points": points, "refused": bool(said["z"] < HELPS)}
+    return [asdict(judged[name]) | {"origins": claims.origins[name]} | told_of for name in named], unclear
+
+
+def _by_models(
+    scene: Scene,
+    settled: Settled,
+    claims: Claims,
+    model: Opponent | None,
+    fits: dict[str, Opponent],
+    *,
+    proven: bool,
+) -> tuple[dict[str, Delivery], tuple[str, ...], Collection[str]]:
+    """Fresh deliveries as models see them, the names of bad ones, and streams that were excused."""
+    if not claims.fresh:
+        return {}, (), ()
+    if model is None:
+        return *_among_themselves(scene, settled, claims, fits), ()
+    judged, excused = read(scene.stock, claims, settled, model, proven=proven)
+    named = flagged(judged, claims.fresh)
+    named = named and _doubtful(scene, settled, claims, named, fits, said=named)
+    return judged, named, excused & claims.fresh
 
 
 def _everything(scene: Scene, claims: Claims) -> np.ndarray:
@@ -170,7 +197,7 @@ def _doubtful(
 ) -> tuple[str, ...]:
     """Those of these deliveries that a model of everything contradicts, too; said: what another one named."""
     whole = _once(scene, _everything(scene, claims), fits)
-    seen = read(scene.stock, claims, settled, whole, proven=False, named=said)
+    seen, _ = read(scene.stock, claims, settled, whole, proven=False, named=said)
     return tuple(name for name in names if seen[name].z > DOUBT)
 
 
@@ -187,7 +214,7 @@ def _among_themselves(
     left = without(scene, settled, claims, doubtful)
     if not doubtful or not _teaches(stock, left):
         return {}, ()
-    judged = read(stock, claims, settled, _once(scene, left, fits), proven=False)
+    judged, _ = read(stock, claims, settled, _once(scene, left, fits), proven=False)
     return judged, flagged(judged, doubtful, of=len(claims.fresh))
 
 
@@ -203,8 +230,10 @@ def read(
     *,
     proven: bool,
     named: Collection[str] = (),
-) -> dict[str, Delivery]:
-    """Every delivery as a model sees it; named: what one that learnt nothing of it found to be wrong.
+) -> tuple[dict[str, Delivery], frozenset[str]]:
+    """Every delivery as a model sees it, and those that were excused (`Expected`).
+
+    named: what a model that learnt nothing of it found to be wrong.
 
     A correction is held against what the model, out of fold, said of the row that it replaces: it ate that
     row, and by heart it would contradict every correction.
@@ -215,25 +244,34 @@ def read(
     said = held_out(model.respond, model.oof, stock, asked_of[claims.at])
     own = eaten(model.oof, stock, claims.at)
     asked = np.where(np.isin(claims.delivery, list(named)), "", claims.delivery)
-    probs, label = expected(stock, claims.at, asked, said, model)
+    probs, label, excused = expected(stock, claims.at, asked, said, model)
     classes = said.answer == "class"
-    return residuals(claims.delivery, probs, label, own, proven=proven, among=claims.fresh, classes=classes)
+    judged = residuals(claims.delivery, probs, label, own, proven=proven, among=claims.fresh, classes=classes)
+    return judged, excused
 
 
-def expected(
-    stock: Stock, at: np.ndarray, delivery: np.ndarray, said: Heard, model: Opponent
-) -> tuple[np.ndarray, np.ndarray]:
+class Expected(NamedTuple):
+    """What a model expects of labels, float[n, k], and these, int64[n]; excused: streams that contradict it
+    more often than it expects, which is taken for that they tell of errors rather than of the rest.
+    """
+
+    probs: np.ndarray
+    label: np.ndarray
+    excused: frozenset[str] = frozenset()
+
+
+def expected(stock: Stock, at: np.ndarray, delivery: np.ndarray, said: Heard, model: Opponent) -> Expected:
     """What a model expects of the labels of stock rows int64[n], and these: see `held_against`.
 
     Of streams (delivery str[n]; "" = whatever it is) given that they tell of errors rather than of the rest.
     """
     probs, label = held_against(said, stock.labels[at])
     if said.answer != "class":
-        return probs, label
+        return Expected(probs, label)
     seen = logged(stock)
     served = seen, coded(said.classes, seen.prediction)
     usual = usual_errors(model, stock, seen)
-    return where_errors_are_told(probs, label, (at, delivery), served, usual), label
+    return where_errors_are_told(Expected(probs, label), (at, delivery), served, usual)
 
 
 class Usual(NamedTuple):
@@ -289,13 +327,12 @@ def _where_it_errs(sure: np.ndarray) -> tuple[float, float, float]:
 
 
 def where_errors_are_told(
-    probs: np.ndarray,
-    label: np.ndarray,
+    given: Expected,
     told: tuple[np.ndarray, np.ndarray],
     served: tuple[Logged, np.ndarray],
     usual: Usual,
-) -> np.ndarray:
-    """float[n, k]: given that people speak of wrong answers more often than of right ones.
+) -> Expected:
+    """The same given that people speak of wrong answers more often than of right ones.
 
     Who corrects mostly what is wrong contradicts the model often, and is right. By how much more often they
     speak of it is what makes as many confirmations expected as there were; what is left to ask of them is
@@ -305,7 +342,7 @@ def where_errors_are_told(
     told: rows of the stock, and the delivery of each, "" = not asked; served: the log, and its answers among
     the classes.
     """
-    (at, delivery), (seen, answered) = told, served
+    (probs, label, _), (at, delivery), (seen, answered) = given, told, served
     there = np.flatnonzero(np.isin(at, seen.at) & (delivery != ""))
     place = np.searchsorted(seen.at, at[there])  # in the order of the stock, both
     said = answered[place]
@@ -315,6 +352,7 @@ def where_errors_are_told(
     against = label[there] != said
     sure = {name: probs[there[mine & against]].max(axis=1, initial=0.0) for name, mine in parts.items()}
     most = usual.errors + SURER * np.sqrt(usual.errors)
+    excused = set()
     for name, mine in parts.items():
         rows, was = there[mine], said[mine]
         right = found[rows, was]
@@ -322,10 +360,12 @@ def where_errors_are_told(
         many = (probs[rows].argmax(axis=1) == was)[against[mine]].sum() > most
         others = [one for other, one in sure.items() if other != name and len(one) >= FEW]
         if least > 1 and not many and usual.allows(sure[name], others):
+            beyond = (mine & against).sum() - (1 - right).sum()
+            excused |= {str(name)} if beyond > BEYOND * np.sqrt((right * (1 - right)).sum()) else set()
             share = right + least * (1 - right)
             found[rows] *= (least / share)[:, None]
             found[rows, was] = right / share
-    return found
+    return Expected(found, label, frozenset(excused))
 
 
 def likelier(right: np.ndarray, confirmed: int) -> float:
