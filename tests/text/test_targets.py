@@ -2,6 +2,7 @@
 
 import json
 import math
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
@@ -106,3 +107,8 @@ def test_what_nobody_sees_makes_no_class():
     assert written(said, "class") == ["환불", "환불", "card", "card", "card", None, None, "👨‍👩‍👧"]
     assert written(pa.array(["b\u200b; a", "a;b"]), "labels") == ["a; b"] * 2
     assert votes_in(pa.array(["b\u200b; b"])) == [["b", "b"]]
+    blank = pa.array(
+        ["환불\u200b ", "환불\u3164", "good\u200d", unicodedata.normalize("NFD", "환불"), " \u200b"]
+    )
+    assert written(blank, "class") == ["환불", "환불", "good", "환불", None]
+    assert written(pa.array(["3\u200b", "\ufeff3", "\u200b"]), "number") == ["3", "3", None]

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bapsim.compose.plan import exam
 from bapsim.core.errors import InputError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Draft, Rows, Task, source
@@ -17,15 +18,20 @@ from bapsim.core.turn import Turn
 from bapsim.gather.files import files
 from bapsim.gather.service import service
 from bapsim.gather.types import agreed, arrow_type, cast, common, name_of
+from bapsim.refine.label_errors import label_errors
 from bapsim.serve.asked import rows_asked
 from bapsim.serve.openapi import About
 from bapsim.serve.refused import Limits
-from bapsim.store.project import opened
-from bapsim.wheel.column_types import input_types, known_types
+from bapsim.store import artifacts
+from bapsim.store.project import Project, opened
+from bapsim.train.table import table_boosted
+from bapsim.wheel.candidates import NAME
+from bapsim.wheel.column_types import alike, input_types, known_types
 from bapsim.wheel.gathering import gather
 from bapsim.wheel.preview import preview
 from bapsim.wheel.state import begin, state, stop
 from bapsim.wheel.stock import load_stock
+from bapsim.wheel.turn import run_turn
 from tests.wheel.world import bank, founded
 
 KINDS = {
@@ -165,6 +171,62 @@ def test_a_recipe_that_changes_a_type_is_followed(
     assert records.schema.field("x").type == kind
     assert records.num_rows == 3
     assert not unread
+
+
+def stamped(root: Path, unit: str, first: int, name: str, n: int = 60) -> None:
+    """Rows of which a time of that unit says the label."""
+    when = [dt.datetime(2026, 1, 1) + dt.timedelta(hours=first + i) for i in range(n)]  # noqa: DTZ001  naive
+    label = pa.array(["night" if w.hour < 12 else "day" for w in when])
+    moments = pa.array([w.replace(day=1) for w in when], pa.timestamp(unit))
+    pq.write_table(pa.table({"when": moments, "label": label}), root / "inbox" / name)
+
+
+@pytest.mark.parametrize(("first", "then"), [("s", "us"), ("ms", "ns"), ("ns", "ms")])
+def test_times_of_several_units_are_one_column(tmp_path: Path, first: str, then: str) -> None:
+    root = founded(tmp_path / "p")
+    for folder in ("data", "more"):
+        (root / "inbox" / folder).mkdir(parents=True)
+    sources = {"data": files("data/", rights="own"), "more": files("more/", rights="own")}
+    task = Task(input="when", target="label", kind="table")
+    train = table_boosted(trees=5, rounds=5)
+    recipe = replace(
+        bank(), task=task, sources=sources, checks={}, train=train, questions=None, exam=exam(None)
+    )
+    recipe = replace(recipe, surveys={"labels": label_errors()})
+    stamped(root, first, 0, "data/a.parquet", 300)
+    with opened(root) as project:
+        assert run_turn(project, recipe)["serves"] is not None
+        before = predicted(project, recipe)
+    stamped(root, then, 5, "more/b.parquet")
+    with opened(root) as project:
+        told = run_turn(project, recipe)
+        assert told["accounts"]["trained"] > 0
+        assert predicted(project, recipe) == before, "what was learnt in one unit is read in any"
+
+
+def predicted(project: Project, recipe: Recipe) -> list[str | None]:
+    """What the first model says of two days in the unit of the newest records, as a service would ask it."""
+    types = input_types(project.ledger, recipe.task)
+    column, _ = cast(pa.array([f"2026-01-01T{hour:02d}:30:00" for hour in range(24)]), types["when"])
+    version = project.ledger.value("select version from used order by n limit 1")
+    model = artifacts.load(project.models / NAME / version / "judged")
+    return model(Rows(pa.record_batch({"when": column}))).column("prediction").to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "kind"),
+    [
+        (pa.array([dt.datetime(9999, 12, 31)], pa.timestamp("us")), pa.array([0], pa.timestamp("ns")), "us"),  # noqa: DTZ001
+        (pa.array([2**53 + 1023]), pa.array([1.5]), "string"),
+        (pa.array([2**53]), pa.array([1.5]), "double"),
+    ],
+)
+def test_a_type_that_holds_both_has_to_hold_every_cell(one: pa.Array, other: pa.Array, kind: str) -> None:
+    task = Task(input="x", target="label", kind="table")
+    made = alike([pa.table({"x": one}), pa.table({"x": other})], task)
+    whole = pa.concat_tables(made, promote_options="permissive").column("x")
+    assert kind in str(whole.type)
+    assert whole.null_count == 0
 
 
 def test_what_the_recipe_declares_comes_first(log: tuple[Path, Recipe]) -> None:

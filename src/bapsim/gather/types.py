@@ -29,6 +29,7 @@ LISTS: dict[str, Any] = {
     "list<float64>": pa.list_(pa.float64()),
     "messages": MESSAGES,
 }
+DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 6}  # of a fraction of a second; Python knows no more than six
 NATIVE = "native"  # whatever the file itself says
 KNOWN = ("string", "int64", "float64", "bool", "json", *LISTS, NATIVE)
 
@@ -209,32 +210,47 @@ def _quick(column: Any, name: str, kind: Any) -> Any:
     if name in PARSE and name not in ("int64", "float64"):
         return None
     text = pa.types.is_string(column.type)
-    if name == "int64" and text and pc.any(pc.match_substring_regex(column, "[xX]|[0-9]{20}")).as_py():
+    if (
+        text
+        and pa.types.is_integer(kind)
+        and pc.any(pc.match_substring_regex(column, "[xX]|[0-9]{20}")).as_py()
+    ):
         return None  # Arrow reads 0x10 and any number of zeros: a cell must not depend on its neighbours
     try:
         made = column.cast(kind)
     except (pa.ArrowException, ValueError):
         return None
-    sound = name != "float64" or bool(pc.all(pc.is_finite(made)).as_py() is not False)
+    sound = not pa.types.is_floating(kind) or bool(pc.all(pc.is_finite(made)).as_py() is not False)
     return made if sound else None
+
+
+def _time(said: str, digits: int) -> time:
+    """A time of day without a zone, its fraction no finer than its column holds."""
+    fraction = rf"(\.[0-9]{{1,{digits}}})?" if digits else ""
+    if not re.fullmatch(rf"[0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}{fraction})?", said, re.A):
+        raise ValueError(said)
+    return time.fromisoformat(said)
 
 
 def _caster(kind: Any) -> Callable[[str], Any]:
     one: Any = pa.array
     if pa.types.is_time(kind):  # which Arrow casts to text, and not back
-        return lambda said: time.fromisoformat(said.strip()).replace(tzinfo=None)
+        return lambda said: _time(said, DIGITS[kind.unit])
     if pa.types.is_duration(kind):
         return _int
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):  # narrower ones
+        wide = _int if pa.types.is_integer(kind) else _float
+        return lambda said: one([wide(said)]).cast(kind)[0].as_py()
     return lambda said: one([said]).cast(kind)[0].as_py()
 
 
 def _slow(text: Any, name: str, kind: Any) -> tuple[Any, np.ndarray]:
-    parse = PARSE.get(name, _caster(kind))
+    parse = PARSE.get(name) or _caster(kind)
     made: list[Any] = []
     bad = np.zeros(len(text), bool)
     for i, said in enumerate(text.to_pylist()):
         try:
-            made.append(None if said is None else parse(said.strip() if name in PARSE else said))
+            made.append(None if said is None else parse(said.strip()))
         except (ValueError, KeyError, RecursionError, pa.ArrowException):
             made.append(None)
             bad[i] = True

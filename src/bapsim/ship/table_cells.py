@@ -2,20 +2,26 @@
 
 Needs numpy alone. A row is an object with a value for every column, null where there is none. A number may be
 written as text, and is read as `bapsim predict` reads a column of its type: blanks around it do not count;
-what is not finite, a truth value in a column of numbers and a fraction in one of whole numbers are refused. A
-category is text, and one that training did not see at least twice is code 0.
+what is not finite, a truth value in a column of numbers and a fraction in one of whole numbers are refused.
+A time is text in ISO 8601. A category is text, and one that training did not see at least twice is code 0.
 """
 
 import math
 import re
 import struct
 from collections.abc import Mapping, Sequence
+from datetime import date, time
 from typing import Any
 
 import numpy as np
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan", re.I | re.A)
 WHOLE, WHOLE_TYPE = re.compile(r"[+-]?[0-9]{1,19}", re.A), re.compile(r"(u?)int([0-9]+)")
+TIME_TYPE = re.compile(r"(timestamp|date|time)(?:32|64)?\[(s|ms|us|ns|day)(, tz=.+)?\]")
+CLOCK = r"([0-9]{2})(?::([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?)?"
+DAY = r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+MOMENT = re.compile(rf"{DAY}(?:[ T]{CLOCK})?(Z|([+-])([0-9]{{2}}):?([0-9]{{2}})?)?", re.A)
+DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9, "day": 0}  # of a fraction of a second
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
 LARGEST = np.finfo(np.float64).max.item()
 FARTHEST = 3e38  # trees read 32 bits
@@ -28,13 +34,17 @@ def number(said: Any, kind: str = "") -> float:
     for what such a column does not hold.
     """
     value = said.item() if isinstance(said, np.generic) else said
+    value = value.isoformat() if isinstance(value, date | time) else value  # a datetime is a date
     if isinstance(value, str):
         value = _spelled(value.strip(), kind)
+    elif TIME_TYPE.fullmatch(kind) and isinstance(value, int | float) and not math.isnan(value):
+        value = said = str(said)  # a number of what unit?
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return float("nan")
     if not isinstance(value, int | float) or not _holds(kind, value):  # bool is an int
         shown = repr(said[:80] if isinstance(said, str) else said)[:90]
-        raise ValueError(f"{shown} ({type(said).__name__}) is no number of the type {kind or 'double'}")
+        what = kind if TIME_TYPE.fullmatch(kind) else f"number of the type {kind or 'double'}"
+        raise ValueError(f"{shown} ({type(said).__name__}) is no {what}")
     return float(min(max(value, -FARTHEST), FARTHEST))
 
 
@@ -42,9 +52,30 @@ def _spelled(said: str, kind: str) -> Any:
     """What a text says; the text itself where it is nothing that the column holds."""
     if kind == "bool":
         return TRUTH.get(said.lower(), said)
+    if (of := TIME_TYPE.fullmatch(kind)) is not None:
+        return _seconds(said, of[1], DIGITS[of[2]], zoned=of[3] is not None)
     if WHOLE_TYPE.fullmatch(kind):
         return int(said) if WHOLE.fullmatch(said) else said
     return float(said) if NUMBER.fullmatch(said) else said
+
+
+def _seconds(said: str, kind: str, digits: int, *, zoned: bool) -> Any:
+    """A moment, day or time of day in ISO 8601 in seconds; the text itself where it is none."""
+    found = MOMENT.fullmatch(f"1970-01-01 {said}" if kind == "time" else said)
+    if not found or (kind == "date" and len(said) != 10) or (kind == "time" and not found[5]):
+        return said
+    year, month, day, hour, minute, second = (int(one or 0) for one in found.groups()[:6])
+    fraction, zone, sign = found[7] or "", found[8], -1 if found[9] == "-" else 1
+    if max(hour // 24, minute // 60, second // 60) or len(fraction) > digits or (zone is not None) != zoned:
+        return said
+    try:
+        days = date(year, month, day).toordinal() - 719163  # of 1970-01-01
+    except ValueError:
+        return said
+    ahead = sign * (int(found[10] or 0) * 3600 + int(found[11] or 0) * 60)
+    count = days * 86400 + hour * 3600 + minute * 60 + second - ahead
+    count = count * 10**digits + int(fraction.ljust(digits, "0") or 0)
+    return float(count) / 10.0**digits if -(1 << 63) <= count < 1 << 63 else said
 
 
 def _holds(kind: str, value: float) -> bool:

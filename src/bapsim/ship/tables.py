@@ -19,8 +19,13 @@ from bapsim.ship.trees import Member, coded, ends, voted
 
 UNKNOWN = "\0 never seen"
 FAR = (1e308, -1e308, 0, 1e-300, " +5 ", "-1.5e2")  # of columns that hold fractions
+DAYS = "2026-03-12", "1900-02-28", "2200-12-31", "2000-02-29"
 FAR_OF = {
     "bool": (True, False, 0, 1, " TRUE ", "0"),
+    "timestamp": (*DAYS[:3], "1970-01-01T00:00", " 2026-03-12 09:30:15 ", "1912-06-01 23"),
+    "timestampZ": (*(f"{day}T12:00:00Z" for day in DAYS), "2026-03-12T09:30+09:00", "2026-03-12 09:30-0330"),
+    "date": (*DAYS, " 1970-01-01 ", "1969-12-31"),
+    "time": ("12:00", "00:00:00", "23:59:59", " 09:30 ", "00:01", "18:20:07"),
     "int64": (1 << 53, -(1 << 53), 0, "9223372036854775807", " +5 ", "-0"),
 }
 
@@ -101,6 +106,8 @@ def odd_rows(columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _usual(column: Mapping[str, Any]) -> Any:
     if column["kind"] == "category":
         return next(iter(column["values"]), None)
+    if table_cells.TIME_TYPE.fullmatch(column["type"]):
+        return FAR_OF[_family(column["type"])][0]
     return int(column["centre"]) if is_whole(column) else column["centre"]
 
 
@@ -112,7 +119,13 @@ def is_whole(column: Mapping[str, Any]) -> bool:
 def _far(kind: str) -> tuple[Any, ...]:
     if "int" in kind and kind != "int64":  # some hold no more than 8 bits
         return (127, 0, 1, 100, " +5 ", "7")
-    return FAR_OF.get(kind, FAR)
+    return FAR_OF.get(_family(kind), FAR)
+
+
+def _family(kind: str) -> str:
+    """A type without its unit: times of all units are written alike, with a zone or without."""
+    of = table_cells.TIME_TYPE.fullmatch(kind)
+    return kind if of is None else of[1] + ("Z" if of[3] else "")
 
 
 def table_vectors(folder: Path) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -24,7 +25,11 @@ from bapsim.core.records import Answer
 
 LARGEST = 1e100  # beyond it squares and their sums overflow, and nobody measured that
 NONE = "[]"  # a set without a label: blank means that nobody has answered yet
-UNSEEN = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")  # web pages have them
+# what web pages and other programs leave in a text; joiners, which letters may need, only at its ends
+UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0]"
+    "|^[\u200c\u200d\ufe0e\ufe0f]+|[\u200c\u200d]+$"
+)
 _BETWEEN = re.compile(r"[;|]")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _MISSING = {"", "nan"}  # how programs write that there is no number
@@ -51,8 +56,13 @@ def _sorted(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def visible(label: str) -> str:
-    """A label without what nobody sees in it: two classes of one look would each have half of the rows."""
-    return label if label.isascii() else UNSEEN.sub("", label)
+    """A label without what nobody sees in it, composed: two classes of one look would each have half of the
+    rows. Blanks that lay behind something unseen go, too.
+    """
+    if label.isascii():
+        return label
+    plain = UNSEEN.sub("", unicodedata.normalize("NFC", label))
+    return label if plain == label else plain.strip()
 
 
 def _visible(said: list[str | None]) -> list[str | None]:
@@ -82,6 +92,7 @@ def decimal(value: float) -> str:
 
 
 def _as_number(said: str) -> str | None:
+    said = visible(said)
     if said.strip().lower() in _MISSING:
         return None
     value = number_of(said)

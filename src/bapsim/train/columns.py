@@ -40,22 +40,27 @@ class Column:
     type: str = ""
 
 
+UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # of a time, in a second
+
+
 def floats(column: Values, name: str) -> np.ndarray:
     """A column of numbers, truth values or times as float64[n]; nulls and NaN are NaN, infinity is clipped.
 
+    Times are seconds, whatever unit the file had: Parquet, a log and another file may each have their own.
     Raises InputError for text that is not a number and for columns that hold no numbers.
     """
-    kind = column.type
-    if pa.types.is_timestamp(kind) or pa.types.is_time64(kind) or pa.types.is_duration(kind):
-        column = column.cast(pa.int64())
-    elif pa.types.is_date(kind) or pa.types.is_time32(kind):
-        column = column.cast(pa.timestamp("s") if pa.types.is_date(kind) else pa.int32()).cast(pa.int64())
+    kind, unit = column.type, 1.0
+    if pa.types.is_date(kind):
+        column, unit = column.cast(pa.date32()).cast(pa.int32()), 1 / 86_400
+    elif pa.types.is_temporal(column.type):
+        unit = UNITS[column.type.unit]  # type: ignore[union-attr]
+        column = column.cast(pa.int32() if pa.types.is_time32(column.type) else pa.int64())
     try:
         wide = column.cast(pa.float64(), safe=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
         raise InputError("table_not_a_number", column=name, type=str(kind)) from e
     # the forests read float32
-    return np.clip(np.array(wide.to_numpy(zero_copy_only=False), np.float64), -3e38, 3e38)
+    return np.clip(np.array(wide.to_numpy(zero_copy_only=False), np.float64) / unit, -3e38, 3e38)
 
 
 def _kind(column: Values, name: str) -> Literal["number", "category"]:

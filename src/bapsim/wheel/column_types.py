@@ -109,11 +109,22 @@ def alike(tables: Sequence[pa.Table], task: Task) -> list[pa.Table]:
     made = list(tables)
     for name in _read_as_they_are(task):
         kinds = [t.schema.field(name).type for t in made if name in t.schema.names]
-        if len(set(kinds)) > 1 and reduce(_or_none, kinds) is None:
+        if len(set(kinds)) > 1 and not _held(made, name, reduce(_or_none, kinds)):
             names = dict.fromkeys([name_of(kind) for kind in reversed(kinds)])
             kind = next((k for k in names if k != NATIVE and _fit(made, name, k)), "string")
             made = [_with(t, name, kind) for t in made]
     return made
+
+
+def _held(tables: Sequence[pa.Table], name: str, kind: Any) -> bool:
+    """Whether all cells fit a type as they are: a date of 9999 has no nanoseconds, 2^53 + 1 is no float64."""
+    try:
+        for table in tables if kind is not None else ():
+            if name in table.schema.names:
+                table.column(name).cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return kind is not None
 
 
 def _or_none(one: Any, other: Any) -> Any:

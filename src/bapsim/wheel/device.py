@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from bapsim.core.errors import StoreError
 from bapsim.core.records import Answer, Answers, Rows
+from bapsim.gather.types import arrow_type
 from bapsim.ship.pack import RUNTIME
 from bapsim.ship.tables import is_whole
 from bapsim.text.targets import joined
@@ -77,12 +78,15 @@ class Device:
 
 
 def said_rows(rows: Rows, columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a table as a device gets them, times as numbers; columns: as spec.json has them."""
+    """Rows of a table as a device gets them, times as text; columns: as spec.json has them."""
     said = []
     for column in columns:
         values = rows.column(column["name"])
         if column["kind"] == "category":
             said.append(text_of(values).to_pylist())
+        elif pa.types.is_temporal(values.type):
+            # in the unit of training: another file's may be finer
+            said.append(values.cast(arrow_type(column["type"]), safe=False).cast(pa.string()).to_pylist())
         elif pa.types.is_integer(values.type) or pa.types.is_boolean(values.type):
             said.append(values.to_pylist())
         else:

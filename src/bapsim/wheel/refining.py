@@ -111,7 +111,7 @@ def refine(
             hidden=tuple(~s for s in shown),
             refused=tuple(stock.split(opinions.refused())),
         )
-        parts = list(survey(reading(view, recipe.task), turn))
+        parts = list(survey(reading(view, recipe.task, stock.records.schema), turn))
         opinions.add(name, spread(concat(parts) if parts else abstained(0), ~hidden, name))
     opinions.add("conflict", verdicts(~settled.conflicting, "conflict"))
     return opinions
@@ -126,7 +126,7 @@ def _checked(
         if not parts:
             break
         whole = with_columns(read_batch(project.wheel / shard.path), recipe.task.columns)
-        records = as_read(Records(take(whole, show)), recipe.task)
+        records = as_read(Records(take(whole, show)), recipe.task, stock.records.schema)
         for name, check in recipe.checks.items():
             parts[name].append(spread(check(records, turn), show, name))
     return {name: Verdicts(concat(said)) if said else abstained(0) for name, said in parts.items()}

@@ -17,6 +17,27 @@ const bapsimCells = (() => {
     return JSON.parse(text, (_, value, how) => typeof value === "number" && how?.source || value);
   }
 
+  const TIME_TYPE = /^(timestamp|date|time)(?:32|64)?\[(s|ms|us|ns|day)(, tz=.+)?\]$/;
+  const CLOCK = "([0-9]{2})(?::([0-9]{2})(?::([0-9]{2})(?:\\.([0-9]{1,9}))?)?)?";
+  const MOMENT = new RegExp(`^([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[ T]${CLOCK})?(Z|([+-])([0-9]{2}):?([0-9]{2})?)?$`);
+  const DIGITS = { s: 0, ms: 3, us: 6, ns: 9, day: 0 };  // of a fraction of a second
+
+  // A moment, day or time of day in ISO 8601 in seconds; undefined where it is none.
+  function seconds(said, kind, digits, zoned) {
+    const found = MOMENT.exec(kind === "time" ? `1970-01-01 ${said}` : said);
+    if (!found || (kind === "date" && said.length !== 10) || (kind === "time" && !found[5])) return undefined;
+    const [year, month, day, hour, minute, second] = found.slice(1, 7).map((one) => Number(one ?? 0));
+    const fraction = found[7] ?? "", sign = found[9] === "-" ? -1 : 1;
+    if (hour > 23 || minute > 59 || second > 59 || fraction.length > digits || (found[8] !== undefined) !== zoned) return undefined;
+    const date = new Date(0);
+    date.setUTCFullYear(year, month - 1, day);
+    if (year < 1 || date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return undefined;
+    const ahead = sign * (Number(found[10] ?? 0) * 3600 + Number(found[11] ?? 0) * 60);
+    const whole = BigInt(date.getTime() / 1000 + hour * 3600 + minute * 60 + second - ahead);
+    const count = whole * 10n ** BigInt(digits) + BigInt(fraction.padEnd(digits, "0") || 0);
+    return BigInt.asIntN(64, count) === count ? Number(count) / 10 ** digits : undefined;
+  }
+
   // What a value says in a column of numbers of an Arrow type ("": not known); undefined where nothing.
   function held(said, kind) {
     const text = typeof said === "string", whole = WHOLE_TYPE.exec(kind);
@@ -24,6 +45,8 @@ const bapsimCells = (() => {
     if (!text && typeof said !== "number") return undefined;
     if (kind === "bool") return text ? (Object.hasOwn(TRUTH, said.toLowerCase()) ? TRUTH[said.toLowerCase()] : undefined)
       : said === 0 || said === 1 ? said : undefined;
+    const time = TIME_TYPE.exec(kind);
+    if (time) return text ? seconds(said, time[1], DIGITS[time[2]], time[3] !== undefined) : undefined;
     if (whole) {
       if (!(text ? WHOLE.test(said) : Number.isInteger(said))) return undefined;
       const value = BigInt(text ? said.replace("+", "") : said), bits = BigInt(whole[2]) - (whole[1] ? 0n : 1n);
@@ -38,7 +61,7 @@ const bapsimCells = (() => {
     if (said === null || Number.isNaN(said)) return NaN;
     const value = held(typeof said === "string" ? said.replace(FIRST, "").replace(LAST, "") : said, kind);
     if (value === undefined) {
-      throw new Error(`${(JSON.stringify(said) ?? typeof said).slice(0, 90)} is no number of the type ${kind || "double"}`);
+      throw new Error(`${(JSON.stringify(said) ?? typeof said).slice(0, 90)} is no ${TIME_TYPE.test(kind) ? kind : `number of the type ${kind || "double"}`}`);
     }
     return Math.min(Math.max(kind === "float" ? Math.fround(value) : value, -FARTHEST), FARTHEST);
   }
