@@ -122,7 +122,7 @@ def _held(tables: Sequence[pa.Table], name: str, kind: Any) -> bool:
         for table in tables if kind is not None else ():
             if name in table.schema.names:
                 table.column(name).cast(kind)
-    except pa.ArrowInvalid:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return False
     return kind is not None
 
@@ -132,8 +132,15 @@ def _or_none(one: Any, other: Any) -> Any:
 
 
 def _fit(tables: Sequence[pa.Table], name: str, kind: str) -> bool:
-    there = (t.column(name).combine_chunks() for t in tables if name in t.schema.names)
-    return not any(cast(column, kind)[1].any() for column in there)
+    """The same, of texts: whether each says a value of that type."""
+    for table in tables:
+        if name not in table.schema.names:
+            continue
+        column = table.column(name).combine_chunks()
+        text = pa.types.is_string(column.type)
+        if cast(column, kind)[1].any() if text else not _held([table], name, arrow_type(kind)):
+            return False
+    return True
 
 
 def _with(table: pa.Table, name: str, kind: str) -> pa.Table:
