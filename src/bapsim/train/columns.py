@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -40,6 +41,7 @@ class Column:
     type: str = ""
 
 
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.I | re.A)
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # of a time, in a second
 
 
@@ -87,7 +89,13 @@ def _codes(column: Column, values: Values) -> np.ndarray:
 
 
 def read(column: Column, values: Values) -> np.ndarray:
-    """One column as the trees read it: float64[n], NaN = null."""
+    """One column as the trees read it: float64[n], NaN = null.
+
+    A recipe may call a column text that an older model learnt as numbers: what spells none is null to it.
+    """
+    if column.kind == "number" and pa.types.is_string(values.type):
+        said = [one if one and NUMBER.fullmatch(one.strip()) else None for one in values.to_pylist()]
+        values = pa.array([None if one is None else float(one) for one in said], pa.float64())
     return _codes(column, values) if column.kind == "category" else floats(values, column.name)
 
 
