@@ -18,9 +18,9 @@ import numpy as np
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan", re.I | re.A)
 WHOLE, WHOLE_TYPE = re.compile(r"[+-]?[0-9]{1,19}", re.A), re.compile(r"(u?)int([0-9]+)")
 TIME_TYPE = re.compile(r"(timestamp|date|time)(?:32|64)?\[(s|ms|us|ns|day)(, tz=.+)?\]")
-CLOCK = r"([0-9]{2})(?::([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?)?"
+CLOCK = r"([0-9]{2})(?::([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?)?(Z|([+-])([0-9]{2}):?([0-9]{2})?)?"
 DAY = r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-MOMENT = re.compile(rf"{DAY}(?:[ T]{CLOCK})?(Z|([+-])([0-9]{{2}}):?([0-9]{{2}})?)?", re.A)
+MOMENT = re.compile(rf"{DAY}(?:[ T]{CLOCK})?", re.A)
 DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9, "day": 0}  # of a fraction of a second
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
 LARGEST = np.finfo(np.float64).max.item()
@@ -53,7 +53,8 @@ def _spelled(said: str, kind: str) -> Any:
     if kind == "bool":
         return TRUTH.get(said.lower(), said)
     if (of := TIME_TYPE.fullmatch(kind)) is not None:
-        return _seconds(said, of[1], DIGITS[of[2]], zoned=of[3] is not None)
+        digits = min(DIGITS[of[2]], 6) if of[1] == "time" else DIGITS[of[2]]  # Python's times have no more
+        return _seconds(said, of[1], digits, zoned=of[3] is not None)
     if WHOLE_TYPE.fullmatch(kind):
         return int(said) if WHOLE.fullmatch(said) else said
     return float(said) if NUMBER.fullmatch(said) else said

@@ -18,8 +18,8 @@ const bapsimCells = (() => {
   }
 
   const TIME_TYPE = /^(timestamp|date|time)(?:32|64)?\[(s|ms|us|ns|day)(, tz=.+)?\]$/;
-  const CLOCK = "([0-9]{2})(?::([0-9]{2})(?::([0-9]{2})(?:\\.([0-9]{1,9}))?)?)?";
-  const MOMENT = new RegExp(`^([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[ T]${CLOCK})?(Z|([+-])([0-9]{2}):?([0-9]{2})?)?$`);
+  const CLOCK = "([0-9]{2})(?::([0-9]{2})(?::([0-9]{2})(?:\\.([0-9]{1,9}))?)?)?(Z|([+-])([0-9]{2}):?([0-9]{2})?)?";
+  const MOMENT = new RegExp(`^([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[ T]${CLOCK})?$`);
   const DIGITS = { s: 0, ms: 3, us: 6, ns: 9, day: 0 };  // of a fraction of a second
 
   // A moment, day or time of day in ISO 8601 in seconds; undefined where it is none.
@@ -46,7 +46,10 @@ const bapsimCells = (() => {
     if (kind === "bool") return text ? (Object.hasOwn(TRUTH, said.toLowerCase()) ? TRUTH[said.toLowerCase()] : undefined)
       : said === 0 || said === 1 ? said : undefined;
     const time = TIME_TYPE.exec(kind);
-    if (time) return text ? seconds(said, time[1], DIGITS[time[2]], time[3] !== undefined) : undefined;
+    if (time) {
+      const digits = time[1] === "time" ? Math.min(DIGITS[time[2]], 6) : DIGITS[time[2]];
+      return text ? seconds(said, time[1], digits, time[3] !== undefined) : undefined;
+    }
     if (whole) {
       if (!(text ? WHOLE.test(said) : Number.isInteger(said))) return undefined;
       const value = BigInt(text ? said.replace("+", "") : said), bits = BigInt(whole[2]) - (whole[1] ? 0n : 1n);
