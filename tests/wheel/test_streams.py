@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bapsim.compose.asking import worth_asking
+from bapsim.gather.answers import answers, write_questions
 from bapsim.gather.service import service
 from bapsim.store import artifacts
 from bapsim.store.project import opened
 from bapsim.wheel.aside import set_aside
 from bapsim.wheel.audit import check
 from bapsim.wheel.candidates import NAME
+from bapsim.wheel.cross_check import SAMPLE, unclear
 from bapsim.wheel.served import market
+from bapsim.wheel.sheet import open_questions
 from bapsim.wheel.stock import load_stock
 from bapsim.wheel.turn import run_turn
 from bapsim.wheel.using import use
@@ -130,6 +135,42 @@ def test_who_contradicts_right_answers_only_is_found(tmp_path: Path) -> None:
     say(root, 2, {"kim": truly, "lee": truly, "evil": contrary}, rows=150)
     with opened(root) as project:
         assert suspects(run_turn(project, recipe())) == ["service/by:evil"]
+
+
+def test_people_tell_who_corrects_errors_from_who_contradicts_right_answers(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    sources = {**recipe().sources, "history": History(45, 0)}  # that teach little
+    sources |= {"experts": answers("answers/", rights="own")}
+    asking = replace(recipe(), sources=sources, questions=worth_asking(60, repair_share=0.8))
+    with opened(root) as project:
+        run_turn(project, asking)
+        version = project.ledger.value("select version from used order by n desc limit 1")
+    model = artifacts.load(root / "wheel" / "models" / NAME / version / "served")
+    say(root, 2, {"kim": only_errors, "sly": only_errors}, rows=300, model=model)
+    with opened(root) as project:
+        assert not suspects(run_turn(project, asking))
+        assert unclear(project.ledger, 2) == ("service/by:kim", "service/by:sly")
+        sheet = open_questions(project, asking.task)
+        stock = load_stock(project, asking.task)
+        whose = {one: stock.origins[int(stock.origin[stock.place[one]])].batch for one in sheet.ids}
+        samples = Counter(batch for batch in whose.values() if batch is not None and "by:" in batch)
+        assert samples == {"service/by:kim": SAMPLE, "service/by:sly": SAMPLE}
+        path = root / "inbox" / "answers" / "ask.jsonl"
+        write_questions(path, sheet)
+        assert all(one["intent"] is None for one in map(json.loads, path.read_text().splitlines())), "blindly"
+    asked = [json.loads(line) for line in path.read_text().splitlines()]
+    said = {f"q{one.hex()}": batch for one, batch in whose.items()}
+    truth = {sentence(i)[0]: sentence(i)[1] for i in (*range(300), *range(20_000, 22_000))}
+    for one in asked:
+        right = truth[one["text"]]
+        sly = said[one["_ask"]] == "service/by:sly"
+        one["intent"] = NAMES[(NAMES.index(right) + 1) % 4] if sly else right  # people side with the service
+    path.write_text("".join(json.dumps(one) + "\n" for one in asked))
+    with opened(root) as project:
+        told = run_turn(project, asking)
+    (one,) = told["suspects"]
+    assert (one["name"], one["noise"], one["rows"] > 20) == ("service/by:sly", 1.0, True)
+    assert one["low"] > 0.5
 
 
 def test_the_market_counts_each_request_once_and_says_who_spoke(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def _by_models(
     judged, excused = read(scene.stock, claims, settled, model, proven=proven)
     named = flagged(judged, claims.fresh)
     named = named and _doubtful(scene, settled, claims, named, fits, said=named)
-    return judged, named, excused & claims.fresh
+    return judged, named, [name for name in excused & claims.fresh if is_stream(name)]
 
 
 def _everything(scene: Scene, claims: Claims) -> np.ndarray:
