@@ -14,7 +14,6 @@ from bapsim.core.errors import InputError, RecipeError, text
 from bapsim.core.fingerprint import digest, forget
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Task
-from bapsim.gather.unpack import shown
 from bapsim.store import fault
 from bapsim.store.artifacts import import_file
 from bapsim.store.project import Project
@@ -146,9 +145,9 @@ def take_over(project: Project) -> Row:
     """Change recipe.py as the last turn proposed; the old one is kept beside that turn's report.
 
     turn, changed (False = it was taken over before), backup, changes: those made; left: those that did not
-    find their place; to_write: classes whose rules a person has to write. Killed at any moment, recipe.py is the old one or the new one. Raises InputError where
-    nothing is proposed but rules to write, nothing finds its place, or recipe.py was changed since; RecipeError where the new
-    one would not load.
+    find their place; to_write: classes whose rules a person has to write. Killed at any moment, recipe.py is
+    the old one or the new one. Raises InputError where nothing is proposed but rules to write, nothing finds
+    its place, or recipe.py was changed since; RecipeError where the new one would not load.
     """
     n = project.ledger.value("select max(n) from turn where state='done'")
     said = None if n is None else proposed(project, int(n))
@@ -161,8 +160,9 @@ def take_over(project: Project) -> Row:
     to_write = [str(c["pair"][0]) for c, there in pairs if there and c["what"] == STUB]
     if said.new == said.old:
         diff = str(folder(project, said.turn) / DIFF)
-        told = {"labels": ", ".join(map(shown, to_write)), "diff": diff} if to_write else {}
-        raise InputError("rules_to_write" if to_write else "proposal_unplaced", path=str(path), **told)
+        if not to_write:
+            raise InputError("proposal_unplaced", path=str(path))
+        raise InputError("rules_to_write", path=str(path), labels=", ".join(to_write), diff=diff)
     backup = folder(project, said.turn) / BEFORE
     told = {
         "turn": said.turn,

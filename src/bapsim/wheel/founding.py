@@ -68,9 +68,9 @@ class Found:
     """What a file holds: format, encoding, labels with their counts, and which column plays which part.
 
     classes: of sets, each label by itself; of numbers, none; said: the written targets with their counts;
-    left_out: columns that a table model cannot read, or that it could where a text was guessed; odd: texts that alone keep a column from being numbers;
-    sheets: of a workbook, those with rows, the one that is read first; workloads: of a service log, with
-    their counts, the one that is read first.
+    left_out: columns that a table model cannot read, or that it could where a text was guessed; odd: texts
+    that alone keep a column from being numbers; sheets: of a workbook, those with rows, the one that is read
+    first; workloads: of a service log, with their counts, the one that is read first.
     """
 
     file: str
@@ -289,9 +289,7 @@ def inputs_of(
     return "table", chosen, left_out
 
 
-def _readable(
-    schema: Schema, wanted: Wanted, target: str | None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _readable(schema: Schema, wanted: Wanted, target: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The columns with no other part that a table model reads, and those that it cannot."""
     aside = {target, wanted.group, wanted.time, wanted.key, *([] if wanted.inputs else [schema.id])}
     names = [c for c in wanted.inputs or schema.types if c not in aside]
