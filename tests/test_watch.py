@@ -29,6 +29,7 @@ from bapsim.core.turn import Turn
 from bapsim.gather.answers import answers
 from bapsim.gather.service import service
 from bapsim.report.history import HISTORY, enter
+from bapsim.report.words import story
 from bapsim.serve import release
 from bapsim.store import fault
 from bapsim.store.project import opened
@@ -196,6 +197,8 @@ def test_turns_are_made_when_they_pay_and_told_in_a_line(tmp_path: Path) -> None
     assert first is not None
     assert first.sheet is not None
     assert tick(root, recipe, past, "en") is None
+    steps = story(first.said, "en", "bapsim").next
+    assert any(f"bapsim add {first.sheet}" in step for step in steps), "the sheet that is there already"
     told = fill(first.sheet, root / "inbox" / "answers" / "a.xlsx")
     assert told >= 20
     second = tick(root, recipe, past, "en")

@@ -64,29 +64,32 @@ def test_a_turn_ends_with_a_diff_that_patch_takes(project: Path, tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def applied(bank: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """The project after a second turn that took the proposal over, and what was told of it."""
+    """The project after a second turn, for which a person wrote the rule, and what was told of it."""
     project = Path(shutil.copytree(bank, tmp_path_factory.mktemp("applied") / "p"))
-    return project, said("-C", project, "turn", "--apply")
+    diff = (project / "reports/turn-001/recipe.diff").read_bytes()
+    subprocess.run(["patch", "-p1"], cwd=project, input=diff, capture_output=True, check=True)
+    recipe = project / "recipe.py"
+    recipe.write_text(recipe.read_text("utf-8").replace("여기에 규칙을 적으세요", "급한 것만"), "utf-8")
+    return project, said("-C", project, "turn")
 
 
-def test_apply_takes_it_over_once_and_the_turn_goes_on_with_it(
-    bank: Path, applied: tuple[Path, dict[str, Any]]
+def test_a_rule_that_nobody_wrote_is_not_taken_over(project: Path) -> None:
+    old = (project / "recipe.py").read_bytes()
+    error = said("-C", project, "turn", "--apply", code=2)["error"]
+    assert error["key"] == "rules_to_write"
+    assert "recipe.diff" in error["next"]
+    assert (project / "recipe.py").read_bytes() == old
+    told = run("-C", project, "show").stdout
+    assert "stubs with examples are in reports/turn-001/recipe.diff" in " ".join(told.split())
+    assert "--apply" not in told
+
+
+def test_a_rule_that_a_person_wrote_asks_about_older_labels_again(
+    applied: tuple[Path, dict[str, Any]],
 ) -> None:
-    (project, told), old = applied, (bank / "recipe.py").read_bytes()
-    assert told["applied"]["changed"]
-    assert told["applied"]["changes"][0] == "guideline"
+    _, told = applied
     assert told["turn"] == 2
-    assert (project / "reports/turn-001/recipe.before.py").read_bytes() == old
-    new = (project / "recipe.py").read_bytes()
-    assert new != old
-    for line in old.splitlines():
-        assert line in new.splitlines(), "what was written by hand stays"
     assert told["asked"].get("guideline", {"count": 0})["count"] > 0, "older labels are asked about again"
-    lost = project / "reports/turn-001"
-    before = {path.name: path.read_bytes() for path in lost.iterdir()}
-    (lost / "recipe.diff").unlink()
-    run("-C", project, "show", "--turn", "1", "--lang", "ko")
-    assert {path.name: path.read_bytes() for path in lost.iterdir()} == before
 
 
 def test_people_who_had_the_rule_and_still_differ_are_offered_one_class(
@@ -97,9 +100,19 @@ def test_people_who_had_the_rule_and_still_differ_are_offered_one_class(
     assert told["turn"] == 3
     merge = [one for one in told["proposal"]["changes"] if one["what"] == "merged"]
     assert [set(one["pair"]) for one in merge] == [set(PAIR)]
-    before = said("-C", project, "show")
+    before, old = said("-C", project, "show"), (project / "recipe.py").read_bytes()
     after = said("-C", project, "turn", "--apply")
-    assert after["applied"]["changes"] == ["merged"]
+    assert after["applied"]["changed"]
+    assert (after["applied"]["changes"], after["applied"]["to_write"]) == (["merged"], [])
+    assert (project / "reports/turn-003/recipe.before.py").read_bytes() == old
+    new = (project / "recipe.py").read_bytes().splitlines()
+    changed = [line for line in old.splitlines() if line not in new]
+    assert [b"task=Task(" in line for line in changed] == [True], "what was written by hand stays"
+    lost = project / "reports/turn-003"
+    files = {path.name: path.read_bytes() for path in lost.iterdir()}
+    (lost / "recipe.diff").unlink()
+    run("-C", project, "show", "--turn", "3")
+    assert {path.name: path.read_bytes() for path in lost.iterdir()} == files
     assert after["classes"] == before["classes"] - 1
     gone = merge[0]["pair"][0]
     assert "merged={" in (project / "recipe.py").read_text("utf-8")

@@ -64,6 +64,44 @@ def test_a_table_takes_all_other_columns(tmp_path: Path) -> None:
     assert load_recipe(tmp_path / "b").task.inputs == ("age", "bp")
 
 
+def readings(count: int) -> list[dict[str, str]]:
+    """What sensors said, each half hour: the target is told by the temperature."""
+    return [
+        {"측정시각": f"2026-03-{i // 48 + 1:02d} {i // 2 % 24:02d}:{i % 2 * 30:02d}:00"}
+        | {"온도": "-" if i % 29 == 0 else "" if i % 31 == 0 else f"{20 + i * 7 % 100 / 10}"}
+        | {"압력": f"{i * 37 % 101 / 100}", "설비": ["012", "007", "021"][i % 3]}
+        | {"판정": "불량" if i * 7 % 100 > 60 else "정상"}
+        for i in range(count)
+    ]
+
+
+def test_times_are_no_text_and_what_means_no_value_is_said_in_words_to_paste(tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "sensors.csv", readings(400), "cp949")
+    found = said("audit", file, "-o", tmp_path / "p.html")
+    assert (found["kind"], found["inputs"]) == ("table", ["온도", "압력", "설비"])
+    told = run("new", tmp_path / "p", "--from", file, "--target", "판정").stdout
+    assert "설비 holds" not in told, "012 is a code"
+    nulls, kinds = 'nulls=("-",),', '"온도": "float64"'
+    assert nulls in told
+    assert kinds in told
+    recipe = tmp_path / "p/recipe.py"
+    body = recipe.read_text("utf-8").replace('"온도": "string"', kinds)
+    recipe.write_text(body.replace('"data/",', f'"data/", {nulls}'), "utf-8")
+    turned = said("-C", tmp_path / "p", "turn")
+    assert turned["accounts"]["unread"] == 0
+    done = said("-C", tmp_path / "p", "predict", file, "-o", tmp_path / "said.jsonl")
+    assert (done["lines"], done["unread"]) == (400, 0), "a turn's nulls are nulls of the prediction, too"
+
+
+def test_columns_beside_a_guessed_text_are_named(tmp_path: Path) -> None:
+    rows = [row | {"amount": str(i * 7 % 50)} for i, row in enumerate(sentences(60, 1))]
+    file = write_csv(tmp_path / "a.csv", [{"note": row.pop("text")} | row for row in rows])
+    told = run("new", tmp_path / "p", "--from", file).stdout
+    assert "Only the text in note is read, which is a guess; left out are amount." in told
+    assert "left out are amount." in run("audit", file, "-o", tmp_path / "p.html").stdout
+    assert "left out" not in run("new", tmp_path / "q", "--from", file, "--text", "note").stdout
+
+
 @pytest.mark.parametrize(
     ("options", "key"),
     [

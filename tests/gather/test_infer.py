@@ -106,6 +106,27 @@ def test_what_is_said_of_a_column(tmp_path):
     assert text.mean == pytest.approx(np.mean([len(row["text"]) for row in rows]))
 
 
+@pytest.mark.parametrize(
+    ("cells", "more", "text"),
+    [
+        ("2026-03-02 14:{:02d}:00", {}, None),
+        ("2026-03-02 14:{:02d}:00 the pump of hall two was switched off", {}, "a"),
+        ("SN-2026-000{:02d}", {"n": 1.5}, None),
+        ("https://example.org/{:02d}", {}, "a"),
+        ("a note on pump {:02d}", {"n": 1.5}, "a"),
+    ],
+)
+def test_neither_times_nor_codes_in_a_table_are_the_text(tmp_path, cells, more, text):
+    rows = [{"a": cells.format(i), "y": "no" if i % 2 else "yes", **more} for i in range(40)]
+    schema = infer(read(lined(tmp_path, *rows)))
+    assert (schema.text, schema.target) == (text, "y")
+
+
+def test_codes_are_no_numbers_with_strays(tmp_path):
+    schema = infer(read(csv(tmp_path, a=["012", "7", "-"], b=["-", "?", "1.5"])))
+    assert [column.strays for column in schema.columns] == [(), (("-", 1), ("?", 1))]
+
+
 def test_the_id_is_never_the_text(tmp_path):
     rows = [
         {"key": f"a sentence number {i} that is quite long indeed, and longer still, to be no id"}

@@ -74,8 +74,7 @@ def _audit(
         room.line(said, first=f"  {number}. ", rest="     ")
     room.say("audit.page", path=str(page))
     if suspects is not None:
-        write_suspects(suspects, facts)
-        room.say("audit.sheet", path=str(suspects))
+        room.say("audit.sheet", rows=write_suspects(suspects, facts), path=str(suspects))
     return facts | {"page": str(page)}
 
 
@@ -424,7 +423,7 @@ def _predict(file: Path, out: Path) -> dict[str, Any]:
     room = desk()
     recipe = room.recipe()
     with room.project(writing=False) as project:
-        done = predict_file(project, recipe.task, file, out)
+        done = predict_file(project, recipe, file, out)
     room.say("predict.done", lines=number(done.lines), path=str(out), version=done.version)
     if done.unread:
         room.say("predict.unread", unread=number(done.unread))

@@ -28,6 +28,7 @@ STRAYS = 5  # so many texts in a column of numbers may stand for "nothing"
 DIGITS = 17  # significant digits that float64 gives back as they were
 INT = r"^(0|-?[1-9][0-9]{0,18})$"
 FLOAT = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+CODE = re.compile("0[0-9]+")  # digits that name something
 NUMERIC = re.compile(r"u?int\d+|float\d*|double|decimal.*")
 FEW = 20  # numbers of a target, up to which they are rather names than measurements
 BOOLS = ({"true", "false"}, {"True", "False"}, {"TRUE", "FALSE"})
@@ -39,7 +40,7 @@ class Column:
 
     type: a name that `types.arrow_type` knows; distinct: counted up to DISTINCT; shortest, longest, mean:
     characters; unique: no value twice, none missing; strays: the few texts that alone keep a column of
-    numbers from being one, with their counts.
+    numbers from being one, with their counts; none of a column of codes such as 007.
     """
 
     name: str
@@ -227,6 +228,7 @@ def _holds(said: str, number: float, strict: bool) -> bool:
 def _column(name: str, seen: _Seen, rows: int) -> Column:
     kind = _type(seen)
     few = kind == "string" and seen.numeric > 0 and 0 < len(seen.strays) <= STRAYS
+    few = few and not any(CODE.fullmatch(stray) for stray in seen.strays)
     return Column(
         name=name,
         type=kind,
@@ -272,6 +274,8 @@ _DATES = re.compile(
     r"(^|[^a-z])(date|day|time|at|year|month)$|(일자|날짜|일시|시각|접수일|등록일|작성일|생성일|연도|년월)$"
 )
 _DAY = re.compile(r"\s*\d{2,4}\s*[-./년]\s*\d{1,2}(\s*[-./월]\s*\d{1,2}|$)|\s*\d{1,2}:\d{2}")
+_CODE = re.compile(r"(?=.*[0-9])[!-~]+")
+MOMENT = 40  # characters of a date with a time and a zone, at most
 SPLITS = ("split", "fold", "subset", "partition", "분할", "데이터셋구분")
 _NOT_TARGETS = (
     *SPLITS,
@@ -289,13 +293,23 @@ def guess_id(columns: Sequence[Column]) -> str | None:
 
 
 def guess_text(columns: Sequence[Column]) -> str | None:
-    """The text column: by its name, else the one with the longest values."""
-    texts = [c for c in columns if c.type == "string" and c.filled]
+    """The text column: by its name, else the one with the longest values; never dates or times.
+
+    Codes, such as serial numbers or addresses of pages, are the text only where nothing else can be read.
+    """
+    texts = [c for c in columns if c.type == "string" and c.filled and not _is_moment(c)]
     named = _by_name(texts, _TEXTS)
     if named is not None:
         return named
     longest = max(texts, key=lambda c: c.mean, default=None)
-    return longest.name if longest is not None and longest.mean >= 12 else None
+    if longest is None or longest.mean < 12:
+        return None
+    if not _is_code(longest):
+        return longest.name
+    others = [c for c in columns if c is not longest and not _is_date(c)]
+    if any(NUMERIC.fullmatch(c.type) or _is_target(c) for c in others):
+        return guess_text([c for c in columns if not _is_code(c)])
+    return longest.name
 
 
 def guess_target(columns: Sequence[Column]) -> str | None:
@@ -341,6 +355,16 @@ def _is_date(column: Column) -> bool:
     """Cells that look like days or times of day, or a name that says so."""
     named = _DATES.search(column.name.lower()) is not None
     return named or (bool(column.examples) and all(_DAY.match(cell) for cell in column.examples))
+
+
+def _is_moment(column: Column) -> bool:
+    """Dates or times and nothing else, where a text may begin with one."""
+    return _is_date(column) and column.longest <= MOMENT
+
+
+def _is_code(column: Column) -> bool:
+    """Cells like SN-2026-00012: Latin letters and digits without a blank."""
+    return bool(column.examples) and all(_CODE.fullmatch(cell) for cell in column.examples)
 
 
 def _is_target(column: Column, often: int = 5) -> bool:

@@ -144,6 +144,8 @@ def say_applied(room: Desk) -> dict[str, Any]:
     room.say(key, turn=done["turn"], changes=named["changes"], backup=done["backup"])
     if done["left"]:
         room.say("apply.left", changes=named["left"])
+    if done["to_write"]:
+        room.say("apply.to_write", labels=", ".join(done["to_write"]))
     return done
 
 

@@ -64,6 +64,9 @@ def introduction(facts: Mapping[str, Any], lang: str) -> Iterator[str]:
         key = "audit.read.text" if facts["kind"] == "text" else "audit.read.table"
         inputs = ", ".join(facts["inputs"][:4])
         yield text(key, lang, inputs=inputs, count=len(facts["inputs"]), target=facts["target"])
+        if facts["left_out"]:
+            columns = ", ".join(facts["left_out"][:8]) + " …" * (len(facts["left_out"]) > 8)
+            yield text("new.left_out.text", lang, inputs=inputs, columns=columns)
         if facts["answer"] != "class":
             yield text(f"audit.answer.{facts['answer']}", lang, target=facts["target"])
         if facts["guessed"] and facts["target"].lower() not in PLAIN:

@@ -51,15 +51,27 @@ def say_found(room: Desk, found: Found, root: Path) -> None:
         slips = [f"{label!r} ({count:,})" for label, count in found.slips.items()]
         room.say("new.slips", labels=some(slips, 8))
     if found.left_out:
-        room.say("new.left_out", columns=some(found.left_out, 8))
-    for column, strays in found.odd.items():
-        said = ", ".join(f"{value!r} ({count:,})" for value, count in strays.items())
-        room.say("new.strays", column=column, strays=said)
+        key = "new.left_out.text" if found.kind == "text" else "new.left_out"
+        room.say(key, columns=some(found.left_out, 8), inputs=found.inputs[0])
+    _say_odd(room, found)
     room.line()
     if found.guessed:
         room.say("new.guessed", target=found.target)
     room.say("new.people", recipe=str(root / "recipe.py"))
     room.say("new.next", bapsim=f"bapsim -C {root}")
+
+
+def _say_odd(room: Desk, found: Found) -> None:
+    """The few texts in columns of numbers, and what to write into the recipe where they mean no value."""
+    from bapsim.wheel.founding import quoted
+
+    for column, strays in found.odd.items():
+        said = ", ".join(f"{value!r} ({count:,})" for value, count in strays.items())
+        room.say("new.strays", column=column, strays=said)
+    if found.odd:
+        nulls = dict.fromkeys(quoted(value) for strays in found.odd.values() for value in strays)
+        types = ", ".join(f'{quoted(column)}: "float64"' for column in found.odd)
+        room.say("new.strays.next", nulls=f"nulls=({', '.join(nulls)},)", types=types)
 
 
 def _say_answer(room: Desk, found: Found) -> None:

@@ -175,13 +175,19 @@ def _next(report: Mapping[str, Any], lang: str, bapsim: str) -> Iterator[str]:
     if report["serves"] is not None:
         yield text("next.predict", lang, bapsim=bapsim)
     if report["questions"]:
-        yield text("next.ask", lang, bapsim=bapsim, questions=number(report["questions"]))
+        sheet = report.get("sheet")  # a watch has written one
+        values = {"bapsim": bapsim, "questions": number(report["questions"]), "sheet": sheet}
+        yield text("next.sheet" if sheet else "next.ask", lang, **values)
     else:
         yield text("next.pool", lang, bapsim=bapsim)
     proposed = report.get("proposal", {}).get("changes", ())
     if proposed:
         diff = f"reports/turn-{report['turn']:03d}/recipe.diff"
-        yield text("next.apply", lang, bapsim=bapsim, changes=number(len(proposed)), diff=diff)
+        ready = [one for one in proposed if one["what"] != "guideline"]
+        if len(ready) < len(proposed):
+            yield text("next.rules", lang, diff=diff)
+        if ready:
+            yield text("next.apply", lang, bapsim=bapsim, changes=number(len(ready)), diff=diff)
     yield text("next.turn", lang, bapsim=bapsim)
 
 

@@ -22,6 +22,7 @@ from bapsim.wheel.rewriting import diff, read_recipe, rewritten
 from bapsim.wheel.stock import load_stock
 
 RECIPE, BEFORE, DIFF = "recipe.py", "recipe.before.py", "recipe.diff"
+STUB = "guideline"  # the change that a person has to write
 LONGEST = 60  # characters of an example in a rule
 EXAMPLES = 2
 
@@ -32,7 +33,8 @@ Row = dict[str, Any]
 class Proposed:
     """What a turn would change: the changes, which of them found their place, the texts and their diff.
 
-    old, new: bytes of recipe.py; without a recipe that is as it was when the turn ended both are empty.
+    old, new: bytes of recipe.py; without a recipe that is as it was when the turn ended both are empty. The
+    diff has stubs of rules, too; new has none, for a stub is no rule until somebody has written it.
     """
 
     turn: int
@@ -72,13 +74,21 @@ def proposed(project: Project, n: int) -> Proposed | None:
     task = Task(
         input=tuple(known["inputs"]), target=known["target"], kind=known["kind"], answer=known["answer"]
     )
-    texts = resolved(project, task, changes, "ko" if re.search("[가-힣]", body) else "en")
+    texts = resolved(project, task, changes, _language(body))
     after, placed = rewritten(body, texts)
+    taken, _ = rewritten(body, [one for one in texts if one["what"] != STUB])
     try:
-        new = after.encode(encoding)
+        after.encode(encoding)
+        new = taken.encode(encoding)
     except UnicodeEncodeError:  # a label that the file's encoding does not have
         return Proposed(turn=n, changes=changes, placed=(False,) * len(changes))
     return Proposed(turn=n, changes=changes, placed=tuple(placed), old=old, new=new, diff=diff(body, after))
+
+
+def _language(body: str) -> str:
+    """The language of a recipe's comments: columns and labels may have names in another one."""
+    comments = [line.partition("#")[2] for line in body.splitlines() if line.lstrip().startswith("#")]
+    return "ko" if 2 * sum(bool(re.search("[가-힣]", one)) for one in comments) > len(comments) else "en"
 
 
 def _as_it_was(project: Project, n: int, name: str | None) -> bytes | None:
@@ -92,7 +102,7 @@ def _as_it_was(project: Project, n: int, name: str | None) -> bytes | None:
 def resolved(project: Project, task: Task, changes: Sequence[Mapping[str, Any]], lang: str) -> list[Row]:
     """Changes as `wheel.rewriting` takes them: with source texts, and examples from the records."""
     ids = [one for change in changes for one in change.get("ids", ())]
-    shown = _shown(project, task, ids) if ids else {}
+    records = _shown(project, task, ids) if ids else {}
     found = []
     for change in changes:
         items = {}
@@ -102,7 +112,7 @@ def resolved(project: Project, task: Task, changes: Sequence[Mapping[str, Any]],
             items = {quoted(change["pair"][0]): quoted(change["pair"][1])}
         elif change["what"] == "guideline":
             first, second = change["pair"]
-            some = [shown[one] for one in change["ids"] if one in shown][:EXAMPLES]
+            some = [records[one] for one in change["ids"] if one in records][:EXAMPLES]
             told = "; ".join(text("arrow.rule.example", lang, text=said, label=label) for said, label in some)
             rule = text("arrow.rule", lang, second=second, examples=told or "–")
             items = {quoted(first): quoted(rule)}
@@ -135,9 +145,9 @@ def take_over(project: Project) -> Row:
     """Change recipe.py as the last turn proposed; the old one is kept beside that turn's report.
 
     turn, changed (False = it was taken over before), backup, changes: those made; left: those that did not
-    find their place. Killed at any moment, recipe.py is the old one or the new one. Raises InputError where
-    nothing is proposed, nothing finds its place, or recipe.py was changed since; RecipeError where the new
-    one would not load.
+    find their place; to_write: classes whose rules a person has to write. Killed at any moment, recipe.py is
+    the old one or the new one. Raises InputError where nothing is proposed but rules to write, nothing finds
+    its place, or recipe.py was changed since; RecipeError where the new one would not load.
     """
     n = project.ledger.value("select max(n) from turn where state='done'")
     said = None if n is None else proposed(project, int(n))
@@ -146,14 +156,20 @@ def take_over(project: Project) -> Row:
     path = (project.root / RECIPE).resolve()
     if not said.old:
         raise InputError("recipe_changed", path=str(path), diff=str(folder(project, said.turn) / DIFF))
+    pairs = list(zip(said.changes, said.placed, strict=True))
+    to_write = [str(c["pair"][0]) for c, there in pairs if there and c["what"] == STUB]
     if said.new == said.old:
-        raise InputError("proposal_unplaced", path=str(path))
+        diff = str(folder(project, said.turn) / DIFF)
+        if not to_write:
+            raise InputError("proposal_unplaced", path=str(path))
+        raise InputError("rules_to_write", path=str(path), labels=", ".join(to_write), diff=diff)
     backup = folder(project, said.turn) / BEFORE
     told = {
         "turn": said.turn,
         "backup": str(backup),
-        "changes": [c["what"] for c, there in zip(said.changes, said.placed, strict=True) if there],
-        "left": [c["what"] for c, there in zip(said.changes, said.placed, strict=True) if not there],
+        "changes": [c["what"] for c, there in pairs if there and c["what"] != STUB],
+        "left": [c["what"] for c, there in pairs if not there],
+        "to_write": to_write,
     }
     now = path.read_bytes()
     if now == said.new:

@@ -40,7 +40,7 @@ class Sheet:
 
     rows: the input columns and the target, typed; texts: the input as one text; labels: object[n], None = no
     label (target None: nobody said which column has them); answer: what they say; splits, places (file,
-    line): of each row.
+    line): of each row; left_out: columns that could be read beside a text that was guessed.
     """
 
     kind: Literal["text", "table"]
@@ -54,6 +54,7 @@ class Sheet:
     places: list[tuple[str, int]]
     unread: dict[str, int]
     personal: dict[str, Any]
+    left_out: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -88,7 +89,7 @@ def read_sheet(files: Sequence[Path], wanted: Wanted, split: str | None) -> tupl
     Raises InputError where a file cannot be used or a named column is not there.
     """
     schema, target = look_at(files, wanted)
-    kind, inputs, _ = inputs_of(schema, wanted, target)
+    kind, inputs, left_out = inputs_of(schema, wanted, target)
     by = split or (_split_column(schema, target) if len(files) == 1 else None)
     if by is not None and by not in schema.types:
         raise InputError("no_such_column", columns=shown(by), known=", ".join(map(shown, schema.types)))
@@ -129,6 +130,7 @@ def read_sheet(files: Sequence[Path], wanted: Wanted, split: str | None) -> tupl
         places=places,
         unread=dict(unread),
         personal=private.told(),
+        left_out=tuple(name for name in left_out if name != by) if kind == "text" else (),
     )
     return sheet, schema
 

@@ -39,7 +39,6 @@ from bapsim.wheel.founding import Wanted, slips_of
 
 MODELLED = 50_000  # rows that a model is fitted to, at random, where there are more
 WORK = 1_000_000  # rows x classes from which on it reads words only, in three folds
-SUSPECTS = 50  # shown with their text, and written as a sheet
 PAIRS = 8
 ACCURATE = 0.05  # above the most frequent label: below it a model has nothing to say of single labels
 FEWEST = 50  # labelled rows below which no model is fitted
@@ -84,6 +83,7 @@ def audit(files: Sequence[Path], wanted: Wanted, split: str | None, say: Say) ->
         "touched": len(touched),
         "kind": sheet.kind,
         "inputs": list(sheet.inputs),
+        "left_out": list(sheet.left_out),
         "target": sheet.target,
         "answer": sheet.answer,
         "guessed": wanted.target is None,
@@ -254,7 +254,7 @@ def doubted_labels(sheet: Sheet, rows: np.ndarray, fitted: CrossFit) -> tuple[Fi
     order = flagged.rows[~flagged.contradiction]  # contradictions have a section of their own
     some = [
         example(sheet, int(rows[i]), suggested=classes[said.suggested[i]], wrong=float(wrong[i]))
-        for i in order[:SUSPECTS].tolist()
+        for i in order.tolist()
     ]
     rest = said.order()
     rest = rest[(said.suggested[rest] >= 0) & ~np.isin(rest, order)]
@@ -294,12 +294,14 @@ def none_for_nan(value: float) -> float | None:
 # --------------------------------------------------------------------------- the suspicious labels as a sheet
 
 
-def write_suspects(path: Path, facts: dict[str, Any]) -> None:
-    """The suspicious labels as a sheet (CSV, UTF-8 with a mark) that a person goes through."""
+def write_suspects(path: Path, facts: dict[str, Any]) -> int:
+    """All suspicious labels as a sheet (CSV, UTF-8 with a mark) that a person goes through; how many."""
     body = io.StringIO(newline="")
     sheet = csv.writer(body)
     sheet.writerow(["file", "line", "text", "label", "suggested", "chance wrong"])
-    for row in facts.get("suspicious", {}).get("top", []):
+    suspects = facts.get("suspicious", {}).get("top", [])
+    for row in suspects:
         cells = [row["file"], str(row["line"]), row["text"], str(row["label"]), str(row["suggested"])]
         sheet.writerow([*map(escaped, cells), f"{row['wrong']:.2f}"])
     fault.write(path, ("\ufeff" + body.getvalue()).encode())
+    return len(suspects)

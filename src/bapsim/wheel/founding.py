@@ -6,7 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,7 @@ from bapsim.core.recipe import Recipe
 from bapsim.core.records import Answer, Task
 from bapsim.gather.answers import CANNOT_TELL
 from bapsim.gather.columnar import is_dataset
-from bapsim.gather.infer import NUMERIC, Column, Schema, guess_answer, infer
+from bapsim.gather.infer import NUMERIC, SPLITS, Column, Schema, guess_answer, infer
 from bapsim.gather.read import PARQUET, WORKBOOKS, read, suffix
 from bapsim.gather.service import first_workload, schema_of, workloads
 from bapsim.gather.types import written
@@ -68,9 +68,9 @@ class Found:
     """What a file holds: format, encoding, labels with their counts, and which column plays which part.
 
     classes: of sets, each label by itself; of numbers, none; said: the written targets with their counts;
-    left_out: columns that a table model cannot read; odd: texts that alone keep a column from being numbers;
-    sheets: of a workbook, those with rows, the one that is read first; workloads: of a service log, with
-    their counts, the one that is read first.
+    left_out: columns that a table model cannot read, or that it could where a text was guessed; odd: texts
+    that alone keep a column from being numbers; sheets: of a workbook, those with rows, the one that is read
+    first; workloads: of a service log, with their counts, the one that is read first.
     """
 
     file: str
@@ -273,13 +273,24 @@ def _targets_make_sense(
 def inputs_of(
     schema: Schema, wanted: Wanted, target: str | None
 ) -> tuple[Literal["text", "table"], tuple[str, ...], tuple[str, ...]]:
-    """Text or table, which columns are read, and which could not be."""
+    """Text or table, which columns are read, and which are not: beside a guessed text those that could be."""
     if wanted.text is not None:
         return "text", (wanted.text,), ()
     if not wanted.inputs and schema.text not in (None, target):
         column = next(c for c in schema.columns if c.name == schema.text)
         if _is_prose(column):
-            return "text", (column.name,), ()
+            rest = replace(schema, text=None, columns=tuple(c for c in schema.columns if c is not column))
+            others, _ = _readable(rest, wanted, target)
+            named = {*wanted.slices, *(c for c in others if c.lower() in SPLITS)}
+            return "text", (column.name,), tuple(c for c in others if c not in named)
+    chosen, left_out = _readable(schema, wanted, target)
+    if not chosen:
+        raise InputError("no_input_found", known=_listed(list(schema.types)))
+    return "table", chosen, left_out
+
+
+def _readable(schema: Schema, wanted: Wanted, target: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns with no other part that a table model reads, and those that it cannot."""
     aside = {target, wanted.group, wanted.time, wanted.key, *([] if wanted.inputs else [schema.id])}
     names = [c for c in wanted.inputs or schema.types if c not in aside]
     codes = {
@@ -291,10 +302,7 @@ def inputs_of(
         c: any(schema.types[c].startswith(t) for t in TRAINABLE) and (c in wanted.inputs or c not in codes)
         for c in names
     }
-    chosen = tuple(c for c in names if read_by[c])
-    if not chosen:
-        raise InputError("no_input_found", known=_listed(list(schema.types)))
-    return "table", chosen, tuple(c for c in names if not read_by[c])
+    return tuple(c for c in names if read_by[c]), tuple(c for c in names if not read_by[c])
 
 
 def _is_prose(column: Column) -> bool:

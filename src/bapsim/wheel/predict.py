@@ -54,7 +54,7 @@ def _harmless(project: Project, file: Path, out: Path) -> None:
         raise InputError("out_is_needed", out=str(out))
 
 
-def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predicted:
+def predict_file(project: Project, recipe: Recipe, file: Path, out: Path) -> Predicted:
     """One line for each record of a file, in its order: prediction, confidence, in_scope (0..1).
 
     A set of labels is a list in JSON and written in a sheet; a number has low and high in place of a
@@ -62,7 +62,8 @@ def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predict
     file, with its name in the column `file`. JSON, or a sheet with the column `error` at its end where `out`
     is named .csv.
 
-    A record that cannot be read gets a line with null and `error`, so that lines can be counted off against
+    Cells that the recipe's sources read as no value (`nulls`) are none here, too. A record that cannot be
+    read gets a line with null and `error`, so that lines can be counted off against
     the input. In pieces: memory does not grow with the file. `out` is there whole or not at all. Raises
     InputError when no model serves, or the file lacks a column that the model reads.
     """
@@ -72,8 +73,9 @@ def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predict
     served = current_model(project)
     if served is None:
         raise InputError("nothing_serves")
+    task = recipe.task
     version, model = served[0], merging(served[1], task)
-    types = input_types(project.ledger, task)
+    types, nulls = input_types(project.ledger, task), _nulls(recipe)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     lines = unread = 0
@@ -83,7 +85,7 @@ def predict_file(project: Project, task: Task, file: Path, out: Path) -> Predict
         columns = (*named, "prediction", *measures(task), "error")
         with temporary.open("w", encoding="utf-8-sig" if sheet else "utf-8", newline="") as sink:
             put = _sheet(sink, columns) if sheet else _json_lines(sink, task)
-            for piece in _pieces(file, task, types, model):
+            for piece in _pieces(file, task, (types, nulls), model):
                 for row in piece:
                     lines, unread = lines + 1, unread + (row["prediction"] is None)
                     put(row)
@@ -120,15 +122,23 @@ def _sheet(sink: IO[str], columns: Sequence[str]) -> Put:
     return lambda row: writer.writerow({k: escaped(v) if isinstance(v, str) else v for k, v in row.items()})
 
 
-def _pieces(file: Path, task: Task, types: Mapping[str, str], model: Model) -> Iterator[list[dict[str, Any]]]:
-    """What is to be written, some lines at a time."""
+def _nulls(recipe: Recipe) -> tuple[str, ...]:
+    """Texts that mean that there is no value, in any source of the recipe: so a turn read them."""
+    said = (getattr(source, "nulls", ()) for source in recipe.sources.values())
+    return tuple(dict.fromkeys(null for nulls in said for null in nulls))
+
+
+def _pieces(
+    file: Path, task: Task, cells: tuple[Mapping[str, str], Sequence[str]], model: Model
+) -> Iterator[list[dict[str, Any]]]:
+    """What is to be written, some lines at a time; cells: types of the columns, and what means no value."""
     if task.kind == "image" and are_pictures(file):
         for some in in_pieces(file):
             yield _of_pictures(some, task, model)
         return
     for chunk in read(file):
         has_columns(chunk, task.inputs, file)
-        yield _lines(typed(chunk, types), task, model)
+        yield _lines(typed(chunk, *cells), task, model)
 
 
 def _of_pictures(some: list[Picture | Unread], task: Task, model: Model) -> list[dict[str, Any]]:
@@ -186,7 +196,7 @@ def incumbent(recipe: Recipe, said: str) -> Incumbent:
         if not chunk.rows.schema.names:
             continue
         prediction, _ = cast(chunk.rows.column("prediction"), "string")
-        rows = typed(Chunk(chunk.rows, chunk.lines, file=chunk.file), types)
+        rows = typed(Chunk(chunk.rows, chunk.lines, file=chunk.file), types, _nulls(recipe))
         kept = np.isin(chunk.lines, rows.lines)
         told = written(prediction.filter(pa.array(kept)), task.answer)
         inputs.append(take(rows.rows, np.array([label is not None for label in told], bool)))
