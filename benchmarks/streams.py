@@ -218,19 +218,23 @@ def page(lives: list[dict[str, Any]]) -> str:
                 continue
             cells = []
             for kind in GOOD:
-                named = sum(f"{kind} {k}" in one["named"] for one in mine for k in (1, 2))
+                named = sum(f"{kind} {k}" in one["later"] for one in mine for k in (1, 2))
                 cells.append(f"{named} of {2 * len(mine)}")
             for kind in BAD:
                 some = [one for one in mine if one["bad"] == kind]
-                cells.append(f"**{sum('bad' in one['named'] for one in some)} of {len(some)}**")
+                first, then = (sum("bad" in one[when] for one in some) for when in ("named", "later"))
+                cells.append(f"**{first}, {then}** of {len(some)}")
             share = f"{100 * np.mean([one['right'] for one in mine]):.0f} %"
             others = f"{STRANGERS:,} of {FOREIGN[name]}" if visited else "none"
             lines.append(f"| {name} | {share} | {others} | {size} | {' | '.join(cells)} |")
-    good = sum(len([n for n in one["named"] if n != "bad"]) for one in lives)
+    good = sum(name.split(" ")[0] != "bad" and "@" not in name for one in lives for name in one["later"])
+    grouped = sum("@" in name for one in lives for name in one["later"])
     low, high = wilson(good, 8 * len(lives))
     lines += [
         "",
-        f"Good desks set aside: {good} of {8 * len(lives)} [{100 * low:.1f}, {100 * high:.1f}] %.",
+        "Of bad desks: found at once, and after people's answers. Good desks set aside: "
+        f"{good} of {8 * len(lives)} [{100 * low:.1f}, {100 * high:.1f}] %. Desks with fewer than 30 labels "
+        f"that count are judged together; such a group, with the bad one, was set aside in {grouped} lives.",
         "",
     ]
     return "\n".join(lines)

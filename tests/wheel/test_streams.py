@@ -146,7 +146,7 @@ def test_people_tell_who_corrects_errors_from_who_contradicts_right_answers(tmp_
         run_turn(project, asking)
         version = project.ledger.value("select version from used order by n desc limit 1")
     model = artifacts.load(root / "wheel" / "models" / NAME / version / "served")
-    say(root, 2, {"kim": only_errors, "sly": only_errors}, rows=300, model=model)
+    say(root, 2, {"kim": only_errors, "sly": only_errors}, rows=700, model=model)
     with opened(root) as project:
         assert not suspects(run_turn(project, asking))
         assert unclear(project.ledger, 2) == ("service/by:kim", "service/by:sly")
@@ -154,7 +154,8 @@ def test_people_tell_who_corrects_errors_from_who_contradicts_right_answers(tmp_
         stock = load_stock(project, asking.task)
         whose = {one: stock.origins[int(stock.origin[stock.place[one]])].batch for one in sheet.ids}
         samples = Counter(batch for batch in whose.values() if batch is not None and "by:" in batch)
-        assert samples == {"service/by:kim": SAMPLE, "service/by:sly": SAMPLE}
+        assert samples.keys() == {"service/by:kim", "service/by:sly"}
+        assert min(samples.values()) >= SAMPLE
         path = root / "inbox" / "answers" / "ask.jsonl"
         write_questions(path, sheet)
         assert all(one["intent"] is None for one in map(json.loads, path.read_text().splitlines())), "blindly"

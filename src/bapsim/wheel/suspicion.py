@@ -153,13 +153,15 @@ def _judge(
     told = {n: cross_check.compared(scene.stock, seen, n, settled.unfit) for n in there if seen is not None}
     by_people = {name: one for name, one in told.items() if one is not None}
     judged, named = judged | by_people, tuple(dict.fromkeys([*named, *by_people]))
-    unclear = sorted(set(excused) - set(named))
     if not named:
-        return [], unclear
+        return [], sorted(excused)
     said = with_and_without(scene, settled, claims, named, fits)
     points = said["points"] if len(named) == 1 else None  # of all of them together: of none
     told_of = {"z_with": said["z"], "points": points, "refused": bool(said["z"] < HELPS)}
-    return [asdict(judged[name]) | {"origins": claims.origins[name]} | told_of for name in named], unclear
+    kept = () if told_of["refused"] else filter(is_stream, named)  # a retrain alone cleared them
+    unclear = {*(name for name in excused if name not in named), *kept} - by_people.keys()
+    found = [asdict(judged[name]) | {"origins": claims.origins[name]} | told_of for name in named]
+    return found, sorted(unclear)
 
 
 def _by_models(
