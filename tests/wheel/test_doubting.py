@@ -10,6 +10,7 @@ import numpy as np
 
 from bapsim.compose.asking import worth_asking
 from bapsim.core.arrow import numbers
+from bapsim.core.errors import text
 from bapsim.gather.augment import misspell
 from bapsim.store.project import opened
 from bapsim.wheel.audit import check, stands
@@ -105,6 +106,8 @@ def test_a_changed_rule_asks_about_older_labels_again(tmp_path: Path) -> None:
     run(root, plain)
     same = run(root, plain)
     assert not texts_of(same, "guideline"), "the rule stands since the first turn, whose labels were told it"
+    stub = {label: text("arrow.rule", "ko", second="loan", examples="")}
+    assert not texts_of(run(root, replace(plain, guideline=stub)), "guideline"), "nobody wrote a rule"
     ruled = run(root, replace(plain, guideline={label: "cards, and what they cost"}))
     asked = [q for q in ruled.questions if q["why"] == "guideline"]
     assert asked

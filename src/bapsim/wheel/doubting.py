@@ -26,6 +26,7 @@ from bapsim.wheel.weighing import WRONG, coded, doubt, inputs_alike, looks_of, t
 
 SET_ASIDE = "set_aside"  # why a label of the sample of a delivery is asked about
 STREAM = "stream"  # why one is asked about that contradicts what the service answered
+STUBS = ("WRITE THE RULE HERE", "여기에 규칙을 적으세요")  # of messages/arrow.json, in a proposed rule
 CERTAIN = 0.9  # a label that the model, out of fold, gives this chance stands under a new rule, too
 
 
@@ -36,10 +37,10 @@ def rules_in_force(ledger: Ledger) -> dict[str, tuple[str, int]]:
 
 
 def new_rules(ledger: Ledger, recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Labels whose rule in the recipe is new or changed, and the rule."""
+    """Labels whose rule in the recipe is new or changed, and the rule; a stub that nobody filled is none."""
     known = rules_in_force(ledger)
     for label, rule in recipe.guideline.items():
-        if known.get(label, ("", 0))[0] != rule:
+        if known.get(label, ("", 0))[0] != rule and not any(stub in rule for stub in STUBS):
             yield label, rule
 
 
