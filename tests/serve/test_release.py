@@ -41,8 +41,11 @@ def test_the_release_file(root: Path) -> None:
         release.change(root, "rollback", None, "further")
     assert release.change(root, "shadow", "next", "to see").shadow == "next"
     assert release.change(root, "rollback", "next", "it fails").shadow is None
+    assert release.change(root, "shadow", "next", "to see").shadow == "next"
+    now = release.change(root, "switch", "next", "it is better")
+    assert (now.serves, now.shadow) == ("next", None), "no shadow of itself"
     assert release.change(root, "switch", None, "follow the ledger").serves is None
-    assert release.read(root).n == 6
+    assert release.read(root).n == 8
     said = json.loads((root / "service" / "release.json").read_text("utf-8"))
     assert set(said) == {"n", "serves", "shadow", "canary", "share", "history"}
     assert set(said["history"][0]) == {"at", "what", "version", "reason"}
@@ -53,14 +56,16 @@ def test_the_release_file(root: Path) -> None:
     [
         ("switch", "gone", {}),
         ("shadow", "../../wheel", {}),
-        ("canary", "t001-people", {"share": 1.0}),
-        ("canary", "t001-people", {"share": float("nan")}),
+        ("canary", "other", {"share": 1.0}),
+        ("canary", "other", {"share": float("nan")}),
+        ("shadow", "t001-people", {}),
         ("sing", None, {}),
     ],
 )
 def test_what_cannot_be_changed_changes_nothing(
     root: Path, what: Any, version: str | None, fields: Any
 ) -> None:
+    add_model(root, "other")
     with pytest.raises(BapsimError):
         release.change(root, what, version, "why", **fields)
     with pytest.raises(BapsimError):
@@ -69,9 +74,11 @@ def test_what_cannot_be_changed_changes_nothing(
 
 
 def test_many_processes_change_it_one_after_another(root: Path) -> None:
+    add_model(root, "next")
+
     def change(k: int) -> None:
         for i in range(10):
-            release.change(root, "shadow", "t001-people", f"{k}-{i}")
+            release.change(root, "shadow", "next", f"{k}-{i}")
 
     threads = [threading.Thread(target=change, args=(k,)) for k in range(4)]
     for one in threads:

@@ -81,6 +81,8 @@ def change(root: Path, what: What, version: str | None, reason: str, **fields: A
         new = _changed(root, old, what, version, fields)
         if new is None:
             return old
+        if new.shadow is not None and new.shadow == serving(root, new):  # it serves now: no shadow of itself
+            new = replace(new, shadow=None)
         said = new.canary if what == "canary" else new.serves if what == "switch" else version
         if version is None and what in ("promote", "rollback"):
             said = old.canary or (None if what == "promote" else serving(root, old))
@@ -108,6 +110,8 @@ def _changed(
 ) -> Release | None:
     if version is not None and what != "rollback":
         model_folder(root, version)
+    if what == "shadow" and version is not None and version == serving(root, old):
+        raise InputError("release_itself", version=version)
     if what == "switch":
         return replace(old, serves=version, canary=None if old.canary == version else old.canary)
     if what == "shadow":
