@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bapsim.image.pixels import FORMATS, NoPicture, look, square, thumbnail
+from bapsim.image.pixels import FORMATS, NoPicture, in_pieces, look, square, thumbnail
 from tests.image.pictures import encoded, part
 
 COLOUR = np.stack([part(1, "free"), part(2, "hole"), part(3, "crack")], axis=-1)[:, :32]
@@ -111,3 +111,22 @@ def test_a_thumbnail_is_small_and_bare() -> None:
     assert media == "image/jpeg"
     assert thumbnail(encoded(COLOUR), 100)[0] == "image/png", "a tiny picture keeps its pixels"
     assert b"a camera" not in body
+
+
+def test_a_picture_of_countless_pieces_is_none_before_it_is_decoded() -> None:
+    out = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(
+        out, "JPEG", progressive=True
+    )
+    body = out.getvalue()
+    last = body[body.rindex(b"\xff\xda") : -2]
+    in_pieces(body)
+    for odd in (
+        body[:-2] + 100 * last + b"\xff\xd9",
+        body[:2] + 20_000 * b"\xff\xe1\0\x02" + body[2:],
+        b"\x89PNG\r\n\x1a\n" + 20_000 * (b"\0\0\0\0tEXt" + b"\0" * 4),
+    ):
+        with pytest.raises(NoPicture, match="more than"):
+            in_pieces(odd)
+        with pytest.raises(NoPicture, match="more than"):
+            square(odd, 8)

@@ -22,6 +22,8 @@ ENDINGS = (*FORMATS.values(), ".jpeg", ".tiff")  # of names; what a file is, its
 BYTES = 64 << 20  # a larger file is no small picture
 PIXELS = 64_000_000  # 192 MB once it is unpacked
 ORIENTATION = 0x0112  # the EXIF tag that says how a camera was held
+SCANS = 32  # of a JPEG; a progressive one has about 10, and each costs as much as all pixels
+PIECES = 10_000  # segments, chunks or blocks of a file; an encoder writes some thousands at most
 FULL = (1.0, 255.0, 65535.0)  # what is white in pictures of more than 8 bits: the least that holds all pixels
 
 Picture = Any  # PIL.Image.Image, which is imported where it is used
@@ -62,6 +64,20 @@ def look(body: bytes, *, whole: bool = True) -> Look:
             picture.draft(None, (32, 32))  # a JPEG is read to its end all the same, at an eighth of the work
             picture.load()
     return Look(kind, *((height, width) if turn > 4 else (width, height)), turn != 1)
+
+
+def in_pieces(body: bytes) -> None:
+    """Raises NoPicture (too_large) for a file of more scans or pieces than an encoder writes: a decoder would
+    work on them for seconds. Decodes nothing.
+    """
+    if body.startswith(b"\xff\xd8"):
+        pieces, scans = _of_jpeg(body)
+        if scans > SCANS:
+            raise NoPicture("too_large", f"more than {SCANS} scans")
+    else:
+        pieces = _of_png(body) if body.startswith(b"\x89PNG") else _of_gif(body) if body[:3] == b"GIF" else 0
+    if pieces > PIECES:
+        raise NoPicture("too_large", f"more than {PIECES:,} pieces")
 
 
 def square(body: bytes, side: int) -> NDArray[np.float32]:
@@ -120,6 +136,42 @@ def _guarded() -> Iterator[None]:
             raise NoPicture(reason, said or type(error).__name__) from error
 
 
+def _of_jpeg(body: bytes) -> tuple[int, int]:
+    """Segments to the end of the picture, with the bytes that fill gaps before the first scan, and scans."""
+    said = np.frombuffer(body, np.uint8)
+    at = np.flatnonzero(said[:-1] == 0xFF)
+    mark = said[at + 1]
+    marks = at[(mark >= 0xC0) & (mark < 0xFF) & ((mark < 0xD0) | (mark > 0xD8))]
+    here, pieces, scans = 2, 0, 0
+    while pieces <= PIECES and scans <= SCANS and (next_ := int(np.searchsorted(marks, here))) < len(marks):
+        start = int(marks[next_])
+        if body[start + 1] == 0xD9:
+            break
+        pieces += 1 + (0 if scans else start - here)
+        scans += body[start + 1] == 0xDA
+        here = start + 2 + int.from_bytes(body[start + 2 : start + 4])
+    return pieces, scans
+
+
+def _of_png(body: bytes) -> int:
+    """Chunks to the end."""
+    at, pieces = 8, 0
+    while at + 8 <= len(body) and pieces <= PIECES:
+        at, pieces = at + 12 + int.from_bytes(body[at : at + 4]), pieces + 1
+    return pieces
+
+
+def _of_gif(body: bytes) -> int:
+    """Blocks before the first frame."""
+    at, pieces = 13 + (3 << (body[10] & 7) + 1 if len(body) > 10 and body[10] & 0x80 else 0), 0
+    while at < len(body) and body[at] not in b"\x2c\x3b" and pieces <= PIECES:
+        pieces += 1
+        at, within = (at + 2, True) if body[at] == 0x21 else (at + 1, False)
+        while within and at < len(body) and pieces <= PIECES:
+            at, within, pieces = at + 1 + body[at], body[at] > 0, pieces + 1
+    return pieces
+
+
 def _opened(body: bytes) -> Picture:
     """A picture of which only the head was read."""
     from PIL import Image, UnidentifiedImageError
@@ -128,6 +180,7 @@ def _opened(body: bytes) -> Picture:
         raise NoPicture("empty_file")
     if len(body) > BYTES:
         raise NoPicture("too_large", f"{len(body):,} bytes")
+    in_pieces(body)
     try:
         picture = Image.open(io.BytesIO(body), formats=list(FORMATS))
     except UnidentifiedImageError as error:

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from bapsim.image.pixels import FORMATS, ORIENTATION, orientation
+from bapsim.image.pixels import FORMATS, ORIENTATION, in_pieces, orientation
 
 PNG = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the colour type of a PNG; 3 has a palette
@@ -46,6 +46,7 @@ Cut = tuple[bytes, bytes]  # what is kept; the same without its last bytes, whic
 
 def bare(body: bytes) -> bytes:
     """The picture without EXIF, XMP, comments and the like; raises ValueError where that cannot be."""
+    in_pieces(body)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with suppress(Exception):  # bytes from outside: a decoder may raise anything

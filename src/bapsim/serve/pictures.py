@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bapsim.image.pixels import FORMATS, NoPicture, look
+from bapsim.image.pixels import FORMATS, PIECES, SCANS, NoPicture, in_pieces, look
 from bapsim.serve.refused import Limits, Refused, bad
 
 
@@ -10,6 +10,10 @@ def checked(body: bytes, where: str, limits: Limits) -> bytes:
     """The bytes of a whole picture; raises Refused."""
     if len(body) > limits.picture:
         raise Refused(413, "picture_too_large", where, most=f"{limits.picture:,}")
+    try:
+        in_pieces(body)
+    except NoPicture as why:
+        raise bad("too_many_pieces", where, scans=SCANS, pieces=f"{PIECES:,}") from why
     try:
         seen = look(body, whole=False)
         if seen.width * seen.height > limits.pixels:

@@ -44,7 +44,7 @@ def delivery_names(scene: Scene) -> dict[int, str]:
     """The delivery of each origin: the file that it came in; small ones of one source and turn together.
 
     A bad sheet is told from the good ones that came with it, if it has as many labels as it takes to tell. A
-    stream of corrections is one delivery, whatever turns it came in.
+    stream of corrections is one delivery, whatever turns it came in, and however small: it goes on.
     """
     rows = scene.project.ledger.rows("select n, source, turn, batch from origin")
     stock = scene.stock
@@ -54,7 +54,7 @@ def delivery_names(scene: Scene) -> dict[int, str]:
     parts = {r["n"]: (r["source"], r["batch"], None if is_stream(r["batch"]) else r["turn"]) for r in rows}
     for r in rows:
         sizes[parts[r["n"]]] += int(labels[r["n"]])
-    alone = {part for part, count in sizes.items() if part[1] is not None and count >= FEWEST}
+    alone = {p for p, count in sizes.items() if p[1] is not None and (count >= FEWEST or is_stream(p[1]))}
     together = {r["n"]: f"{r['source']}@{r['turn']}" for r in rows if parts[r["n"]] not in alone}
     named = {n: batch if turn is None else f"{batch}@{turn}" for n, (_, batch, turn) in parts.items()}
     return named | together
@@ -134,8 +134,9 @@ def _claims(scene: Scene, settled: Settled) -> Claims:
     done = int(ledger.value("select coalesce(max(n), 0) from turn where state='done'"))
     new = {names[n] for n, turn in stock.turns.items() if turn > done} - trusted(ledger)
     origins: dict[str, tuple[int, ...]] = {}
+    told = set(stock.origin[rows].tolist())  # the pool is nobody's claim, whatever it came with
     for number, name in names.items():
-        origins[name] = (*origins.get(name, ()), number)
+        origins[name] = (*origins.get(name, ()), *([number] if number in told else []))
     return Claims(
         rows=rows, at=at, delivery=delivery, fresh=frozenset(new & set(delivery.tolist())), origins=origins
     )
