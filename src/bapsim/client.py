@@ -10,9 +10,12 @@ reached it: a lost connection leaves open whether a line was written, and is an 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from datetime import time as clock
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -89,7 +92,8 @@ class Client:
     ) -> Answer | list[Answer]:
         """The answer to a text, a row, a picture (bytes, or the path of a file), or to each of several rows.
 
-        A text stands for the row {"text": ...}: with a column of another name, say `row`. Raises
+        A text stands for the row {"text": ...}: with a column of another name, say `row`. Dates and times
+        of datetime are sent as ISO text. Raises
         ServiceError for what the service refuses, InputError where it cannot be reached.
         """
         if sum(one is not None for one in (text, row, rows, picture)) != 1:
@@ -99,10 +103,10 @@ class Client:
             kind = {"content-type": "application/octet-stream"}
             said = self._ask("POST", "/predict", content=body, headers=kind)
         elif rows is not None:
-            said = self._ask("POST", "/predict", json={"rows": [dict(one) for one in rows]})
+            said = self._ask("POST", "/predict", **_json({"rows": [dict(one) for one in rows]}))
             return [Answer(**one) for one in said["answers"]]
         else:
-            said = self._ask("POST", "/predict", json={"text": text} if row is None else dict(row))
+            said = self._ask("POST", "/predict", **_json({"text": text} if row is None else dict(row)))
         return Answer(**said)
 
     def feedback(
@@ -153,6 +157,18 @@ class Client:
         if not got.is_success:
             raise InputError("client_answer", url=self.url, status=got.status_code)
         return dict(said)
+
+
+def _json(said: Mapping[str, Any]) -> dict[str, Any]:
+    """A body of JSON, dates and times as ISO text."""
+    body = json.dumps(said, ensure_ascii=False, allow_nan=False, default=_iso).encode()
+    return {"content": body, "headers": {"content-type": "application/json"}}
+
+
+def _iso(value: Any) -> str:
+    if isinstance(value, date | clock):  # a datetime is a date
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is no value of JSON")
 
 
 def _seconds(said: str) -> float:

@@ -42,3 +42,12 @@ def write_parts(folder: Path, numbers: range, *, labelled: bool = True) -> None:
         place = folder / kind_of(i) if labelled else folder
         place.mkdir(parents=True, exist_ok=True)
         (place / f"part{i:04d}.png").write_bytes(encoded(part(i, kind_of(i))))
+
+
+def many_scans() -> bytes:
+    """A progressive JPEG with its last scan 300 times: each costs a decoder as much as all pixels."""
+    out = io.BytesIO()
+    Image.new("L", (64, 64), 127).save(out, "JPEG", progressive=True)
+    body = out.getvalue()
+    last = body.rindex(b"\xff\xda")
+    return body[:last] + body[last:-2] * 300 + body[-2:]

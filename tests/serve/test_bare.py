@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import warnings
 from typing import Any
 
@@ -15,7 +16,7 @@ from PIL import Image
 
 from bapsim.image.pixels import NoPicture, look, square
 from bapsim.serve.bare import bare
-from tests.image.pictures import part
+from tests.image.pictures import many_scans, part
 
 SECRET = b"37.5665N 126.9780E"
 COMMENT = b"\xff\xfe" + struct.pack(">H", len(SECRET) + 2) + SECRET
@@ -98,6 +99,26 @@ def test_unusual_jpegs(kind: str) -> None:
     assert holds(body[:scan] + b"\0\1\2" + body[scan:]), "between segments"
     assert holds(body[:scan] + COMMENT + body[scan:]), "just before the pixels"
     assert not holds(body[: body.index(b"\xff\xd9")]), "no end: it is not taken at all"
+
+
+def test_files_of_more_pieces_than_an_encoder_writes_cost_no_work() -> None:
+    jpeg, png, gif = made("jpeg", 1), made("png", 1), made("gif", 1)
+    text, comment = b"\0\0\0\0tEXt\0\0\0\0", b"\x21\xfe" + b"\1a" * 3_000_000 + b"\0"
+    frame = gif.index(b"\x21")
+    bodies = [
+        many_scans(),
+        jpeg[:2] + b"\xff\xe1\0\2" * 3_000_000 + jpeg[2:],
+        jpeg[:2] + b"\xff" * 12_000_000 + jpeg[2:],
+        png[:33] + text * 1_000_000 + png[33:],
+        gif[:frame] + comment + gif[frame:],
+    ]
+    begun = time.process_time()
+    for body in bodies:
+        with pytest.raises(NoPicture, match="too_large"):
+            bare(body)
+        with pytest.raises(NoPicture, match="too_large"):
+            look(body, whole=False)
+    assert time.process_time() - begun < 5
 
 
 @settings(max_examples=40, deadline=None)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from bapsim.client import Client, ServiceError
-from tests.image.pictures import encoded, part
+from tests.image.pictures import encoded, many_scans, part
 from tests.serve.world import Running, copied, serving
 
 
@@ -177,7 +177,7 @@ def test_rows_of_a_table(tables: Running) -> None:
     one = tables.predict(**row)
     assert set(one) == {"request", "prediction", "low", "high", "in_scope", "model"}
     assert one["low"] <= one["prediction"] <= one["high"]
-    same = tables.predict(rows=[row, {"rooms": None, "size": None, "lift": None, "town": None}])["answers"]
+    same = tables.predict(rows=[row, {"rooms": 1, "size": None, "lift": None, "town": None}])["answers"]
     assert same[0]["prediction"] == one["prediction"]
     assert isinstance(same[1]["prediction"], float)
     (line,) = tables.logged(lambda log: any(s["request"] == one["request"] for s in log))[:1]
@@ -191,9 +191,9 @@ def test_rows_of_a_table(tables: Running) -> None:
         ({"rooms": "3"}, "value_kind", "rooms"),
         ({"rooms": 2.5}, "value_kind", "rooms"),
         ({"rooms": True}, "value_kind", "rooms"),
-        ({"rooms": 2**63}, "number_too_large", "rooms"),
+        ({"rooms": 2**63}, "number_out_of_range", "rooms"),
         ({"size": "55"}, "value_kind", "size"),
-        ({"size": 10**400}, "number_too_large", "size"),
+        ({"size": 10**400}, "number_out_of_range", "size"),
         ({"lift": 1}, "value_kind", "lift"),
         ({"town": 7}, "value_kind", "town"),
         ({"town": "x" * 100_001}, "text_too_long", "town"),
@@ -207,9 +207,24 @@ def test_a_table_takes_its_types_only(tables: Running, change: dict[str, Any], k
     assert tables.refused(json={"rows": [row, missing]})["where"] == "rows[1]"
 
 
+def test_a_row_of_nulls_says_nothing(tables: Running) -> None:
+    row = {"rooms": None, "size": None, "lift": None, "town": " "}
+    assert tables.refused(json=row)["key"] == "row_blank"
+    error = tables.refused(json={"rows": [row | {"rooms": 3}, row]})
+    assert (error["key"], error["where"]) == ("row_blank", "rows[1]")
+
+
+def test_what_no_route_takes_is_refused_as_all_else(texts: Running) -> None:
+    assert texts.http.get("/nothing").json()["error"]["key"] == "no_route"
+    got = texts.http.get("/predict")
+    assert (got.status_code, got.json()["error"]["key"], got.headers["allow"]) == (405, "method", "POST")
+    assert "`rows`" in texts.refused(json={"rows": []})["what"]
+    assert "empty" in texts.refused(json={"rows": []})["what"]
+
+
 def test_an_infinite_number_is_none(tables: Running) -> None:
     body = b'{"rooms": 3, "size": 1e999, "lift": true, "town": "a"}'
-    assert tables.refused(content=body)["key"] == "number_too_large"
+    assert tables.refused(content=body)["key"] == "number_out_of_range"
 
 
 def test_pictures_by_body_and_by_form(parts: Running) -> None:
@@ -238,9 +253,10 @@ def test_pictures_by_body_and_by_form(parts: Running) -> None:
         (b"<svg onload=alert(1)>", 422, "no_picture"),
         (encoded(part(1, "free"))[:-40], 422, "no_picture"),
         (encoded(np.zeros((6000, 6000), np.uint8)), 422, "too_many_pixels"),
+        (many_scans(), 422, "too_many_pieces"),
         (b"\x89PNG" + os.urandom(17 << 20), 413, "body_too_large"),
     ],
-    ids=["empty", "head", "svg", "cut", "pixels", "bytes"],
+    ids=["empty", "head", "svg", "cut", "pixels", "scans", "bytes"],
 )
 def test_what_is_no_picture(parts: Running, body: bytes, status: int, key: str) -> None:
     kind = {"content-type": "image/png"}

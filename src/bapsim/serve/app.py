@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException as NotRouted
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
@@ -49,6 +50,7 @@ def application(service: Callable[[], Service], lifespan: Lifespan, about: opena
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        exception_handlers={NotRouted: _not_routed},
     )
 
     def refused(status: str) -> None:
@@ -122,6 +124,12 @@ def _telling(service: Callable[[], Service], about: openapi.About, app: FastAPI)
         return Response(said, media_type="text/html", headers=_page(lang))
 
     return health, figures, status, live, docs
+
+
+async def _not_routed(request: Request, why: Any) -> Response:
+    """What no route takes is refused as all else."""
+    said = Refused(why.status_code, "method" if why.status_code == 405 else "no_route", found=request.method)
+    return as_json(said.body(language(request)), said.status, why.headers)
 
 
 def _typed(handler: Any) -> Any:

@@ -6,7 +6,6 @@ What is wrong is said with its place. Columns that the model does not read are i
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from bapsim.core.records import Rows, Task
 from bapsim.gather.types import arrow_type, cast
 from bapsim.serve.refused import Limits, bad, kind_of
 
-INT64 = 2**63
 _HALF = re.compile("[\ud800-\udfff]")  # of a character
 TEXT = ("string", "large_string")
 Columns = dict[str, list[Any]]
@@ -87,7 +85,7 @@ def rows_asked(said: Mapping[str, Any], task: Task, types: Mapping[str, str], li
     if many:
         rows = said["rows"]
         if not isinstance(rows, list) or not rows:
-            raise bad("no_rows", "rows", found=kind_of(rows))
+            raise bad("no_rows", "rows", found="empty" if isinstance(rows, list) else kind_of(rows))
         if len(rows) > limits.rows:
             raise bad("too_many_rows", "rows", rows=f"{len(rows):,}", most=f"{limits.rows:,}")
     for i, row in enumerate(rows):
@@ -129,8 +127,7 @@ def _checked(
                 raise bad("column_missing", where, column=name, columns=", ".join(task.inputs))
             values.append(check(row[name], f"rows[{i}].{name}" if many else name))
         columns[name] = values
-    if task.kind == "text":
-        _are_there(columns, task, many)
+    _are_there(columns, task, many)
     _are_whole(columns, many)
     return columns
 
@@ -160,54 +157,92 @@ def _checker(kind: str, limits: Limits) -> Check:
             return value
 
         return text
-    return {"int64": _integer, "float64": _float, "double": _float, "bool": _truth}.get(kind, _other(kind))
+    made = arrow_type(kind)
+    if made is not None and pa.types.is_integer(made):
+        return _integer(made)
+    if made is not None and pa.types.is_floating(made):
+        return _float(made)
+    return _truth if kind == "bool" else _other(kind)
 
 
-def _integer(value: Any, where: str) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise bad("value_kind", where, wanted="whole", found=kind_of(value))
-    if not -INT64 <= value < INT64:
-        raise bad("number_too_large", where)
-    return int(value)
+def _integer(kind: Any) -> Check:
+    info = np.iinfo(kind.to_pandas_dtype())
+    least, most = int(info.min), int(info.max)
+
+    def integer(value: Any, where: str) -> int | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise bad("value_kind", where, wanted="whole", found=kind_of(value), send="whole_or_null")
+        if not least <= value <= most:  # 1e999 is read as infinite
+            raise bad("number_out_of_range", where, least=f"{least:,}", most=f"{most:,}")
+        if value != value // 1:
+            raise bad("value_kind", where, wanted="whole", found="fraction", send="whole_or_null")
+        return int(value)
+
+    return integer
 
 
-def _float(value: Any, where: str) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise bad("value_kind", where, wanted="number", found=kind_of(value))
-    if abs(value) > 1e300 or not math.isfinite(value):  # 1e999 is read as infinite
-        raise bad("number_too_large", where)
-    return float(value)
+def _float(kind: Any) -> Check:
+    most = min(float(np.finfo(kind.to_pandas_dtype()).max), 1e300)
+
+    def number(value: Any, where: str) -> float | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise bad("value_kind", where, wanted="number", found=kind_of(value), send="number_or_null")
+        if abs(value) > most:  # 1e999 is read as infinite
+            raise bad("number_out_of_range", where, least=f"{-most:.4g}", most=f"{most:.4g}")
+        return float(value)
+
+    return number
 
 
 def _truth(value: Any, where: str) -> bool | None:
     if value is not None and not isinstance(value, bool):
-        raise bad("value_kind", where, wanted="truth", found=kind_of(value))
+        raise bad("value_kind", where, wanted="truth", found=kind_of(value), send="truth_or_null")
     return value
 
 
 def _other(kind: str) -> Check:
     """Times, lists and the like: as a file would write them."""
 
+    wanted = _named(arrow_type(kind)) or kind
+    send = kind if wanted == kind else f"{wanted}_or_null"
+
     def check(value: Any, where: str) -> Any:
         said = value if isinstance(value, str) or value is None else json.dumps(value, ensure_ascii=False)
         _, misfit = cast(_strings([said], where), kind)
         if misfit.any():
-            raise bad("value_kind", where, wanted=kind, found=kind_of(value))
+            found = "other_text" if isinstance(value, str) else kind_of(value)
+            raise bad("value_kind", where, wanted=wanted, found=found, send=send)
         return said
 
     return check
 
 
+def _named(kind: Any) -> str:
+    """How a type is called that people know under another name: the end of a message key `kind.*`; "" = none
+    of these.
+    """
+    if kind is None:
+        return ""
+    types = pa.types
+    if types.is_timestamp(kind):
+        return "moment" if kind.tz is None else "moment_zoned"
+    known = ((types.is_date, "date"), (types.is_time, "clock"), (types.is_decimal, "number"))
+    return next((name for is_it, name in known if is_it(kind)), "")
+
+
 def _are_there(columns: Columns, task: Task, many: bool) -> None:
-    """A text that is not there cannot be answered."""
+    """A row that says nothing cannot be answered, and the log that the next turn reads has none such."""
     for i, row in enumerate(zip(*columns.values(), strict=True)):
-        if not any(value and value.strip() for value in row if isinstance(value, str)):
-            where = f"rows[{i}].{task.inputs[0]}" if many else task.inputs[0]
-            raise bad("text_blank", where)
+        if any(value.strip() if isinstance(value, str) else value is not None for value in row):
+            continue
+        where = f"rows[{i}]" if many else ""
+        if task.kind == "text":
+            raise bad("text_blank", f"{where}.{task.inputs[0]}".lstrip("."))
+        raise bad("row_blank", where, columns=", ".join(task.inputs))
 
 
 def _are_whole(columns: Columns, many: bool) -> None:
@@ -247,8 +282,13 @@ def batch(parts: Sequence[Columns], task: Task, types: Mapping[str, str]) -> Row
 def _column(values: list[Any], kind: str, task: Task) -> Any:
     if task.kind == "image":
         return pa.array(values, pa.large_binary())
-    if kind in (*TEXT, "int64", "float64", "double", "bool"):
-        return pa.array(values, arrow_type(kind))
+    made = arrow_type(kind)
+    if made is not None and pa.types.is_floating(made):  # by way of NumPy, as Arrow takes no half ones
+        numbers = [np.nan if value is None else value for value in values]
+        absent = np.array([value is None for value in values], bool)
+        return pa.array(np.array(numbers, made.to_pandas_dtype()), made, mask=absent)
+    if made is not None and (kind in TEXT or pa.types.is_integer(made) or pa.types.is_boolean(made)):
+        return pa.array(values, made)
     column, _ = cast(pa.array(values, pa.string()), kind)
     return column
 

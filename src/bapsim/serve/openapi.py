@@ -13,12 +13,6 @@ from bapsim.gather.types import arrow_type
 from bapsim.serve.refused import Limits
 
 Json = dict[str, Any]
-WORDS = {
-    "int64": {"type": "integer"},
-    "float64": {"type": "number"},
-    "double": {"type": "number"},
-    "bool": {"type": "boolean"},
-}
 REFUSALS = {
     403: "A page of another site sent this.",
     404: "No such request was answered here, or it is older than what is kept.",
@@ -78,10 +72,18 @@ def _sample(kind: str, of: str) -> Any:
     return "Where is my card?" if of == "text" else "a"
 
 
+def _word(kind: str) -> str:
+    """The JSON type of a column of this type; times are text."""
+    made = arrow_type(kind) or pa.string()
+    if pa.types.is_boolean(made):
+        return "boolean"
+    return "integer" if pa.types.is_integer(made) else "number" if pa.types.is_floating(made) else "string"
+
+
 def _row(about: About) -> Json:
     columns = {}
     for name in about.task.inputs:
-        kind: Json = dict(WORDS.get(about.types.get(name, "string"), {"type": "string"}))
+        kind: Json = {"type": _word(about.types.get(name, "string"))}
         if kind["type"] == "string":
             kind["maxLength"] = about.limits.text
             if about.task.kind == "text" and len(about.task.inputs) == 1:

@@ -41,9 +41,10 @@ class Refused(InputError):
 
     def say(self, lang: str = "en") -> str:
         """As every error; kinds of values are said in the language too."""
-        kinds = {n: v for n, v in self.values.items() if n in ("wanted", "found")}
+        values = {"send": self.values.get("wanted"), **self.values}
+        kinds = {n: v for n, v in values.items() if n in ("wanted", "found", "send")}
         known = {n: text(f"kind.{v}", lang) for n, v in kinds.items() if f"kind.{v}" in messages()}
-        return text(f"error.{self.key}", lang, **{**self.values, **known})
+        return text(f"error.{self.key}", lang, **{**values, **known})
 
     def body(self, lang: str) -> dict[str, Any]:
         """What the client reads."""
