@@ -28,7 +28,8 @@ from bapsim.core.records import Draft
 from bapsim.core.turn import Turn
 from bapsim.gather.answers import answers
 from bapsim.gather.service import service
-from bapsim.report.history import HISTORY, enter
+from bapsim.report.facts import facts
+from bapsim.report.history import HISTORY, enter, in_one_line
 from bapsim.report.words import story
 from bapsim.serve import release
 from bapsim.store import fault
@@ -348,6 +349,19 @@ def test_a_duel_ends_the_trial_of_the_canary(verdict: str, what: str, tmp_path: 
     assert (now.canary is None) == bool(what)
     assert now.serves is None, "the ledger names who serves"
     assert now.history[-1].what == (what or "canary")
+
+
+def test_a_turn_says_that_the_service_is_held_elsewhere(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    with opened(root) as project:
+        first = run_turn(project, served_bank())["serves"]
+        report = facts(project, 1)
+    for held, here in ((None, False), (first, False), ("another", True)):
+        told = [in_one_line(report | {"fixed": held}, "a try", None, "en")]
+        told += story(report | {"fixed": held}, "en").sentences
+        assert ["stay at another" in one for one in (told[0], " ".join(told[1:]))] == [here, here]
+    release.change(root, "switch", first, "by hand")
+    assert release.settle(root, None) == first
 
 
 # ---------------------------------------------------------------- killed between a turn and its telling

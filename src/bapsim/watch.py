@@ -165,7 +165,7 @@ def _told(project: Project, recipe: Recipe, attempt: Attempt, lang: str) -> Made
     if not attempt.failed:
         write_report(project, n, lang)
         said = facts(project, n)
-        release.settle(project.root, said["duel"])
+        said |= {"fixed": release.settle(project.root, said["duel"])}
         sheet = next_sheet(project, recipe, n, lang) if n == _newest(project.ledger) else None
         said |= {"sheet": str(sheet)} if sheet else {}
         line = attempt.line or stamped(in_one_line(said, attempt.why, sheet, lang))

@@ -232,7 +232,7 @@ def _turn(incumbent: str | None, apply: bool, dry_run: bool) -> dict[str, Any]:
             raise
         page = write_report(project, summary["turn"], room.lang)
         said = facts(project, summary["turn"])
-        release.settle(project.root, said["duel"])
+        said |= {"fixed": release.settle(project.root, said["duel"])}
         say_story(room, said)
         room.say("turn.report", path=str(page))
         return said | {"report": str(page), **({"applied": done} if done is not None else {})}

@@ -41,6 +41,8 @@ def worth(said: Mapping[str, Any] | None, lang: str) -> Iterator[str]:
     values = (said["now"], reported, *((best, worst) if numeric else (worst, best)))
     names = ("now", "reported", "low", "high")
     yield text("forecast.next", lang, **{n: score(v, numeric) for n, v in zip(names, values, strict=True)})
+    if said["gain"] > 0 and reported > said["now"]:
+        yield text("forecast.harder", lang)
 
 
 def score(error: float, numeric: bool) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bapsim.core.errors import text
 from bapsim.report.page import gain_in_words
-from bapsim.report.words import number
+from bapsim.report.words import fixed, number
 from bapsim.store import fault
 
 HISTORY = "history.txt"
@@ -20,6 +20,7 @@ def in_one_line(said: dict[str, Any], why: str, sheet: Path | None, lang: str) -
     gain = gain_in_words(said["decision"])
     serves = said["serves"]["version"] if said["serves"] is not None else "-"
     parts = [text("watch.turn", lang, turn=said["turn"], why=why, verdict=verdict, gain=gain, serves=serves)]
+    parts += fixed(said, lang)
     aside = [one["name"] for one in said["suspects"] if one["refused"]]
     if aside:
         parts.append(text("watch.aside", lang, names=", ".join(aside)))

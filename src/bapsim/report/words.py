@@ -165,6 +165,14 @@ def _service(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     else:
         state = serves["state"] if serves["new"] else "still"
         yield text(f"serves.{state}", lang, version=serves["version"])
+        yield from fixed(report, lang)
+
+
+def fixed(report: Mapping[str, Any], lang: str) -> Iterator[str]:
+    """That services are held at another version than the one the ledger names, where they are."""
+    held = report.get("fixed")
+    if held is not None and report["serves"] is not None and held != report["serves"]["version"]:
+        yield text("serves.fixed", lang, version=held)
 
 
 def _next(report: Mapping[str, Any], lang: str, bapsim: str) -> Iterator[str]:

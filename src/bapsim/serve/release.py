@@ -95,14 +95,17 @@ def change(root: Path, what: What, version: str | None, reason: str, **fields: A
         return new
 
 
-def settle(root: Path, duel: dict[str, Any] | None) -> None:
-    """End the trial of a canary that a duel has settled: the ledger names who serves, better or worse."""
-    if duel is None or duel["verdict"] == "undecided" or read(root).canary != duel["second"]:
-        return
-    if duel["verdict"] == "accept":
-        change(root, "canary", None, "the duel: better; it is proven and serves")
-    else:
-        change(root, "rollback", duel["second"], "the duel: worse")
+def settle(root: Path, duel: dict[str, Any] | None) -> str | None:
+    """End the trial of a canary that a duel has settled: the ledger names who serves, better or worse.
+
+    Returns the version that services are held at, by a person or a rollback, whomever the ledger names.
+    """
+    if duel is not None and duel["verdict"] != "undecided" and read(root).canary == duel["second"]:
+        if duel["verdict"] == "accept":
+            change(root, "canary", None, "the duel: better; it is proven and serves")
+        else:
+            change(root, "rollback", duel["second"], "the duel: worse")
+    return read(root).serves
 
 
 def _changed(
