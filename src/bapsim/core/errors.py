@@ -23,6 +23,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bapsim.core.particles import settled
+
 MESSAGES = Path(__file__).parent.parent / "messages"
 
 
@@ -36,10 +38,13 @@ def messages() -> dict[str, dict[str, Any]]:
 
 
 def text(key: str, lang: str = "en", /, **values: object) -> str:
-    """One message in one language; a text of several parts is joined by line breaks."""
+    """One message in one language; a text of several parts is joined by line breaks, and Korean particles
+    follow the values.
+    """
     said = messages()[key][lang]
     whole = "\n".join(part for part in said if part) if isinstance(said, list) else said
-    return str(whole.format(**values))
+    filled = str(whole.format(**values))
+    return settled(filled) if lang == "ko" else filled
 
 
 class BapsimError(Exception):
