@@ -301,6 +301,20 @@ def test_what_goes_while_the_inbox_is_copied_is_not_there(tmp_path: Path) -> Non
         assert set(sizes) <= {path.name for path in snapshot_of(project, 1).iterdir()}
 
 
+def test_a_date_alone_is_no_news(tmp_path: Path) -> None:
+    root, recipe = founded(tmp_path / "p"), served_bank()
+    file, past = root / "inbox" / "data" / "a.csv", Watched()
+    file.parent.mkdir()
+    file.write_text("text,label\nwhere is it,card\n")
+    with opened(root) as project:
+        run_turn(project, recipe)
+        for at in (1e9, 2e9):  # as `touch` and `cp -r` leave it
+            os.utime(file, (at, at))
+            assert look(project, recipe, past).files == look(project, recipe, Watched()).files == 0
+        file.write_text("text,label\nwhere is it,cash\n")  # as long as before
+        assert look(project, recipe, past).files == 1
+
+
 @pytest.fixture
 def nobodys(tmp_path: Path) -> Iterator[Path]:
     """A folder of somebody for whom permissions count, as they do not for root."""

@@ -10,6 +10,7 @@ from typing import Any
 import openpyxl
 import pytest
 
+from bapsim.wheel.auditing import write_suspects
 from tests.cli.conftest import WORDS, run, said, sentences, write_csv
 
 PHONE, RESIDENT = "문의 010-1234-5678로 주세요", "번호는 900101-1234568 입니다"
@@ -53,6 +54,11 @@ def test_each_planted_fault_is_counted(tmp_path: Path) -> None:
     assert "900101-1234568" not in html
     written = (tmp_path / "sheet.csv").read_text("utf-8-sig").count("\n") - 1
     assert written == found["suspicious"]["count"] > 10
+    write_suspects(tmp_path / "sheet.xlsx", found)
+    sheet = openpyxl.load_workbook(tmp_path / "sheet.xlsx").active
+    assert [cell.value for cell in sheet[1]] == ["file", "line", "text", "label", "suggested", "chance wrong"]
+    assert sheet.max_row - 1 == written
+    assert {cell.value for cell in sheet["D"][1:]} <= set(WORDS)
     assert not list(tmp_path.glob("wheel")), "no project"
 
 

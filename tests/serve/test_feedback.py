@@ -79,7 +79,7 @@ def test_names_that_were_not_given_here_are_unknown(texts: Running) -> None:
         ({"correction": ["a"]}, "correction_kind", "correction"),
         ({"thumbs": 2}, "thumbs", "thumbs"),
         ({"thumbs": True}, "thumbs", "thumbs"),
-        ({"thumbs": "up"}, "thumbs", "thumbs"),
+        ({"thumbs": "UP"}, "thumbs", "thumbs"),
         ({"out_of_scope": 1}, "value_kind", "out_of_scope"),
         ({"comment": 5}, "value_kind", "comment"),
         ({"comment": "x" * 4001}, "text_too_long", "comment"),

@@ -51,7 +51,7 @@ def _listed(context: click.Context, parameter: click.Parameter, value: str | Non
     ),
     click.option("--split", metavar="COLUMN"),
     click.option("-o", "out", metavar="PAGE.html", type=Path),
-    click.option("--suspects", metavar="SHEET.csv", type=Path),
+    click.option("--suspects", metavar="SHEET.xlsx", type=Path),
 )
 def _audit(
     files: tuple[Path, ...], split: str | None, out: Path | None, suspects: Path | None

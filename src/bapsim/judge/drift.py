@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,11 @@ class Drift:
     p: float
     drifted: bool
     observations: int
+
+    @property
+    def state(self) -> Literal["yes", "few", "no"]:
+        """Whether it drifted; few: too few observations to say that it did not."""
+        return "yes" if self.drifted else "few" if self.observations < FEWEST else "no"
 
 
 def histogram(values: Floats, bins: int) -> Counts:

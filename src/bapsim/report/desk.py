@@ -8,7 +8,7 @@ import re
 import shutil
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +75,8 @@ class Desk:
         if not self.as_json and step != "done":
             shown = {k: f"{v:,}" if isinstance(v, int) else v for k, v in values.items()}
             said = text(f"progress.{step}", self.lang, **shown)
-            click.echo(click.style(f"  {said}", dim=True), err=True)
+            with suppress(OSError):  # who reads along may go: that is no reason to end a turn
+                click.echo(click.style(f"  {said}", dim=True), err=True)
 
     @property
     def called(self) -> str:

@@ -50,7 +50,7 @@ def _lines(facts: Mapping[str, Any], lang: str) -> Iterator[tuple[str, str]]:
     if facts["drift"] is not None:
         yield (
             text("live.drift", lang),
-            text(f"live.drift.{'yes' if facts['drift']['drifted'] else 'no'}", lang),
+            text(f"live.drift.{facts['drift']['state']}", lang),
         )
     yield text("live.tile.feedback", lang), number(facts["feedback"].get("lines", 0))
     yield text("live.tile.questions", lang), number(facts["questions"])

@@ -98,8 +98,9 @@ def _text(value: Any, where: str, most: int, *, lines: bool = False) -> str | No
 
 
 def _thumbs(value: Any) -> int | None:
-    if value is None or (type(value) is int and value in (1, -1)):
-        return value
+    said = {"up": 1, "down": -1}.get(value, value) if isinstance(value, str) else value
+    if said is None or (type(said) is int and said in (1, -1)):
+        return said
     raise bad("thumbs", "thumbs")
 
 

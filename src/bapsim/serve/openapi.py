@@ -225,7 +225,7 @@ def feedback(about: About) -> Json:
     fields = {
         "request": {"type": "string", "description": "The request id of the answer."},
         "correction": _target(about) | {"description": "What would have been right; a new label is welcome."},
-        "thumbs": {"enum": [1, -1], "description": "1: good, -1: bad."},
+        "thumbs": {"enum": [1, -1, "up", "down"], "description": "1 or up: good, -1 or down: bad."},
         "out_of_scope": {"type": "boolean", "description": "No label fits."},
         "comment": {"type": "string", "maxLength": limits.comment},
         "by": {

@@ -70,7 +70,7 @@ def live_page(facts: Json, lang: str) -> str:
             clock=datetime.now(UTC).strftime("%H:%M:%S"),
             since=ago(time.time() - facts["since"], lang),
             count=count,
-            drift_word=words["drift.yes" if (facts["drift"] or {}).get("drifted") else "drift.no"],
+            drift_word=words[f"drift.{(facts['drift'] or {}).get('state', 'no')}"],
         )
     )
 
@@ -210,7 +210,6 @@ def _drift(facts: Json, lang: str) -> Iterator[Json]:
         one = found.get(name)
         if one is None:
             continue
-        state = "yes" if one["drifted"] else "few" if one["observations"] < 200 else "no"
         size = (
             f"{one['size']:.2f}"
             if name in ("mix", "confidence")
@@ -219,8 +218,8 @@ def _drift(facts: Json, lang: str) -> Iterator[Json]:
         yield {
             "name": text(f"live.drift.{name}", lang),
             "size": text(f"live.drift.{name}.size", lang, size=size),
-            "state": state,
-            "word": text(f"live.drift.{state}", lang),
+            "state": one["state"],
+            "word": text(f"live.drift.{one['state']}", lang),
             "rows": count(one["observations"]),
         }
 

@@ -8,6 +8,7 @@ import asyncio
 import json
 import math
 import time
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -157,7 +158,9 @@ def drift(wanted: Expected, seen: Json | None) -> Json | None:
         {"name": _tenth(wanted, names[i]), "expected": float(shares[0][i]), "seen": float(shares[1][i])}
         for i in order
     ]
-    return said | {"kinds": kinds, "drifted": any(one.drifted for one in found.values())}
+    states = [one.state for one in found.values()]
+    state = next((state for state in ("yes", "no") if state in states), "few")
+    return said | {"kinds": kinds, "drifted": state == "yes", "state": state}
 
 
 def _tenth(wanted: Expected, name: str) -> str:
@@ -171,7 +174,7 @@ def _tenth(wanted: Expected, name: str) -> str:
 
 
 def _plain(one: Drift) -> Json:
-    return {"size": one.size, "p": one.p, "drifted": one.drifted, "observations": one.observations}
+    return {**asdict(one), "state": one.state}
 
 
 def _log(parts: list[Json]) -> Json:

@@ -52,17 +52,14 @@ def _parts(said: str) -> list[str]:
 
 
 def _sorted(labels: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted({visible(label).strip() for label in labels} - {""}))
+    return tuple(sorted({visible(label) for label in labels} - {""}))
 
 
 def visible(label: str) -> str:
-    """A label without what nobody sees in it, composed: two classes of one look would each have half of the
-    rows. Blanks that lay behind something unseen go, too.
+    """A label without what nobody sees in it, blanks at its ends too, composed: two classes of one look would
+    each have half of the rows.
     """
-    if label.isascii():
-        return label
-    plain = UNSEEN.sub("", unicodedata.normalize("NFC", label))
-    return label if plain == label else plain.strip()
+    return label.strip() if label.isascii() else UNSEEN.sub("", unicodedata.normalize("NFC", label)).strip()
 
 
 def _visible(said: list[str | None]) -> list[str | None]:

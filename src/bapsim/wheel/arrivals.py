@@ -1,7 +1,7 @@
 """What has come into the inbox since the last turn began: counted, not taken in.
 
-The ledger says how large each file was then, whoever made that turn; of a log that has grown only the new
-lines are read, and those once.
+The ledger says how large each file was then, and its digest, whoever made that turn; of a log that has grown
+only the new lines are read, and those once.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ from bapsim.wheel.attempt import last_attempt
 from bapsim.wheel.audit import stands
 from bapsim.wheel.candidates import NAME
 from bapsim.wheel.held_out import OOF, table_of
-from bapsim.wheel.snapshot import Sizes, inventory, taken
+from bapsim.wheel.snapshot import Manifest, Sizes, Taken, inventory, taken, unchanged
 from bapsim.wheel.stock import PENDING, TRAINED, load_stock
 
 BINS = 20  # of confidence
 UNSURE = 0.5  # confidence below which a request is one that the model does not know
+NOTHING = Taken(0, 0)
 LOG, ANSWERS = "service/", "answers/"  # folders of the inbox that are looked into
 
 
@@ -55,7 +56,7 @@ class Watched:
     """
 
     turn: int = -1
-    manifest: Sizes = field(default_factory=dict)
+    manifest: Manifest = field(default_factory=dict)
     known: Mapping[str, int] = field(default_factory=dict)
     drift: Mapping[str, float] = field(default_factory=dict)  # by version, when a turn was last made
     segments: dict[str, Lines] = field(default_factory=dict)
@@ -77,7 +78,7 @@ def look(project: Project, recipe: Recipe, past: Watched) -> Arrived:
 
 
 def _counted(project: Project, recipe: Recipe, past: Watched, now: Sizes) -> Arrived:
-    fresh = {name: size for name, size in now.items() if past.manifest.get(name) != size}
+    fresh = {name: size for name, size in now.items() if _differs(project.inbox, name, size, past)}
     logs = [name for name in fresh if _is_log(name)]
     past.segments = {name: _lines(project.inbox, name, now[name][0], past) for name in logs}
     counts, labels = Counter[str](), Counter[str]()
@@ -97,8 +98,17 @@ def _counted(project: Project, recipe: Recipe, past: Watched, now: Sizes) -> Arr
         unsure=counts["unsure"],
         rare={label: n for label, n in labels.items() if past.known.get(label, 0) < FEW},
         drift=None if drift is None else drift[1] - past.drift.get(drift[0], 0.0),
-        bytes=sum(max(size - past.manifest.get(name, (0, 0))[0], 1) for name, (size, _) in fresh.items()),
+        bytes=sum(max(size - past.manifest.get(name, NOTHING).size, 1) for name, (size, _) in fresh.items()),
     )
+
+
+def _differs(inbox: Path, name: str, size: tuple[int, int], past: Watched) -> bool:
+    """Whether a file is new or has other bytes; that only its date changed is remembered."""
+    then = past.manifest.get(name)
+    if then is None or not unchanged(inbox / name, size, then):
+        return True
+    past.manifest[name] = then._replace(at=size[1])
+    return False
 
 
 def serving(project: Project) -> str | None:
@@ -156,7 +166,7 @@ def _beside(name: str) -> bool:
     return name.endswith(BESIDE) or name.startswith(LOG)
 
 
-def _growing(recipe: Recipe, before: Sizes) -> set[str]:
+def _growing(recipe: Recipe, before: Manifest) -> set[str]:
     """Logs that another program of the user appends to: known before, and nobody dropped them now."""
     paths = tuple(one.path for one in recipe.sources.values() if isinstance(one, Service))
     return {name for name in before if name.startswith(paths)}
@@ -178,7 +188,7 @@ def _lines(inbox: Path, name: str, size: int, past: Watched) -> Lines:
     """What a log says since the last turn; one that became shorter is another one of this name."""
     known = past.segments.get(name)
     if known is None:
-        known = Lines(past.manifest.get(name, (0, 0))[0])
+        known = Lines(past.manifest.get(name, NOTHING).size)
     lines = known if known.upto <= size else Lines(0)
     _read(inbox / name, lines)
     return lines

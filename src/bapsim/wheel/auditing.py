@@ -23,6 +23,7 @@ from bapsim.core.recipe import CrossFit, Mixture, Trainer
 from bapsim.core.records import Records, Task
 from bapsim.core.turn import named_seed
 from bapsim.gather.answers import escaped
+from bapsim.gather.question_book import question_book
 from bapsim.judge.exam import probs_of
 from bapsim.judge.power import detectable, items_needed
 from bapsim.refine.ambiguity import ambiguous_pairs
@@ -35,7 +36,8 @@ from bapsim.text.vectors import unit_vectors
 from bapsim.train.table import table_boosted
 from bapsim.train.text import text_linear
 from bapsim.wheel.audited import EXAMPLES, Sheet, clipped, read_sheet
-from bapsim.wheel.founding import Wanted, slips_of
+from bapsim.wheel.founding import Wanted
+from bapsim.wheel.slips import slips_of
 
 MODELLED = 50_000  # rows that a model is fitted to, at random, where there are more
 WORK = 1_000_000  # rows x classes from which on it reads words only, in three folds
@@ -295,13 +297,18 @@ def none_for_nan(value: float) -> float | None:
 
 
 def write_suspects(path: Path, facts: dict[str, Any]) -> int:
-    """All suspicious labels as a sheet (CSV, UTF-8 with a mark) that a person goes through; how many."""
-    body = io.StringIO(newline="")
-    sheet = csv.writer(body)
-    sheet.writerow(["file", "line", "text", "label", "suggested", "chance wrong"])
+    """All suspicious labels as a sheet that a person goes through; how many.
+
+    A workbook with the labels to choose from where `path` is named .xlsx, else CSV, UTF-8 with a mark.
+    """
+    names = ("file", "line", "text", "label", "suggested", "chance wrong")
     suspects = facts.get("suspicious", {}).get("top", [])
-    for row in suspects:
-        cells = [row["file"], str(row["line"]), row["text"], str(row["label"]), str(row["suggested"])]
-        sheet.writerow([*map(escaped, cells), f"{row['wrong']:.2f}"])
+    rows = [[str(row[name]) for name in names[:5]] + [f"{row['wrong']:.2f}"] for row in suspects]
+    if path.suffix.lower() == ".xlsx":
+        labels = sorted({label for row in rows for label in row[3:5]})
+        fault.write(path, question_book(names, [[row[i] for row in rows] for i in range(6)], "label", labels))
+        return len(suspects)
+    body = io.StringIO(newline="")
+    csv.writer(body).writerows([names, *([*map(escaped, row[:5]), row[5]] for row in rows)])
     fault.write(path, ("\ufeff" + body.getvalue()).encode())
     return len(suspects)

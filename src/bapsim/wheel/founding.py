@@ -17,7 +17,6 @@ from bapsim.core.arrow import strings
 from bapsim.core.errors import InputError, RecipeError, text
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Answer, Task
-from bapsim.gather.answers import CANNOT_TELL
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.infer import NUMERIC, SPLITS, Column, Schema, guess_answer, infer
 from bapsim.gather.read import PARQUET, WORKBOOKS, read, suffix
@@ -29,13 +28,12 @@ from bapsim.store import fault
 from bapsim.store.artifacts import import_file
 from bapsim.text.targets import label_set, number_of
 from bapsim.text.targets import written as in_one_form
+from bapsim.wheel.slips import slips_of
 
 MOST_CLASSES = 1000
 FEWEST = 20  # rows, of which each has another text in one column: a code, which teaches nothing
 # how the types begin that a table model reads
 TRAINABLE = ["string", "int", "uint", "float", "halffloat", "bool", "date", "time"]
-NO_LABEL = CANNOT_TELL | {"n/a", "na", "null", "none", "nan", "-", "unknown", "없음", "미정", "미분류"}
-NO_LABEL |= {"#n/a", "#div/0!", "#ref!", "#value!", "#name?", "#num!", "#null!"}  # errors of a spreadsheet
 WIDTH = 106
 STEPS = {  # trainer, the survey of copies, its threshold
     "text": ("text_linear", "near_duplicates", ""),
@@ -124,20 +122,6 @@ class Found:
         listed = target.startswith("list<") and self.answer == "labels"
         kind = target if listed else "float64" if self.answer == "number" else "string"
         return named | {self.target: kind}
-
-
-def slips_of(classes: Mapping[str, int]) -> dict[str, int]:
-    """Labels that differ from a more frequent one by blanks or case only, or say that there is none.
-
-    classes: labels with their counts, the most frequent first.
-    """
-    frequent: dict[str, str] = {}
-    found = {}
-    for label, count in classes.items():
-        plain = " ".join(label.casefold().split())
-        if frequent.setdefault(plain, label) != label or plain in NO_LABEL:
-            found[label] = count
-    return found
 
 
 def look_at(files: Sequence[Path], wanted: Wanted) -> tuple[Schema, str | None]:

@@ -1,4 +1,4 @@
-"""The inbox as a turn sees it: a copy, and in the ledger how large each file of it was.
+"""The inbox as a turn sees it: a copy, and in the ledger how large each file of it was, and its digest.
 
 What arrives, or is appended, during a turn is the next turn's. Whoever makes a turn leaves the same record,
 so that it can always be said what came in since.
@@ -6,12 +6,14 @@ so that it can always be said what came in since.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import digest
@@ -22,6 +24,19 @@ from bapsim.store.project import Project
 
 KEY = "inbox"  # of the one stage that says what the last turn took
 Sizes = dict[str, tuple[int, int]]  # by path in the inbox: bytes, and when it was changed (nanoseconds)
+
+
+class Taken(NamedTuple):
+    """A file as a turn took it: bytes, when it was changed (nanoseconds), and the digest of its bytes, empty
+    of a link and of what earlier versions took.
+    """
+
+    size: int
+    at: int
+    digest: str = ""
+
+
+Manifest = dict[str, Taken]
 
 
 def inventory(inbox: Path) -> Sizes:
@@ -52,7 +67,7 @@ def snapshot_of(project: Project, n: int) -> Path:
     return project.wheel / "snapshot" / f"t{n:03d}"
 
 
-def take_snapshot(project: Project, n: int) -> Sizes:
+def take_snapshot(project: Project, n: int) -> Manifest:
     """Copy the inbox as it is now; returns what is in the copy. A file that goes meanwhile is not.
 
     Raises InputError for what cannot be copied.
@@ -69,7 +84,16 @@ def take_snapshot(project: Project, n: int) -> Sizes:
     if project.inbox.is_dir():
         _copy(project.inbox, temporary)
     fault.rename(temporary, place)
-    return {name: taken for name, size in there.items() if (taken := _taken(place / name, size)) is not None}
+    before = taken(project.ledger)
+    found = {name: _taken(place / name, size, before.get(name)) for name, size in there.items()}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def unchanged(path: Path, size: tuple[int, int], then: Taken) -> bool:
+    """Whether a file is what was taken, though its date may be another: after `cp -r`, `touch`, a restore."""
+    if size == then[:2]:
+        return True
+    return bool(size[0] == then.size and then.digest) and _digest(path) == then.digest
 
 
 def _copy(inbox: Path, goal: Path) -> None:
@@ -81,11 +105,22 @@ def _copy(inbox: Path, goal: Path) -> None:
                 raise InputError("not_copied", path=str(path), why=why) from error
 
 
-def _taken(copy: Path, size: tuple[int, int]) -> tuple[int, int] | None:
+def _taken(copy: Path, size: tuple[int, int], before: Taken | None) -> Taken | None:
     """What a copy holds of a file: a log that grew meanwhile is as long as its copy. None: it had gone."""
+    if copy.is_symlink():
+        return Taken(*size)
     with suppress(FileNotFoundError):
-        return size if copy.is_symlink() else (copy.stat().st_size, size[1])
+        now = copy.stat().st_size, size[1]
+        known = before is not None and before[:2] == now and before.digest
+        return Taken(*now, known or _digest(copy))
     return None
+
+
+def _digest(path: Path) -> str:
+    """Of the bytes of a file; nothing where it cannot be read."""
+    with suppress(OSError), path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+    return ""
 
 
 def _copied(path: str, goal: str) -> None:
@@ -99,16 +134,16 @@ def _copied(path: str, goal: str) -> None:
         shutil.copy2(path, goal)
 
 
-def note_taken(ledger: Ledger, n: int, sizes: Sizes) -> None:
+def note_taken(ledger: Ledger, n: int, files: Manifest) -> None:
     """Part of the change that opens turn n: what its snapshot holds, in place of what the last one held."""
-    said = {"turn": n, "output": json.dumps(sizes)}
+    said = {"turn": n, "output": json.dumps(files)}
     if ledger.value("select 1 from stage where key=?", KEY) is None:
         ledger.add("stage", key=KEY, name=KEY, **said)
     else:
         ledger.amend("stage", {"key": KEY}, **said)
 
 
-def taken(ledger: Ledger) -> Sizes:
+def taken(ledger: Ledger) -> Manifest:
     """What the last turn took, whoever made it; nothing where none was made."""
     said = ledger.value("select output from stage where key=?", KEY)
-    return {} if said is None else {name: (size, at) for name, (size, at) in json.loads(said).items()}
+    return {} if said is None else {name: Taken(*one) for name, one in json.loads(said).items()}
