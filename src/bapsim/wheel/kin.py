@@ -24,7 +24,7 @@ def alike(stock: Stock, rows: np.ndarray, threshold: float) -> np.ndarray:
     if stock.task.kind == "image":
         found[chosen] = chosen[near_pictures(stock.sketches.part(chosen), threshold).of]
         return found
-    texts = [stock.texts[i] for i in chosen]
+    texts = [stock.compared[i] for i in chosen.tolist()]
     found[chosen] = chosen[clusters(texts, threshold) if stock.task.kind == "text" else numbered(texts)]
     return found
 

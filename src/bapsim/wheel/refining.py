@@ -161,7 +161,7 @@ def _equal(stock: Stock, items: np.ndarray, rows: np.ndarray, threshold: float) 
         exam = stock.sketches.part(items)
         limit = alike.groups(exam, threshold).threshold  # where all pictures are alike, it takes more
         return alike.near(exam, stock.sketches.part(rows), limit)
-    texts = stock.texts
+    texts = stock.compared
     if stock.task.kind == "text":
         theirs, mine = [texts[i] for i in items], [texts[i] for i in rows]
         return np.asarray((near(theirs, mine, threshold) >= 0) | quoting(mine, theirs))

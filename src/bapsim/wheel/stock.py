@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +21,11 @@ from bapsim.store.lake import Shard, read_batch, with_columns
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.text.minhash import unite
+from bapsim.text.pii import KINDS, scrub_columns
 from bapsim.text.targets import renamed, votes_in, written
 from bapsim.wheel.column_types import alike
 
+MASK = re.compile(rf"\[(?:{'|'.join(KINDS).upper()})\]")  # what stands where personal data stood
 FILE = "file"  # the column in which a source of pictures says where each came from
 ASKED = "asked:"  # how the method of an answer begins
 AGAIN = "asked:repair"  # the method of answers about labels that were there already
@@ -70,13 +73,27 @@ class Stock:
 
     @cached_property
     def texts(self) -> list[str]:
-        """Each row's input as one text: what duplicates and leaks are sought in; a digest for a picture."""
+        """Each row's input as one text; a digest for a picture."""
         if self.task.kind == "image":
             return [t or "" for i in range(len(self.shards)) for t in tokens(self._pictures(i))]
-        columns = [strings(self.records.column(name)) for name in self.task.inputs]
-        if len(columns) == 1:
-            return [t or "" for t in columns[0]]
-        return ["\x1f".join("" if v is None else v for v in row) for row in zip(*columns, strict=True)]
+        return _in_one([self.records.column(name) for name in self.task.inputs])
+
+    @cached_property
+    def compared(self) -> list[str]:
+        """Each row's input as duplicates and leaks are sought in it: where some rows came with personal data
+        masked (the service's log, `masked`), theirs is masked, too, so that a copy is known as one.
+
+        A cell of a table has no neighbours that tell: there only what equals a masked row is masked.
+        """
+        hidden = np.array([MASK.search(said) is not None for said in self.texts], bool)
+        if self.task.kind == "image" or not hidden.any():
+            return self.texts
+        rows, _ = scrub_columns(self.records, self.task.inputs)
+        bare = _in_one([rows.column(name) for name in self.task.inputs])
+        if self.task.kind == "text":
+            return bare
+        known = {bare[i] for i in np.flatnonzero(hidden).tolist()}
+        return [b if b in known else said for b, said in zip(bare, self.texts, strict=True)]
 
     @cached_property
     def told(self) -> list[str]:
@@ -231,6 +248,14 @@ class Scene:
     groups: np.ndarray
     pruned: np.ndarray
     withheld: np.ndarray
+
+
+def _in_one(columns: list[Column]) -> list[str]:
+    """The cells of each row as one text."""
+    cells = [strings(column) for column in columns]
+    if len(cells) == 1:
+        return [said or "" for said in cells[0]]
+    return ["\x1f".join("" if said is None else said for said in row) for row in zip(*cells, strict=True)]
 
 
 def load_stock(project: Project, task: Task, before: int | None = None) -> Stock:
