@@ -150,6 +150,8 @@ def test_people_tell_who_corrects_errors_from_who_contradicts_right_answers(tmp_
     with opened(root) as project:
         assert not suspects(run_turn(project, asking))
         assert unclear(project.ledger, 2) == ("service/by:kim", "service/by:sly")
+        run_turn(project, asking)
+        assert unclear(project.ledger, 3) == unclear(project.ledger, 2), "a turn before people answered"
         sheet = open_questions(project, asking.task)
         stock = load_stock(project, asking.task)
         whose = {one: stock.origins[int(stock.origin[stock.place[one]])].batch for one in sheet.ids}

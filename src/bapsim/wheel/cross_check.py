@@ -26,8 +26,8 @@ SURE = 0.99  # of the interval: people disagree with the honest, too
 
 
 def unclear(ledger: Ledger, turn: int) -> tuple[str, ...]:
-    """The streams that a turn could not tell from honest ones."""
-    query = "select output from stage where name=? and turn=? order by rowid desc"
+    """The streams that a turn, or the last one before it that judged any, could not tell from honest ones."""
+    query = "select output from stage where name=? and turn<=? order by turn desc, rowid desc"
     said = ledger.value(query, NAME, turn)
     return () if said is None else tuple(json.loads(said))
 

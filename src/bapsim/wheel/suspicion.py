@@ -150,6 +150,8 @@ def _judge(
     fits: dict[str, Opponent] = {}
     judged, named, excused = _by_models(scene, settled, claims, model, fits, proven=proven)
     there = sorted(set(filter(is_stream, claims.delivery.tolist())) - trusted(scene.project.ledger))
+    earlier = cross_check.unclear(scene.project.ledger, scene.turn.n - 1)  # nobody has answered yet
+    excused = {*excused, *(name for name in earlier if name in there and name not in claims.fresh)}
     seen = logged(scene.stock) if there else None
     told = {n: cross_check.compared(scene.stock, seen, n, settled.unfit) for n in there if seen is not None}
     by_people = {name: one for name, one in told.items() if one is not None}
