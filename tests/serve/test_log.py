@@ -6,6 +6,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import tempfile
 import threading
 import time
@@ -99,6 +100,28 @@ def test_lines_wait_no_longer_than_stated(tmp_path: Path) -> None:
     until(lambda: len(read(tmp_path)), lambda count: count == 602, 2)
     log.close()
     assert log.lost == 0
+
+
+@pytest.mark.parametrize("how", ["unlink", "rename", "replace", "folder"])
+def test_what_is_acknowledged_is_found_though_somebody_removes_the_segment(how: str, tmp_path: Path) -> None:
+    folder, kept = tmp_path / "log", Path(tmp_path / "kept.jsonl")
+    log = started(folder)
+    for name in ("a", "b"):
+        done: Future[None] = Future()
+        log.put(Entry(lines=[{"request": name}], done=done, keep=True))
+        done.result(5)
+        assert name in [line["request"] for line in read(folder)]
+        (path,) = [folder / str(log.current)]
+        if how == "rename":
+            path.rename(kept)
+        elif how == "folder":
+            shutil.rmtree(folder)
+        else:
+            path.unlink()
+            if how == "replace":
+                path.write_text("")
+    log.close()
+    assert (log.lost, log.failing) == (0, None)
 
 
 def test_segments_are_closed_by_age(tmp_path: Path) -> None:

@@ -225,6 +225,23 @@ def test_a_bad_canary_is_rolled_back_and_costs_no_answer(running: Running, versi
     assert why in running.http.get("/").text
 
 
+def test_a_sound_canary_stays_whatever_is_asked_of_it(running: Running) -> None:
+    for _ in range(120):
+        running.predict(text="계좌 이체")
+    release.change(running.root, "canary", "same", "to try", share=0.99)
+    until(lambda: roles(running).get("canary"), lambda who: who == "same")
+    long = " ".join(f"단어{i}" for i in range(2900))
+    assert 19_000 < len(long) < 20_000
+    said = [running.predict(text=long, key=f"c{i}")["model"] for i in range(50)]  # slow, and so is the other
+    assert said.count("same") > 40
+    rows = {"rows": [{"text": long}] * 2}
+    got = [running.http.post("/predict", json=rows, headers={"x-client": f"d{i}"}).json() for i in range(5)]
+    assert {row["model"] for one in got for row in one["answers"]} == {"t001-people"}, "large: not tried"
+    assert release.read(running.root).canary == "same", release.read(running.root).history[-1]
+    release.change(running.root, "rollback", "same", "enough")
+    until(lambda: roles(running).get("canary"), lambda who: who is None)
+
+
 def test_a_new_model_that_fails_gives_way_to_the_one_before(running: Running) -> None:
     release.change(running.root, "switch", "late", "a mistake")
     until(lambda: roles(running).get("serves"), lambda who: who == "late")

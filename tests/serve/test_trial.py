@@ -34,7 +34,9 @@ def runs(rng: np.random.Generator, answers: int, errors: float, slower: float) -
     """After how many answers a model is rolled back."""
     trial = Trial(usual(rng))
     for i in range(answers):
-        if trial.add(float(rng.lognormal(-5, 0.5) * slower), bool(rng.random() < errors)) is not None:
+        slow = trial.slow(float(rng.lognormal(-5, 0.5) * slower))
+        failed = bool(rng.random() < errors)
+        if trial.add(failed=failed, slow=slow and not failed) is not None:
             return i + 1
     return None
 
@@ -56,8 +58,8 @@ def test_a_bad_model_goes_soon() -> None:
 
 def test_one_that_begins_to_fail_late_goes_too() -> None:
     trial = Trial(usual(np.random.default_rng(5)))
-    assert not any(trial.add(0.005, False) for _ in range(20_000))
-    said = [trial.add(0.005, True) for _ in range(2 * BLOCK)]
+    assert not any(trial.add(failed=False, slow=trial.slow(0.005)) for _ in range(20_000))
+    said = [trial.add(failed=True, slow=False) for _ in range(2 * BLOCK)]
     assert any(said)
     assert "errors: " in next(one for one in said if one)
 
@@ -65,4 +67,6 @@ def test_one_that_begins_to_fail_late_goes_too() -> None:
 def test_few_failures_are_no_rate() -> None:
     assert more_errors(2, 20, 0, 10) > more_errors(20, 20, 0, 10)
     trial = Trial(Usual())
-    assert not any(trial.add(9.9, i < 2) for i in range(200)), "nobody to compare with: two failures, slow"
+    assert not any(trial.add(failed=i < 2, slow=i >= 2 and trial.slow(9.9)) for i in range(200)), (
+        "nobody to compare with: two failures, slow"
+    )

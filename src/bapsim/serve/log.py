@@ -301,9 +301,10 @@ class Log:
     def _open(self) -> int:
         """The segment that is written to: a new one at the start, and where the old one is full or old."""
         old = self._bytes >= self.size or time.monotonic() - self._begun >= self.age
-        if self._file is not None and old:
+        if self._file is not None and (old or self._is_gone()):
             self._shut()
         if self._file is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
             while True:  # a start within the same second finds its names taken
                 name = Segment(self.deployment, self.worker, self._start, self._number).name
@@ -316,6 +317,15 @@ class Log:
             self._path, self._begun, self._bytes = self.folder / name, time.monotonic(), 0
             fault.sync(self.folder)
         return self._file
+
+    def _is_gone(self) -> bool:
+        """Whether somebody removed or replaced the open segment: what is written to it nobody would find."""
+        try:
+            there = None if self._path is None else self._path.stat()
+        except FileNotFoundError:
+            there = None
+        here = None if self._file is None else os.fstat(self._file)
+        return there is None or here is None or not os.path.samestat(there, here)
 
     def _shut(self) -> None:
         if self._file is not None:

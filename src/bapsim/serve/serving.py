@@ -10,10 +10,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bapsim.core.records import Task
 from bapsim.serve import ids
@@ -27,13 +28,31 @@ from bapsim.serve.log import WAIT, Entry, Line, Log, Picture
 from bapsim.serve.metrics import Metrics
 from bapsim.serve.refused import Limits, Refused
 from bapsim.serve.retention import deleted_upto, is_gone
-from bapsim.serve.trial import Trial
+from bapsim.serve.trial import Trial, beyond
 
 PATIENCE = 2.0  # seconds after which a canary's answer is not waited for any more
+ROWS, LETTERS, OCTETS = 64, 20_000, 4 << 20  # of a request that is tried on a new model at most
 SHADOWED = 0.25  # seconds that a line of the log waits for the shadow's answer
 BEHIND = 512  # rows that may wait for a shadow; more are not asked
 DAY = 86400.0
 Row = dict[str, Any]
+
+
+class Try(NamedTuple):
+    """A model on trial for a request: who stands by, what counts it, and what it plays."""
+
+    who: Player
+    proven: Player
+    trial: Trial | None
+    role: str
+
+
+def is_large(asked: Asked) -> bool:
+    """Whether how long a request takes says more of the request than of a model."""
+    cells = [cell for values in asked.columns.values() for cell in values]
+    letters = sum(len(cell) for cell in cells if isinstance(cell, str))
+    octets = sum(len(cell) for cell in cells if isinstance(cell, bytes))
+    return asked.count > ROWS or letters > LETTERS or octets > OCTETS
 
 
 @dataclass(eq=False)
@@ -100,12 +119,9 @@ class Service:
     async def _answer(self, lineup: Lineup, asked: Asked, client: str) -> tuple[Player, Answered]:
         canary = lineup.canary
         if canary is not None and draws_canary(self.key, canary.version, lineup.share, client):
-            got = await self._tried(canary, lineup.canary_trial, asked, "canary")
-            if got is not None:
-                return canary, got
-        elif lineup.on_probation and lineup.before is not None:
-            got = await self._tried(lineup.serves, lineup.new_trial, asked, "serves")
-            return (lineup.serves, got) if got is not None else await self._plainly(lineup.before, asked)
+            return await self._tried(Try(canary, lineup.serves, lineup.canary_trial, "canary"), asked)
+        if lineup.on_probation and lineup.before is not None:
+            return await self._tried(Try(lineup.serves, lineup.before, lineup.new_trial, "serves"), asked)
         return await self._plainly(lineup.serves, asked)
 
     async def _plainly(self, who: Player, asked: Asked) -> tuple[Player, Answered]:
@@ -120,29 +136,56 @@ class Service:
         self.metrics.answered(who.version, "serves", asked.count, got.seconds)
         return who, got
 
-    async def _tried(self, who: Player, trial: Trial | None, asked: Asked, role: str) -> Answered | None:
-        """The answer of a model on trial; None where it fails or takes too long, which counts against it."""
-        begun = time.perf_counter()
+    async def _tried(self, one: Try, asked: Asked) -> tuple[Player, Answered]:
+        """The answer of a model on trial, or of the proven one: where the first fails or is too late (which
+        counts against it), and where the request is so large that it would only hold up others.
+        """
+        if is_large(asked):
+            return await self._plainly(one.proven, asked)
+        late, begun = False, time.perf_counter()
         try:
-            got: Answered | None = await asyncio.wait_for(
-                asyncio.shield(quiet(who.lane.ask(asked.columns, asked.count))), PATIENCE
+            got = await asyncio.wait_for(
+                asyncio.shield(quiet(one.who.lane.ask(asked.columns, asked.count))), PATIENCE
             )
-        except Exception:  # noqa: BLE001  whatever it raises, the proven model answers instead
-            got = None
-        seconds = got.seconds if got is not None else time.perf_counter() - begun
-        who.usual.add(seconds, got is None)
-        if got is None:
-            self.metrics.erred(who.version, role)
-            if role == "canary":
-                self.live.aside(who.version).failed += 1
+        except Exception as why:  # noqa: BLE001  whatever it raises, the proven model answers instead
+            late = isinstance(why, TimeoutError) and time.perf_counter() - begun >= PATIENCE
         else:
-            self.metrics.answered(who.version, role, asked.count, seconds)
-            if role == "canary":
-                self.live.aside(who.version).answered += asked.count
-        why = None if trial is None else trial.add(seconds, got is None)
+            if one.trial is not None and one.trial.slow(got.seconds):
+                self.later(self._slow(one, asked, got.seconds))
+            else:
+                self._counted(one, got.seconds)
+            self.metrics.answered(one.who.version, one.role, asked.count, got.seconds)
+            if one.role == "canary":
+                self.live.aside(one.who.version).answered += asked.count
+            return one.who, got
+        seconds = time.perf_counter() - begun
+        if not late:
+            self._counted(one, seconds, failed=True)
+        other, said = await self._plainly(one.proven, asked)
+        if late and seconds > beyond(said.seconds):  # else the proven model takes as long
+            self._counted(one, seconds, failed=True)
+        return other, said
+
+    async def _slow(self, one: Try, asked: Asked, seconds: float) -> None:
+        """Count a slow answer: the same rows say whether the proven model is any faster."""
+        slow = False
+        with suppress(Exception):  # it fails itself
+            if one.proven.lane.rows + asked.count <= BEHIND:
+                said = await asyncio.wait_for(
+                    asyncio.shield(quiet(one.proven.lane.ask(asked.columns, asked.count))), PATIENCE
+                )
+                slow = seconds > beyond(said.seconds)
+        self._counted(one, seconds, slow=slow)
+
+    def _counted(self, one: Try, seconds: float, *, failed: bool = False, slow: bool = False) -> None:
+        one.who.usual.add(seconds, failed)
+        if failed:
+            self.metrics.erred(one.who.version, one.role)
+            if one.role == "canary":
+                self.live.aside(one.who.version).failed += 1
+        why = None if one.trial is None else one.trial.add(failed=failed, slow=slow)
         if why is not None and self.undo is not None:
-            self.later(self.undo(who.version, why))
-        return got
+            self.later(self.undo(one.who.version, why))
 
     def later(self, work: Awaitable[None]) -> None:
         """Do something beside the requests; `background` holds it until it is done."""

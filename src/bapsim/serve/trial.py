@@ -5,7 +5,7 @@ far whenever their number has doubled (what fails a little, but always). The k-t
 level ALPHA * 6 / (pi k)^2 / 4 for each of its two questions, so that a sound model is rolled back with a
 chance of ALPHA at most, however long it runs. Errors: the exact conditional test of two Poisson rates
 (Przyborowski and Wilenski 1940). Latency: of answers slower than a limit made of the other model's 95th
-percentile, at most 5 % are expected.
+percentile, at most 5 % are expected; one on which the other model is as slow is none (serving).
 """
 
 from __future__ import annotations
@@ -59,8 +59,12 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def limit_of(usual: Sequence[float]) -> float:
     """Seconds from which an answer is slow, by the other model's latencies."""
-    p95 = percentile(usual, 0.95)
-    return max(SLOWER * p95, p95 + PLUS)
+    return beyond(percentile(usual, 0.95))
+
+
+def beyond(seconds: float) -> float:
+    """Seconds that are clearly more than these."""
+    return max(SLOWER * seconds, seconds + PLUS)
 
 
 @dataclass(slots=True)
@@ -105,12 +109,15 @@ class Trial:
     _next: int = 2 * BLOCK
     _limit: float | None = None
 
-    def add(self, seconds: float, failed: bool) -> str | None:
-        """Count an answer; the reason to roll back, or None: a message key's end and its figures."""
+    def slow(self, seconds: float) -> bool:
+        """Whether an answer took longer than is usual."""
         if self.block.answers == 0:
             enough = len(self.usual.seconds) >= FEWEST
             self._limit = limit_of(self.usual.seconds) if enough else None
-        slow = not failed and self._limit is not None and seconds > self._limit
+        return self._limit is not None and seconds > self._limit
+
+    def add(self, *, failed: bool, slow: bool) -> str | None:
+        """Count an answer; the reason to roll back, or None: a message key's end and its figures."""
         self.block.add(failed, slow)
         self.whole.add(failed, slow)
         if self.block.answers < BLOCK:
