@@ -139,6 +139,10 @@ def test_only_what_came_since_the_last_turn_counts(tmp_path: Path) -> None:
     now = seen(root, recipe, past)
     assert (now.requests, now.unsure, now.corrections, now.errors) == (10, 10, 2, 1)
     assert now.rare == {"fraud": 1}
+    again = [feedback(5003, correction="fraud", thumbs=-1), feedback(5002, thumbs=-1)] * 40
+    log(root, *again, feedback(5003, correction="theft"), name="app-w1-000001.jsonl")
+    now = seen(root, recipe, past)
+    assert (now.corrections, now.errors, now.rare) == (2, 2, {"theft": 1}), "one request, however often"
     with (root / "inbox/service/app-w0-000001.jsonl").open("a") as file:
         file.write('{"request": "half a li')
     assert seen(root, recipe, past).requests == 10

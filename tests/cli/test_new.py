@@ -102,6 +102,23 @@ def test_columns_beside_a_guessed_text_are_named(tmp_path: Path) -> None:
     assert "left out" not in run("new", tmp_path / "q", "--from", file, "--text", "note").stdout
 
 
+def test_names_of_the_log_and_personal_data_are_said_before_they_hurt(tmp_path: Path) -> None:
+    rows = [
+        {"model": f"m{i % 5}", "km": str(i * 7 % 90), "mail": f"kim{i % 3}@example.com" if i % 2 else "none"}
+        for i in range(90)
+    ]
+    rows = [row | {"sold": "yes" if int(row["km"]) < 40 else "no"} for row in rows]
+    file, root = write_csv(tmp_path / "a.csv", rows), tmp_path / "p"
+    found = said("new", root, "--from", file, "--target", "sold", "--input", "model,km,mail")
+    assert found["personal"] == 45
+    told = run("new", tmp_path / "q", "--from", file, "--target", "sold", "--input", "model,km,mail").stdout
+    assert "45 rows hold personal data" in " ".join(told.split())
+    assert "like columns of the service's log: model." in " ".join(told.split())
+    assert "service(" not in (root / "recipe.py").read_text("utf-8")
+    said("-C", root, "turn")
+    assert said("-C", root, "serve", code=2)["error"]["key"] == "log_columns"
+
+
 @pytest.mark.parametrize(
     ("options", "key"),
     [

@@ -84,6 +84,8 @@ def test_names_that_were_not_given_here_are_unknown(texts: Running) -> None:
         ({"comment": 5}, "value_kind", "comment"),
         ({"comment": "x" * 4001}, "text_too_long", "comment"),
         ({"thumbs": 1, "by": "kim@example.com"}, "by_is_personal", "by"),
+        ({"correction": "kim@example.com"}, "correction_is_personal", "correction"),
+        ({"correction": "010-1234-5678"}, "correction_is_personal", "correction"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(texts: Running, said: dict[str, Any], key: str, where: str) -> None:

@@ -114,6 +114,9 @@ def test_limits(texts: Running) -> None:
     assert many["key"] == "too_many_rows"
     assert len(texts.predict(rows=[{"text": "카드"}] * 1024)["answers"]) == 1024
     assert texts.refused(status=413, content=b" " * (9 << 20))["key"] == "body_too_large"
+    sentences = {"rows": [{"text": "\ufdfa" * 99_999}] * 6}  # each sign stands for 18 letters
+    assert texts.refused(json=sentences)["key"] == "text_written_out"
+    assert len(texts.predict(rows=[{"text": "\ufdfa" * 100}] * 6)["answers"]) == 6
     claimed = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1099511627776\r\n\r\n{}"
     assert raw(texts, claimed, b" 413 ")
     chunked = (b"x" * (1 << 20) for _ in range(10))

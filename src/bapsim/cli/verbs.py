@@ -120,6 +120,7 @@ def _new(project: Path, source: Path) -> dict[str, Any]:
         "left_out": list(found.left_out),
         "slips": found.slips,
         "strays": found.odd,
+        "personal": found.personal,
         "sheets": list(found.sheets),
         "workloads": found.workloads,
     }

@@ -236,9 +236,8 @@ class Service:
             inputs = dict.fromkeys(task.inputs[:1], said) if isinstance(said, str) else dict(said)
         if missing := [name for name in task.inputs if name not in inputs]:
             raise RecipeError("log_inputs", columns=", ".join(map(shown, missing)))
-        ours = {task.target, *(name for name in KEPT if name != task.time or name in inputs)}
-        if taken := ours & {*inputs, *(c for c in task.columns if c != task.target or c in KEPT)}:
-            raise RecipeError("log_columns", columns=", ".join(sorted(taken)))
+        if taken := names_of_the_log(task, inputs):
+            raise RecipeError("log_columns", columns=", ".join(map(shown, taken)))
         return inputs
 
     def _lines(self, path: Path, name: str, task: Task) -> Iterator[Item | Unread]:
@@ -353,6 +352,13 @@ class Service:
 
 
 service = Service
+
+
+def names_of_the_log(task: Task, inputs: Iterable[str] | None = None) -> list[str]:
+    """Columns of a task (its inputs, or these) that are called like columns of the log that rows keep."""
+    names = set(task.inputs if inputs is None else inputs)
+    ours = {task.target, *(name for name in KEPT if name != task.time or name in names)}
+    return sorted(ours & {*names, *(c for c in task.columns if c != task.target or c in KEPT)})
 
 
 def workloads(file: Path) -> dict[str, int] | None:

@@ -14,6 +14,7 @@ from bapsim.image.pixels import thumbnail
 from bapsim.report.words import number, percent, points, slice_name
 from bapsim.store.lake import View, by_folder
 from bapsim.store.project import Project
+from bapsim.text.pii import scrub
 from bapsim.text.targets import written
 
 LONGEST = 220  # characters of an example
@@ -54,7 +55,8 @@ def examples(project: Project, task: Mapping[str, Any], ids: Sequence[str]) -> d
 
 
 def _said(column: Column) -> list[dict[str, str]]:
-    return [{"text": one or ""} for one in strings(column)]
+    """Texts with personal data masked: a page is shown around."""
+    return [{"text": one or ""} for one in scrub(strings(column))[0]]
 
 
 def _seen(column: Column) -> list[dict[str, str]]:

@@ -62,8 +62,16 @@ def say_found(room: Desk, found: Found, root: Path) -> None:
 
 
 def _say_odd(room: Desk, found: Found) -> None:
-    """The few texts in columns of numbers, and what to write into the recipe where they mean no value."""
+    """What has to be known of the data first: personal data, names of the log's, and the few texts in columns
+    of numbers, with what to write into the recipe where they mean no value.
+    """
+    from bapsim.report.words import number
     from bapsim.wheel.founding import quoted
+
+    if found.personal:
+        room.say("new.personal", rows=number(found.personal))
+    if found.taken:
+        room.say("new.taken", columns=some(found.taken, 8))
 
     for column, strays in found.odd.items():
         said = ", ".join(f"{value!r} ({count:,})" for value, count in strays.items())

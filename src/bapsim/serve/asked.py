@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from bapsim.gather.types import arrow_type, cast
 from bapsim.serve.refused import Limits, bad, kind_of
 
 _HALF = re.compile("[\ud800-\udfff]")  # of a character
+PIECE = 10_000  # characters that are written out at a time
 TEXT = ("string", "large_string")
 Columns = dict[str, list[Any]]
 
@@ -92,7 +94,23 @@ def rows_asked(said: Mapping[str, Any], task: Task, types: Mapping[str, str], li
         if not isinstance(row, dict):
             raise bad("row_kind", f"rows[{i}]", found=kind_of(row), columns=", ".join(task.inputs))
     columns = _sound(rows, task, types, limits) or _checked(rows, task, types, limits, many=many)
+    _fit_written_out(columns, limits.body)
     return Asked(columns=columns, count=len(rows), many=many, key=key_in(said, task))
+
+
+def _fit_written_out(columns: Columns, most: int) -> None:
+    """Raises Refused for texts of signs that stand for many letters (U+FDFA is a sentence of 18): a model
+    reads them written out, for which the size of a body is no bound.
+    """
+    left = most
+    for values in columns.values():
+        for said in values:
+            if not isinstance(said, str) or said.isascii() or unicodedata.is_normalized("NFKC", said):
+                continue
+            for at in range(0, len(said), PIECE):
+                left -= len(unicodedata.normalize("NFKC", said[at : at + PIECE]))
+                if left < 0:
+                    raise bad("text_written_out", most=f"{most:,}")
 
 
 def _sound(rows: Sequence[Any], task: Task, types: Mapping[str, str], limits: Limits) -> Columns | None:

@@ -35,7 +35,7 @@ class Feedback:
 
 
 def feedback_in(said: Mapping[str, Any], task: Task, limits: Limits, *, masking: bool) -> Feedback:
-    """The feedback of a request; raises Refused. masking: no personal data may stand in `by`."""
+    """The feedback of a request; raises Refused. masking: no personal data may stand in `by` or in labels."""
     request = said.get("request")
     if not isinstance(request, str):
         raise bad("value_kind", "request", wanted="text", found=kind_of(request))
@@ -47,8 +47,11 @@ def feedback_in(said: Mapping[str, Any], task: Task, limits: Limits, *, masking:
         comment=_text(said.get("comment"), "comment", limits.comment, lines=True),
         by=_text(said.get("by"), "by", limits.by),
     )
-    if found.by is not None and masking and len(find([found.by]).texts):
-        raise bad("by_is_personal", "by")
+    if masking:
+        said_of = found.correction if isinstance(found.correction, list) else [found.correction]
+        for where, names in (("by", [found.by]), ("correction", said_of)):
+            if len(find([name for name in names if isinstance(name, str)]).texts):
+                raise bad(f"{where}_is_personal", where)
     if all(getattr(found, name) is None for name in ("correction", "thumbs", "out_of_scope", "comment")):
         raise bad("nothing_said")
     return found

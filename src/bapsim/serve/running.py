@@ -26,8 +26,9 @@ from typing import Any
 
 import uvicorn
 
-from bapsim.core.errors import BapsimError, InputError
+from bapsim.core.errors import BapsimError, InputError, RecipeError
 from bapsim.core.records import Task
+from bapsim.gather.service import names_of_the_log
 from bapsim.serve import deployment, ids, release
 from bapsim.serve.app import application
 from bapsim.serve.keeping import Keeper, live_path
@@ -78,8 +79,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def typed_task(root: Path) -> tuple[Task, dict[str, str]]:
-    """What is asked and answered, and the types of its columns."""
+    """What is asked and answered, and the types of its columns. Raises RecipeError for names of the log's."""
     task = load_recipe(root).task
+    if taken := names_of_the_log(task):  # no turn could read what this service would log
+        raise RecipeError("log_columns", columns=", ".join(taken))
     with opened(root, writing=False) as project:
         return task, input_types(project.ledger, task)
 

@@ -17,6 +17,7 @@ from bapsim.core.records import Task
 from bapsim.store import fault
 from bapsim.store.artifacts import import_file
 from bapsim.store.project import Project
+from bapsim.text.pii import scrub
 from bapsim.wheel.founding import quoted
 from bapsim.wheel.rewriting import diff, read_recipe, rewritten
 from bapsim.wheel.stock import load_stock
@@ -127,7 +128,7 @@ def _shown(project: Project, task: Task, ids: Sequence[str]) -> dict[str, tuple[
     for one in dict.fromkeys(ids):
         at = stock.place.get(bytes.fromhex(one))
         if at is not None:
-            said = " ".join(stock.told[at].split())
+            said = " ".join((scrub([stock.told[at]])[0][0] or "").split())
             said = said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
             found[one] = (said, str(stock.labels[at]))
     return found

@@ -41,11 +41,12 @@ LOG, ANSWERS = "service/", "answers/"  # folders of the inbox that are looked in
 
 @dataclass
 class Lines:
-    """What the new lines of one log segment say, read up to a byte."""
+    """What the new lines of one log segment say, read up to a byte; of each request the last word counts."""
 
     upto: int
     counts: Counter[str] = field(default_factory=Counter)
-    labels: Counter[str] = field(default_factory=Counter)
+    labels: dict[str, str | None] = field(default_factory=dict)  # by request; None = a set or a number
+    errors: set[str] = field(default_factory=set)
     said: list[tuple[str, str, float]] = field(default_factory=list)  # model, prediction, confidence
 
 
@@ -81,10 +82,11 @@ def _counted(project: Project, recipe: Recipe, past: Watched, now: Sizes) -> Arr
     fresh = {name: size for name, size in now.items() if _differs(project.inbox, name, size, past)}
     logs = [name for name in fresh if _is_log(name)]
     past.segments = {name: _lines(project.inbox, name, now[name][0], past) for name in logs}
-    counts, labels = Counter[str](), Counter[str]()
+    counts, labels, errors = Counter[str](), dict[str, str | None](), set[str]()
     for one in past.segments.values():
         counts.update(one.counts)
-        labels.update(one.labels)
+        labels |= one.labels
+        errors |= one.errors
     sheets = [name for name in fresh if name.startswith(ANSWERS) and not name.endswith(BESIDE)]
     growing = _growing(recipe, past.manifest)
     others = [n for n in fresh if n not in past.segments and n not in sheets and not _beside(n)]
@@ -93,10 +95,14 @@ def _counted(project: Project, recipe: Recipe, past: Watched, now: Sizes) -> Arr
         answers=sum(_answers(project.inbox, name, fresh[name], recipe.task, past) for name in sheets),
         files=len([name for name in others if name not in growing]),
         requests=counts["request"],
-        corrections=counts["correction"],
-        errors=counts["error"],
+        corrections=len(labels),
+        errors=len(errors),
         unsure=counts["unsure"],
-        rare={label: n for label, n in labels.items() if past.known.get(label, 0) < FEW},
+        rare={
+            label: n
+            for label, n in Counter(labels.values()).items()
+            if label is not None and past.known.get(label, 0) < FEW
+        },
         drift=None if drift is None else drift[1] - past.drift.get(drift[0], 0.0),
         bytes=sum(max(size - past.manifest.get(name, NOTHING).size, 1) for name, (size, _) in fresh.items()),
     )
@@ -216,8 +222,8 @@ def _count(said: dict[str, Any], lines: Lines) -> None:
             lines.counts["unsure"] += confidence < UNSURE
             lines.said.append((str(said.get("model")), str(said.get("prediction")), float(confidence)))
         return
-    correction = said.get("correction")
-    lines.counts["correction"] += correction is not None
-    lines.counts["error"] += said.get("thumbs") == -1 or said.get("out_of_scope") is True
-    if isinstance(correction, str):
-        lines.labels[correction] += 1
+    correction, request = said.get("correction"), str(said.get("request"))
+    if correction is not None:
+        lines.labels[request] = correction if isinstance(correction, str) else None
+    if said.get("thumbs") == -1 or said.get("out_of_scope") is True:
+        lines.errors.add(request)

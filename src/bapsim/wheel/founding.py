@@ -20,12 +20,13 @@ from bapsim.core.records import Answer, Task
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.infer import NUMERIC, SPLITS, Column, Schema, guess_answer, infer
 from bapsim.gather.read import PARQUET, WORKBOOKS, read, suffix
-from bapsim.gather.service import first_workload, schema_of, workloads
+from bapsim.gather.service import first_workload, names_of_the_log, schema_of, workloads
 from bapsim.gather.types import written
 from bapsim.gather.unpack import detect, shown
 from bapsim.gather.workbook import sheets
 from bapsim.store import fault
 from bapsim.store.artifacts import import_file
+from bapsim.text.pii import scrub_columns
 from bapsim.text.targets import label_set, number_of
 from bapsim.text.targets import written as in_one_form
 from bapsim.wheel.slips import slips_of
@@ -35,6 +36,7 @@ FEWEST = 20  # rows, of which each has another text in one column: a code, which
 # how the types begin that a table model reads
 TRAINABLE = ["string", "int", "uint", "float", "halffloat", "bool", "date", "time"]
 WIDTH = 106
+SERVED = '        "served": service("service/", rights="own"),'
 STEPS = {  # trainer, the survey of copies, its threshold
     "text": ("text_linear", "near_duplicates", ""),
     "table": ("table_boosted", "exact_duplicates", ""),
@@ -68,7 +70,8 @@ class Found:
     classes: of sets, each label by itself; of numbers, none; said: the written targets with their counts;
     left_out: columns that a table model cannot read, or that it could where a text was guessed; odd: texts
     that alone keep a column from being numbers; sheets: of a workbook, those with rows, the one that is read
-    first; workloads: of a service log, with their counts, the one that is read first.
+    first; workloads: of a service log, with their counts, the one that is read first; personal: rows whose
+    inputs hold personal data that has a form.
     """
 
     file: str
@@ -85,6 +88,7 @@ class Found:
     left_out: tuple[str, ...]
     sheets: tuple[str, ...] = ()
     workloads: Mapping[str, int] | None = None
+    personal: int = 0
 
     @property
     def labelled(self) -> int:
@@ -103,6 +107,11 @@ class Found:
     @property
     def slips(self) -> dict[str, int]:
         return slips_of(self.classes)
+
+    @property
+    def taken(self) -> list[str]:
+        """Columns that are called like columns of the service's log, which cannot be read beside them."""
+        return names_of_the_log(Task(input=self.inputs, target=self.target, kind=self.kind))
 
     @property
     def odd(self) -> dict[str, dict[str, int]]:
@@ -173,6 +182,7 @@ def look_into(file: Path, wanted: Wanted) -> Found:
         said=said,
         left_out=left_out,
         sheets=tuple(sheets(file)) if suffix(file) in WORKBOOKS else (),
+        personal=sum(int((scrub_columns(chunk.rows, inputs)[1] > 0).sum()) for chunk in read(file)),
     )
 
 
@@ -391,7 +401,7 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         "from bapsim.core.records import Task",
         "from bapsim.gather.answers import answers",
         f"from bapsim.gather.{'folder import folder' if found.kind == 'image' else 'files import files'}",
-        f"from bapsim.gather.service import {'service' if found.workloads is None else 'OPENAI, service'}",
+        *_service_import(found),
         f"from bapsim.judge.exam import {', '.join(sorted((metric, 'per_item')))}",
         "from bapsim.judge.gate import paired",
         f"from bapsim.refine.duplicates import {copies}",
@@ -407,8 +417,7 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         *_log(found, lang),
         *(_folders(said) if found.kind == "image" else [f"        # {said['data']}", *_files(found, lang)]),
         '        "experts": answers("answers/", rights="own"),',
-        f"        # {said['served']}",
-        '        "served": service("service/", rights="own"),',
+        *([] if found.taken else [f"        # {said['served']}", SERVED]),
         "    },",
         f"    # {said['checks']}",
         '    checks={"schema": schema()},',
@@ -421,6 +430,11 @@ def recipe_text(found: Found, name: str, lang: str) -> str:
         ")",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _service_import(found: Found) -> list[str]:
+    names = "service" if found.workloads is None else "OPENAI, service"
+    return [] if found.taken and found.workloads is None else [f"from bapsim.gather.service import {names}"]
 
 
 def _comment(said: str) -> str:
