@@ -16,7 +16,7 @@ def told(**more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("gain", "reported", "said"),
-    [(0.01, 0.19, False), (0.01, 0.21, True), (-0.01, 0.21, False)],
+    [(0.01, 0.19, False), (0.01, 0.197, True), (0.01, 0.21, True), (-0.01, 0.21, False)],
 )
 def test_a_lower_next_report_beside_a_gain_is_explained(gain: float, reported: float, said: bool) -> None:
     facts = told(gain=gain, reported=(reported, reported - 0.01, reported + 0.01))

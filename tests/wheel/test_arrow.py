@@ -181,13 +181,23 @@ def test_no_proposal_names_an_exam_item(tmp_path: Path) -> None:
 
 def test_what_answers_cost_is_read_from_those_that_answered() -> None:
     rows = [
-        {"name": "data", "costs": {"KRW": 100}, "answers": 0, "trained": 50, "exam": 50},
-        {"name": "experts", "costs": {"KRW": 9000, "USD": 50}, "answers": 30, "trained": 20, "exam": 5},
-        {"name": None, "costs": {"KRW": 5}, "answers": 0, "trained": 0, "exam": 0},
+        {"name": "data", "costs": {"KRW": 100}, "answers": 0, "trained": 50, "exam": 50, "paid": []},
+        {
+            "name": "experts",
+            "costs": {"KRW": 9000, "USD": 50},
+            "answers": 30,
+            "trained": 20,
+            "exam": 5,
+            "paid": [],
+        },
+        {"name": None, "costs": {"KRW": 5}, "answers": 0, "trained": 0, "exam": 0, "paid": []},
     ]
     assert price_of(rows) == {"KRW": 300.0, "USD": pytest.approx(50 / 30)}
     assert price_of(rows[:1]) == {"KRW": 1.0}
     assert price_of([]) == price_of(rows[2:]) == {}
+    aside = {"file": "data/v.csv", "rows": 200, "accepted": 0, "minor": 100, "currency": "KRW"}
+    assert price_of([rows[0] | {"paid": [aside]}]) == {}, "all that was paid for was set aside"
+    assert price_of([rows[0] | {"paid": [aside | {"accepted": 4}]}]) == {"KRW": 25.0}
 
 
 def foretold(low: float, high: float, *, tells: bool = True) -> Forecast:

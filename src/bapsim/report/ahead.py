@@ -31,7 +31,8 @@ def worth(said: Mapping[str, Any] | None, lang: str) -> Iterator[str]:
     gains = {name: amount(said[name], unit) for name in ("gain", "low", "high")}
     costs = paid(said["costs"])
     more = text("forecast.costs", lang, costs=costs) if costs else ""
-    yield text(f"forecast.worth{'.number' * numeric}", lang, answers=answers, costs=more, **gains)
+    key = "usual" if said.get("usual") else "worth"
+    yield text(f"forecast.{key}{'.number' * numeric}", lang, answers=answers, costs=more, **gains)
     if said["verdict"] == "stop":
         least = amount(said["least"], unit, signed=False)
         yield text(f"forecast.stop{'.number' * numeric}", lang, high=gains["high"], least=least)
@@ -41,7 +42,7 @@ def worth(said: Mapping[str, Any] | None, lang: str) -> Iterator[str]:
     values = (said["now"], reported, *((best, worst) if numeric else (worst, best)))
     names = ("now", "reported", "low", "high")
     yield text("forecast.next", lang, **{n: score(v, numeric) for n, v in zip(names, values, strict=True)})
-    if said["gain"] > 0 and reported > said["now"]:
+    if said["gain"] > 0 and said["now"] - reported < said["gain"] / 2:
         yield text("forecast.harder", lang)
 
 

@@ -19,6 +19,8 @@ def in_one_line(said: dict[str, Any], why: str, sheet: Path | None, lang: str) -
     verdict = text(f"verdict_word.{said['decision']['verdict']}", lang)
     gain = gain_in_words(said["decision"])
     serves = said["serves"]["version"] if said["serves"] is not None else "-"
+    if said["serves"] is not None and said["serves"]["state"] == "provisional":
+        serves += f" ({text('state.provisional', lang)})"
     parts = [text("watch.turn", lang, turn=said["turn"], why=why, verdict=verdict, gain=gain, serves=serves)]
     parts += fixed(said, lang)
     aside = [one["name"] for one in said["suspects"] if one["refused"]]

@@ -72,4 +72,6 @@ def verdict(said: Mapping[str, Any], lang: str) -> str:
     values = {name: f"{scale * seen[name]:+.2f}" for name in ("gain", "low", "high")}
     values |= {name: f"{scale * seen[name]:.2f}" for name in ("margin", "detectable")}
     items = f"{seen['items']:,}"
-    return text(f"edge.verdict.{seen['verdict']}", lang, items=items, unit=unit, **values)
+    same = seen["verdict"] == "ok" and seen["differ"] == 0  # which needs no labels: judge.inferior
+    kind = "same" if same else seen["verdict"]
+    return text(f"edge.verdict.{kind}", lang, items=items, rows=f"{seen['rows']:,}", unit=unit, **values)

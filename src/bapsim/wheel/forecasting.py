@@ -26,6 +26,7 @@ from bapsim.wheel.costs import Costs
 from bapsim.wheel.examining import eligible
 from bapsim.wheel.kin import kin
 from bapsim.wheel.sampling import FEWEST, sampled, with_and_without
+from bapsim.wheel.sources import bought
 from bapsim.wheel.state import the_newest
 from bapsim.wheel.stock import ASKED, EXAM, REFUSED, SUPERSEDED, Scene, Stock, load_stock
 from bapsim.wheel.worth import eaten_by
@@ -67,6 +68,7 @@ def next_turn(scene: Scene, model: Candidate, random: np.ndarray, asked: list[Ro
     point = getattr(scene.recipe.questions, "point", None)
     found = _plain(said) | {"answers": answers, "now": now, "picked": share, "before": before}
     found |= {"samples": samples, "merged": merged, "costs": costs, "answer": told["answer"]}
+    found |= {"usual": not len(picked)}
     return found | advice(said, now, told["answer"], costs, point)
 
 
@@ -98,10 +100,12 @@ def advice(said: Forecast, now: float, answer: str, costs: Costs, point: Money |
 
 
 def price_of(sources: list[Row]) -> dict[str, float]:
-    """What an answer cost so far, in minor units by currency: of sources that answered, else of all paid."""
+    """What an answer cost so far, in minor units by currency: of sources that answered, else of all paid;
+    nothing where none of what was paid for was accepted.
+    """
     paid = [one for one in sources if one.get("costs") and one["name"] is not None]
     paid = [one for one in paid if one["answers"]] or paid
-    rows = sum(one["answers"] or one["trained"] + one["exam"] for one in paid)
+    rows = sum(bought(one) for one in paid)
     costs: dict[str, float] = {}
     for one in paid if rows else ():
         for currency, minor in one["costs"].items():

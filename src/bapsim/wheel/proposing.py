@@ -33,6 +33,7 @@ Row = dict[str, Any]
 
 STEEP = 0.02  # a gain, at least, from which on twice as many questions are proposed
 FAIR, MOST = 3, 0.5  # turns within which the exam should find a gain; share of questions for it, at most
+LATEST = 10  # turns within which the exam has to be that large at the proposed share
 SEEN = 0.005  # smaller gains are not worth an exam
 COPIES, STEP, NEAREST = 30, 0.1, 0.95  # rows that tell; by how much a threshold moves; no higher than that
 SUSPECTS, LESS = 3, 0.5  # sources that are tried a turn; the weight that is tried where leaving out costs
@@ -71,7 +72,8 @@ def _questions(scene: Scene, judged: Judged, told: Mapping[str, Any]) -> Iterato
     if needed is None or needed <= items or asks.budget <= 0:
         return
     share = min(math.ceil(20 * (needed - items) / (FAIR * asks.budget)) / 20, MOST)
-    if share > asks.exam_share:
+    within = needed - items <= LATEST * share * asks.budget  # else it takes a duel, not an exam
+    if share > asks.exam_share and within:
         why = {"name": "exam", "items": items, "needed": needed, "apart": apart, "gain": said["gain"]}
         yield {"what": "exam_share", "value": str(share), "old": str(asks.exam_share), "evidence": why}
 

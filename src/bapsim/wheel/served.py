@@ -66,8 +66,9 @@ def market(stock: Stock) -> list[dict[str, Any]]:
     """For each model version: requests, how many people spoke about, with how many they were content.
 
     Content: a thumb up, or a label that is what the model said; not content: a thumb down, another label, or
-    "nothing fits". Of several rows about one request the last counts. Who speaks is not a sample of those
-    who ask: the share says nothing of the others, and its 95 % interval (low, high) is of the speakers alone.
+    "nothing fits". Of several rows about one request the last counts; who was set aside is not heard. Who
+    speaks is not a sample of those who ask: the share says nothing of the others, and its 95 % interval (low,
+    high) is of the speakers alone.
     """
     found = logged(stock)
     names, sources = strings(stock.records.column("_key")), {n: o.source for n, o in stock.origins.items()}
@@ -78,7 +79,8 @@ def market(stock: Stock) -> list[dict[str, Any]]:
     labelled = np.array([label is not None for label in labels], bool)
     agrees = np.array([a == b for a, b in zip(labels, said, strict=True)], bool)
     thumbs, strange = found.thumbs[kept], found.strange[kept]
-    spoke = labelled | ~np.isnan(thumbs) | strange
+    aside = stock.of_origins(lambda n, _: stock.states[n] == "refused")[rows]
+    spoke = (labelled | ~np.isnan(thumbs) | strange) & ~aside
     content = np.where(labelled, agrees, (thumbs > 0) & ~strange)
     table = []
     for version in dict.fromkeys(v for v in found.model[kept].tolist() if v is not None):

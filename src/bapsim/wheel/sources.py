@@ -51,7 +51,7 @@ def sources_table(
         row["lines"] = int(mine.sum()) + sum(row["unread"].values())
         row |= {"noise": noise.get(name), "new": new.get(name), "checked": checked.get(name)}
         row |= {"points": _points(stock, name, suspects), "paid": _paid(scene, name, state)}
-        table.append(row | _costs(paid.get(name, {}), row["trained"] + row["exam"]))
+        table.append(row | _costs(paid.get(name, {}), bought(row)))
     if None in paid:  # so that what was paid adds up
         table.append({"name": None, **_costs(paid[None], 0)})
     return table
@@ -119,6 +119,15 @@ def _paid(scene: Scene, name: str, state: np.ndarray) -> list[Row]:
             money = {"minor": minor, "currency": currency}
             found.append({"file": path, "rows": int(rows.sum()), "accepted": accepted, **money})
     return found
+
+
+def bought(row: Row) -> int:
+    """How many rows were bought by what was paid for a source: accepted ones of the files that cost anything,
+    else its answers, else all of its rows that were accepted.
+    """
+    if row.get("paid"):
+        return sum(one["accepted"] for one in row["paid"])
+    return int(row["answers"] or row["trained"] + row["exam"])
 
 
 def _costs(costs: Costs, accepted: int) -> Row:
