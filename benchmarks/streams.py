@@ -227,14 +227,12 @@ def page(lives: list[dict[str, Any]]) -> str:
             share = f"{100 * np.mean([one['right'] for one in mine]):.0f} %"
             others = f"{STRANGERS:,} of {FOREIGN[name]}" if visited else "none"
             lines.append(f"| {name} | {share} | {others} | {size} | {' | '.join(cells)} |")
-    good = sum(name.split(" ")[0] != "bad" and "@" not in name for one in lives for name in one["later"])
-    grouped = sum("@" in name for one in lives for name in one["later"])
+    good = sum(name.split(" ")[0] != "bad" for one in lives for name in one["later"])
     low, high = wilson(good, 8 * len(lives))
     lines += [
         "",
         "Of bad desks: found at once, and after people's answers. Good desks set aside: "
-        f"{good} of {8 * len(lives)} [{100 * low:.1f}, {100 * high:.1f}] %. Desks with fewer than 30 labels "
-        f"that count are judged together; such a group, with the bad one, was set aside in {grouped} lives.",
+        f"{good} of {8 * len(lives)} [{100 * low:.1f}, {100 * high:.1f}] %.",
         "",
     ]
     return "\n".join(lines)

@@ -76,6 +76,15 @@ def test_predictions_stand_line_by_line_against_the_file(project: Path, tmp_path
         "a spreadsheet sees that it is UTF-8"
     )
     assert [p.name for p in out.parent.iterdir()] == ["out.jsonl"]
+    said("predict", file, "-o", tmp_path / "k.csv", "--keep", "x,text", "-C", project)
+    with (tmp_path / "k.csv").open(encoding="utf-8-sig", newline="") as sheet:
+        beside = list(csv.DictReader(sheet))
+    assert list(beside[0])[:3] == ["x", "text", "prediction"]
+    assert [row["text"] for row in beside] == ["카드 분실 재발급", "", "", "loan interest"]
+    assert [row["x"] for row in beside] == ["", "", "", "1"]
+    for keep, key in (("nope", "input_missing"), ("prediction", "keep_taken"), ("text,text", "keep_taken")):
+        refused = said("predict", file, "-o", tmp_path / "n.csv", "--keep", keep, "-C", project, code=2)
+        assert refused["error"]["key"] == key
 
 
 def test_a_file_without_the_input_column_is_refused_and_nothing_is_written(

@@ -416,15 +416,17 @@ def _check(head: str | None) -> dict[str, Any]:
 @verb(
     click.argument("file", type=Path),
     click.option("-o", "out", metavar="OUT.jsonl|OUT.csv", type=Path, required=True),
+    click.option("--keep", metavar="A,B,C"),
 )
-def _predict(file: Path, out: Path) -> dict[str, Any]:
+def _predict(file: Path, out: Path, keep: str | None) -> dict[str, Any]:
     from bapsim.report.words import number
     from bapsim.wheel.predict import predict_file
 
     room = desk()
     recipe = room.recipe()
     with room.project(writing=False) as project:
-        done = predict_file(project, recipe, file, out)
+        names = [name.strip() for name in (keep or "").split(",") if name.strip()]
+        done = predict_file(project, recipe, file, out, names)
     room.say("predict.done", lines=number(done.lines), path=str(out), version=done.version)
     if done.unread:
         room.say("predict.unread", unread=number(done.unread))

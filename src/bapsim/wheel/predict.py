@@ -54,18 +54,21 @@ def _harmless(project: Project, file: Path, out: Path) -> None:
         raise InputError("out_is_needed", out=str(out))
 
 
-def predict_file(project: Project, recipe: Recipe, file: Path, out: Path) -> Predicted:
+def predict_file(
+    project: Project, recipe: Recipe, file: Path, out: Path, keep: Sequence[str] = ()
+) -> Predicted:
     """One line for each record of a file, in its order: prediction, confidence, in_scope (0..1).
 
     A set of labels is a list in JSON and written in a sheet; a number has low and high in place of a
     confidence: four of five truths lie between them. Of a picture, or a folder of them: one line for each
     file, with its name in the column `file`. JSON, or a sheet with the column `error` at its end where `out`
-    is named .csv.
+    is named .csv. keep: columns of the file that stand before the answers, as they were written.
 
     Cells that the recipe's sources read as no value (`nulls`) are none here, too. A record that cannot be
     read gets a line with null and `error`, so that lines can be counted off against
     the input. In pieces: memory does not grow with the file. `out` is there whole or not at all. Raises
-    InputError when no model serves, or the file lacks a column that the model reads.
+    InputError when no model serves, the file lacks a column that the model reads or that is to be kept, or
+    one is called like what is written beside it.
     """
     _harmless(project, file, out)
     if out.suffix.lower() not in (".csv", ".jsonl", ".json", ".ndjson", ".txt", ""):
@@ -82,10 +85,12 @@ def predict_file(project: Project, recipe: Recipe, file: Path, out: Path) -> Pre
     try:
         sheet = out.suffix.lower() == ".csv"
         named = ("file",) if task.kind == "image" and are_pictures(file) else ()
-        columns = (*named, "prediction", *measures(task), "error")
+        columns = (*named, *keep, "prediction", *measures(task), "error")
+        if len(set(columns)) < len(columns):
+            raise InputError("keep_taken", columns=", ".join(map(shown, keep)), known=", ".join(columns))
         with temporary.open("w", encoding="utf-8-sig" if sheet else "utf-8", newline="") as sink:
             put = _sheet(sink, columns) if sheet else _json_lines(sink, task)
-            for piece in _pieces(file, task, (types, nulls), model):
+            for piece in _pieces(file, task, (types, nulls), model, keep):
                 for row in piece:
                     lines, unread = lines + 1, unread + (row["prediction"] is None)
                     put(row)
@@ -129,7 +134,7 @@ def _nulls(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _pieces(
-    file: Path, task: Task, cells: tuple[Mapping[str, str], Sequence[str]], model: Model
+    file: Path, task: Task, cells: tuple[Mapping[str, str], Sequence[str]], model: Model, keep: Sequence[str]
 ) -> Iterator[list[dict[str, Any]]]:
     """What is to be written, some lines at a time; cells: types of the columns, and what means no value."""
     if task.kind == "image" and are_pictures(file):
@@ -137,8 +142,9 @@ def _pieces(
             yield _of_pictures(some, task, model)
         return
     for chunk in read(file):
-        has_columns(chunk, task.inputs, file)
-        yield _lines(typed(chunk, *cells), task, model)
+        has_columns(chunk, (*task.inputs, *keep), file)
+        kept = _kept(chunk, keep)
+        yield [{**kept.get(line, {}), **row} for line, row in _lines(typed(chunk, *cells), task, model)]
 
 
 def _of_pictures(some: list[Picture | Unread], task: Task, model: Model) -> list[dict[str, Any]]:
@@ -155,15 +161,24 @@ def _of_pictures(some: list[Picture | Unread], task: Task, model: Model) -> list
     return lines
 
 
-def _lines(chunk: Chunk, task: Task, model: Model) -> list[dict[str, Any]]:
-    """The lines of one chunk in the order of the file."""
+def _kept(chunk: Chunk, keep: Sequence[str]) -> dict[int, dict[str, Any]]:
+    """The cells of these columns as texts, by line; of a record that cannot be read there are none."""
+    if not keep or not len(chunk.rows):
+        return {}
+    columns = [strings(cast(chunk.rows.column(name), "string")[0]) for name in keep]
+    cells = (dict(zip(keep, row, strict=True)) for row in zip(*columns, strict=True))
+    return dict(zip(chunk.lines.tolist(), cells, strict=True))
+
+
+def _lines(chunk: Chunk, task: Task, model: Model) -> list[tuple[int, dict[str, Any]]]:
+    """The lines of one chunk in the order of the file, each with its number."""
     said = list(_answered(model, rows_of(chunk.rows, task.inputs), task)) if len(chunk.rows) else []
     lines = [(int(line), 0, row) for line, row in zip(chunk.lines, said, strict=True)]
     for one in chunk.unread:
         error = f"line {one.line}: {one.reason} {one.detail}".strip()
         lines.append((one.line, 1, nothing(task, error)))
     lines.sort(key=lambda each: each[:2])
-    return [row for _, _, row in lines]
+    return [(line, row) for line, _, row in lines]
 
 
 def _answered(model: Model, rows: Rows, task: Task) -> Iterator[dict[str, Any]]:
