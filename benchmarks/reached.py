@@ -25,7 +25,6 @@ KNOWN = (  # missed so far, each with its reason in docs/LOG.md
     "label errors, the same without texts published under two labels, whole",
     "tiles, crack, 5 known",
     "tiles, crack, 10 known",
-    "circle, bccd: poisoned stream",
     "service, banking77: of the bare function, one client",
     "service, clinc150: of the bare function, one client",
 )
