@@ -46,6 +46,10 @@ def test_the_release_file(root: Path) -> None:
     assert (now.serves, now.shadow) == ("next", None), "no shadow of itself"
     assert release.change(root, "switch", None, "follow the ledger").serves is None
     assert release.read(root).n == 8
+    for version in ("next", "t001-people"):
+        release.change(root, "switch", version, "by hand")
+    assert release.change(root, "rollback", None, "back").serves == "next", "rolled back once, chosen since"
+    release.change(root, "promote", "t001-people", "as the ledger says")
     said = json.loads((root / "service" / "release.json").read_text("utf-8"))
     assert set(said) == {"n", "serves", "shadow", "canary", "share", "history"}
     assert set(said["history"][0]) == {"at", "what", "version", "reason"}
@@ -59,6 +63,7 @@ def test_the_release_file(root: Path) -> None:
         ("canary", "other", {"share": 1.0}),
         ("canary", "other", {"share": float("nan")}),
         ("shadow", "t001-people", {}),
+        ("canary", "t001-people", {}),
         ("sing", None, {}),
     ],
 )

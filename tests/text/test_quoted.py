@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bapsim.text.quoted import FEWEST, quoting, words_of
+from bapsim.text.quoted import FEWEST, partial, quoting, words_of
 
 WORD = st.text(st.characters(categories=["Ll", "Lo", "Nd"]), min_size=1, max_size=5)
 TEXT = st.lists(WORD, min_size=0, max_size=12).map(" ".join)
@@ -35,3 +35,28 @@ def test_only_whole_items_count(text: str, items: list[str]) -> None:
     said = f" {' '.join(words_of(text))} "
     within = any(len(words_of(one)) >= FEWEST and f" {' '.join(words_of(one))} " in said for one in items)
     assert quoting([text], items)[0] == within
+
+
+@given(st.lists(WORD, min_size=FEWEST, max_size=12), st.data())
+def test_an_item_that_was_cut_is_found_wherever_it_was_cut(words: list[str], data: st.DataObject) -> None:
+    item = " ".join(words)
+    said = words_of(item)
+    for text in (
+        item[: data.draw(st.integers(1, len(item)))],
+        item[data.draw(st.integers(0, len(item) - 1)) :],
+    ):
+        left = words_of(text)
+        if len(left) >= FEWEST and 2 * len(left) >= len(said):
+            assert partial([text, "x"], ["y", item]).tolist() == [True, False]
+
+
+def test_what_only_begins_alike_is_none() -> None:
+    item = "my card was swallowed by the machine at the corner of the street this morning"
+    texts = [
+        "my card was swallowed by the",
+        "my card was swallowed yesterday by a cat",
+        "the street this morning",
+    ]
+    assert partial(texts, [item]).tolist() == [False] * 3
+    assert partial([item[:40], item[30:]], [item]).tolist() == [True, True]
+    assert partial([], [item]).tolist() == partial([], []).tolist() == []

@@ -93,7 +93,8 @@ def _change(room: Desk, said: Mapping[str, Any], what: Any) -> dict[str, Any]:
     new = change(room.folder, what, version, f"person: {said['reason']}", **share)
     key = "serve.changed" if new.n != before else "serve.no_change"
     named = new.history[-1].version if new.history else None
-    room.say(key, what=text(f"live.what.{what}", room.lang), version=named or text("live.ledger", room.lang))
+    nobody = "–" if what in ("shadow", "canary") else text("live.ledger", room.lang)
+    room.say(key, what=text(f"live.what.{what}", room.lang), version=named or nobody)
     return asdict(new) | {"history": [one._asdict() for one in new.history]}
 
 

@@ -113,7 +113,7 @@ def _changed(
 ) -> Release | None:
     if version is not None and what != "rollback":
         model_folder(root, version)
-    if what == "shadow" and version is not None and version == serving(root, old):
+    if what in ("shadow", "canary") and version is not None and version == serving(root, old):
         raise InputError("release_itself", version=version)
     if what == "switch":
         return replace(old, serves=version, canary=None if old.canary == version else old.canary)
@@ -168,11 +168,20 @@ def serving(root: Path, release: Release) -> str | None:
 
 
 def before_that(root: Path, release: Release) -> str | None:
-    """The version that served before the one that does: by the history, else by the ledger."""
-    serves = serving(root, release)
-    undone = {one.version for one in release.history if one.what == "rollback"}
-    past = [one.version for one in reversed(release.history) if one.what in ("switch", "promote")]
-    for version in [*past, *used(root)]:
+    """The version that served before the one that does: by the history, else by the ledger; none that was
+    rolled back, unless it was chosen again since.
+    """
+    serves, ledger = serving(root, release), used(root)
+    undone: set[str | None] = set()
+    past: list[str | None] = []
+    for one in release.history:
+        version = one.version or next(iter(ledger), None)  # None: whom the ledger names
+        if one.what == "rollback":
+            undone.add(one.version)
+        elif one.what in ("switch", "promote"):
+            undone.discard(version)
+            past.append(version)
+    for version in [*reversed(past), *ledger]:
         if version not in (None, serves) and version not in undone:
             return version
     return None

@@ -24,7 +24,7 @@ from bapsim.store.lake import (
 )
 from bapsim.store.project import Project
 from bapsim.text.minhash import near
-from bapsim.text.quoted import quoting
+from bapsim.text.quoted import partial, quoting
 from bapsim.wheel.reading import as_read, reading
 from bapsim.wheel.settling import SUPERSEDED, Settled, settle
 from bapsim.wheel.stock import Stock
@@ -145,8 +145,9 @@ def leaks(
 ) -> Verdicts:
     """Rows of `among` that equal or nearly equal an exam item, or are its kin, are left out of training.
 
-    Text: Jaccard of shingles at least `threshold`, or an item quoted whole; pictures: likeness of sketches;
-    tables: equal input columns; groups: int64[N] of kin.
+    Text: Jaccard of shingles at least `threshold`, an item quoted whole, or one that was cut; pictures:
+    likeness of sketches; tables: equal input columns, but for case and beyond five digits; groups: int64[N]
+    of kin.
     """
     leak = among & np.isin(groups, groups[exam])
     items, rows = np.flatnonzero(exam), np.flatnonzero(among & ~leak)
@@ -164,7 +165,8 @@ def _equal(stock: Stock, items: np.ndarray, rows: np.ndarray, threshold: float) 
     texts = stock.compared
     if stock.task.kind == "text":
         theirs, mine = [texts[i] for i in items], [texts[i] for i in rows]
-        return np.asarray((near(theirs, mine, threshold) >= 0) | quoting(mine, theirs))
+        cut = quoting(mine, theirs) | partial(mine, theirs)
+        return np.asarray((near(theirs, mine, threshold) >= 0) | cut)
     known = {texts[i] for i in items}
     return np.array([texts[i] in known for i in rows], bool)
 

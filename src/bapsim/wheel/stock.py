@@ -26,6 +26,7 @@ from bapsim.text.targets import renamed, votes_in, written
 from bapsim.wheel.column_types import alike
 
 MASK = re.compile(rf"\[(?:{'|'.join(KINDS).upper()})\]")  # what stands where personal data stood
+TAG = re.compile("<[a-zA-Z/!][^<>]*>")
 FILE = "file"  # the column in which a source of pictures says where each came from
 ASKED = "asked:"  # how the method of an answer begins
 AGAIN = "asked:repair"  # the method of answers about labels that were there already
@@ -80,20 +81,30 @@ class Stock:
 
     @cached_property
     def compared(self) -> list[str]:
-        """Each row's input as duplicates and leaks are sought in it: where some rows came with personal data
-        masked (the service's log, `masked`), theirs is masked, too, so that a copy is known as one.
+        """Each row's input as duplicates and leaks are sought in it: texts without tags, cells of a table
+        without case, numbers to five digits (a copy may have come through a float32).
 
-        A cell of a table has no neighbours that tell: there only what equals a masked row is masked.
+        Where some rows came with personal data masked (the service's log, `masked`), it is masked in the
+        others, too, so that a copy is known as one. A cell of a table has no neighbours that tell: there only
+        what equals a masked row is masked.
         """
-        hidden = np.array([MASK.search(said) is not None for said in self.texts], bool)
-        if self.task.kind == "image" or not hidden.any():
+        if self.task.kind == "image":
             return self.texts
-        rows, _ = scrub_columns(self.records, self.task.inputs)
-        bare = _in_one([rows.column(name) for name in self.task.inputs])
+        hidden = np.array([MASK.search(said) is not None for said in self.texts], bool)
+        plain = self._coarse(self.records)
+        if not hidden.any():
+            return plain
+        bare = self._coarse(scrub_columns(self.records, self.task.inputs)[0])
         if self.task.kind == "text":
             return bare
         known = {bare[i] for i in np.flatnonzero(hidden).tolist()}
-        return [b if b in known else said for b, said in zip(bare, self.texts, strict=True)]
+        return [b if b in known else said for b, said in zip(bare, plain, strict=True)]
+
+    def _coarse(self, rows: pa.RecordBatch) -> list[str]:
+        columns = [rows.column(name) for name in self.task.inputs]
+        if self.task.kind == "text":
+            return [TAG.sub(" ", said) if "<" in said else said for said in _in_one(columns)]
+        return [said.casefold() for said in _in_one([_five_digits(column) for column in columns])]
 
     @cached_property
     def told(self) -> list[str]:
@@ -248,6 +259,12 @@ class Scene:
     groups: np.ndarray
     pruned: np.ndarray
     withheld: np.ndarray
+
+
+def _five_digits(column: Column) -> Column:
+    if not pa.types.is_floating(column.type):
+        return column
+    return pa.array([None if v is None else f"{v:.5g}" for v in column.to_pylist()], pa.string())
 
 
 def _in_one(columns: list[Column]) -> list[str]:
