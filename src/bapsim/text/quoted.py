@@ -44,7 +44,8 @@ def partial(texts: Sequence[str], items: Sequence[str]) -> NDArray[np.bool_]:
             said = words_of(item)[::step]
             for begun, after in zip(_begun(said), said[1:], strict=False):
                 if 2 * (begun[0] + 1) >= len(said) and begun in known:
-                    cut = (after[:k] if step > 0 else after[-k:] for k in range(1, len(after) + 1))
+                    least = 1 if begun[0] >= FEWEST else len(after)  # a word cut short is one word less
+                    cut = (after[:k] if step > 0 else after[-k:] for k in range(least, len(after) + 1))
                     found[[i for one in cut for i in known[begun].pop(one, ())]] = True
     return found
 
