@@ -61,7 +61,7 @@ def test_value_and_limit_say_what_was_measured():
 
 def test_labels_outside_the_declared_classes_are_unknown_and_a_pool_is_not():
     check = schema(classes=("a", "b"))
-    assert reasons(["x"] * 4, check, label=["a", "c", None, "b "])[0] == [
+    assert reasons(["x"] * 4, check, label=["a", "c", None, "b x"])[0] == [
         None,
         "unknown_class",
         None,

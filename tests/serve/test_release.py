@@ -63,7 +63,6 @@ def test_the_release_file(root: Path) -> None:
         ("canary", "other", {"share": 1.0}),
         ("canary", "other", {"share": float("nan")}),
         ("shadow", "t001-people", {}),
-        ("canary", "t001-people", {}),
         ("sing", None, {}),
     ],
 )

@@ -80,7 +80,8 @@ def write_pictures(out: Path, sheet: Sheet) -> tuple[Sheet, list[Shown]]:
         shutil.rmtree(temporary, ignore_errors=True)
     columns = {"picture": pa.array([f"{folder.name}/{one.name}" for one in found], pa.string())}
     if FILE in sheet.rows.schema.names:
-        columns[FILE] = pa.array(strings(sheet.rows.column(FILE)), pa.string())
+        names = [None if name is None else Path(name).name for name in strings(sheet.rows.column(FILE))]
+        columns[FILE] = pa.array(names, pa.string())  # its folder may be the label that is asked about
     rows = Rows(pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)))
     return replace(sheet, rows=rows), found
 

@@ -62,17 +62,17 @@ def _given(one: Mapping[str, Any], lang: str) -> str:
     if one["name"] is None:
         return ""
     counts = [(name, one[name]) for name in ("trained", "exam", "pool", "pending", "superseded") if one[name]]
+    unread = sum(rows for reason, rows in one["unread"].items() if reason != "cannot_tell")  # an answer
+    counts += [("unread", unread)] if unread else []
     said = [text(f"insight.source.{name}", lang, rows=number(rows)) for name, rows in counts]
     return ", ".join(said) or "0"
 
 
 def _judged(one: Mapping[str, Any], lang: str) -> list[str]:
-    """Rows set aside, wrong labels beyond what is usual, points."""
+    """Rows refused, wrong labels beyond what is usual, points."""
     if one["name"] is None:
         return ["", "", ""]
-    unread = {reason: rows for reason, rows in one["unread"].items() if reason != "cannot_tell"}  # an answer
-    aside = sum(one["refused"].values()) + sum(unread.values())
-    return [number(aside), _wrong(one["noise"], lang), _points(one["points"], lang)]
+    return [number(sum(one["refused"].values())), _wrong(one["noise"], lang), _points(one["points"], lang)]
 
 
 def _wrong(noise: Mapping[str, Any] | None, lang: str) -> str:

@@ -20,11 +20,12 @@ PROBATION = 600.0, 1000  # seconds, and answers, for which who served before sta
 
 @dataclass(eq=False)
 class Player:
-    """A loaded model with its thread, and what is usual of it."""
+    """A loaded model with its thread, and what is usual of it; large: requests that hold up others now."""
 
     served: Served
     lane: Lane
     usual: Usual = field(default_factory=Usual)
+    large: int = 0
 
     @property
     def version(self) -> str:

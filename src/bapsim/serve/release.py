@@ -113,7 +113,7 @@ def _changed(
 ) -> Release | None:
     if version is not None and what != "rollback":
         model_folder(root, version)
-    if what in ("shadow", "canary") and version is not None and version == serving(root, old):
+    if what == "shadow" and version is not None and version == serving(root, old):
         raise InputError("release_itself", version=version)
     if what == "switch":
         return replace(old, serves=version, canary=None if old.canary == version else old.canary)

@@ -138,10 +138,10 @@ class Service:
 
     async def _tried(self, one: Try, asked: Asked) -> tuple[Player, Answered]:
         """The answer of a model on trial, or of the proven one: where the first fails or is too late (which
-        counts against it), and where the request is so large that it would only hold up others.
+        counts against it); of a large request see `_large`.
         """
         if is_large(asked):
-            return await self._plainly(one.proven, asked)
+            return await self._large(one, asked)
         late, begun = False, time.perf_counter()
         try:
             got = await asyncio.wait_for(
@@ -150,7 +150,7 @@ class Service:
         except Exception as why:  # noqa: BLE001  whatever it raises, the proven model answers instead
             late = isinstance(why, TimeoutError) and time.perf_counter() - begun >= PATIENCE
         else:
-            if one.trial is not None and one.trial.slow(got.seconds):
+            if one.trial is not None and one.trial.slow(got.seconds) and not one.who.large:
                 self.later(self._slow(one, asked, got.seconds))
             else:
                 self._counted(one, got.seconds)
@@ -162,9 +162,22 @@ class Service:
         if not late:
             self._counted(one, seconds, failed=True)
         other, said = await self._plainly(one.proven, asked)
-        if late and seconds > beyond(said.seconds):  # else the proven model takes as long
+        if late and seconds > beyond(said.seconds) and not one.who.large:  # else it is not the model's fault
             self._counted(one, seconds, failed=True)
         return other, said
+
+    async def _large(self, one: Try, asked: Asked) -> tuple[Player, Answered]:
+        """A large request is no canary's; who serves answers it in any time, and fails as with any other."""
+        if one.role == "canary":
+            return await self._plainly(one.proven, asked)
+        one.who.large += 1
+        try:
+            return await self._plainly(one.who, asked)
+        except Exception:  # noqa: BLE001  whatever it raises, who served before answers instead
+            self._counted(one, 0.0, failed=True)
+            return await self._plainly(one.proven, asked)
+        finally:
+            one.who.large -= 1
 
     async def _slow(self, one: Try, asked: Asked, seconds: float) -> None:
         """Count a slow answer: the same rows say whether the proven model is any faster."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEWEST = 5  # words; what is shorter is a phrase that many texts have in common
+CUT = 8  # words of a text that was cut; shorter ones begin as others do
 
 _WORDS = re.compile(r"\w+")
 
@@ -29,7 +30,7 @@ def quoting(texts: Sequence[str], items: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def partial(texts: Sequence[str], items: Sequence[str]) -> NDArray[np.bool_]:
-    """bool[len(texts)]: the text, of FEWEST words or more, is how an item begins or ends, and at least half
+    """bool[len(texts)]: the text, of CUT words or more, is how an item begins or ends, and at least half
     of it: an item that was cut, between words or within one.
     """
     found = np.zeros(len(texts), bool)
@@ -37,15 +38,14 @@ def partial(texts: Sequence[str], items: Sequence[str]) -> NDArray[np.bool_]:
         known: dict[tuple[int, int], dict[str, list[int]]] = {}
         for i, text in enumerate(texts):
             said = words_of(text)[::step]
-            if len(said) >= FEWEST:
+            if len(said) >= CUT:
                 *_, begun = _begun(said[:-1])
                 known.setdefault(begun, {}).setdefault(said[-1], []).append(i)
         for item in items if known else ():
             said = words_of(item)[::step]
             for begun, after in zip(_begun(said), said[1:], strict=False):
                 if 2 * (begun[0] + 1) >= len(said) and begun in known:
-                    least = 1 if begun[0] >= FEWEST else len(after)  # a word cut short is one word less
-                    cut = (after[:k] if step > 0 else after[-k:] for k in range(least, len(after) + 1))
+                    cut = (after[:k] if step > 0 else after[-k:] for k in range(1, len(after) + 1))
                     found[[i for one in cut for i in known[begun].pop(one, ())]] = True
     return found
 

@@ -7,6 +7,7 @@ a source is worth takes two more fits for each, so that is not computed unasked.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -105,12 +106,12 @@ def price_of(sources: list[Row]) -> dict[str, float]:
     """
     paid = [one for one in sources if one.get("costs") and one["name"] is not None]
     paid = [one for one in paid if one["answers"]] or paid
-    rows = sum(bought(one) for one in paid)
-    costs: dict[str, float] = {}
-    for one in paid if rows else ():
+    spent, rows = Counter[str](), Counter[str]()
+    for one in paid:
         for currency, minor in one["costs"].items():
-            costs[currency] = costs.get(currency, 0.0) + minor / rows
-    return costs
+            spent[currency] += minor
+            rows[currency] += bought(one, currency, one["answers"] or one["trained"] + one["exam"])
+    return {currency: minor / rows[currency] for currency, minor in spent.items() if rows[currency]}
 
 
 def _picked(ledger: Ledger, stock: Stock, rows: np.ndarray) -> float:

@@ -51,9 +51,9 @@ def sources_table(
         row["lines"] = int(mine.sum()) + sum(row["unread"].values())
         row |= {"noise": noise.get(name), "new": new.get(name), "checked": checked.get(name)}
         row |= {"points": _points(stock, name, suspects), "paid": _paid(scene, name, state)}
-        table.append(row | _costs(paid.get(name, {}), bought(row)))
+        table.append(row | _costs(paid.get(name, {}), row))
     if None in paid:  # so that what was paid adds up
-        table.append({"name": None, **_costs(paid[None], 0)})
+        table.append({"name": None, **_costs(paid[None], None)})
     return table
 
 
@@ -121,17 +121,19 @@ def _paid(scene: Scene, name: str, state: np.ndarray) -> list[Row]:
     return found
 
 
-def bought(row: Row) -> int:
-    """How many rows were bought by what was paid for a source: accepted ones of the files that cost anything,
-    else its answers, else all of its rows that were accepted.
+def bought(row: Row, currency: str, otherwise: int) -> int:
+    """How many rows were bought by what was paid for a source in a currency: accepted ones of the files that
+    cost anything, else those that are counted `otherwise`.
     """
-    if row.get("paid"):
-        return sum(one["accepted"] for one in row["paid"])
-    return int(row["answers"] or row["trained"] + row["exam"])
+    files = [one["accepted"] for one in row.get("paid", ()) if one["currency"] == currency]
+    return sum(files) if files else otherwise
 
 
-def _costs(costs: Costs, accepted: int) -> Row:
-    each = {currency: minor / accepted for currency, minor in costs.items()} if accepted else {}
+def _costs(costs: Costs, row: Row | None) -> Row:
+    each: dict[str, float] = {}
+    for currency, minor in costs.items():
+        accepted = 0 if row is None else bought(row, currency, row["trained"] + row["exam"])
+        each |= {currency: minor / accepted} if accepted else {}
     return {"costs": costs, "cost_per_accepted": each}
 
 
