@@ -77,13 +77,11 @@ def recipe_of() -> Recipe:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two turns without training: a file, a pool, two clerks (one errs), a machine's rows, a consent."""
-    before = os.environ.get("BAPSIM_KEY")
-    os.environ["BAPSIM_KEY"] = "5e" * 32
     root = founded(tmp_path_factory.mktemp("export") / "은행")
-    untrained(root, recipe_of(), exam=40, ask=16)
-    untrained(root, recipe_of())
-    if before is None:
-        del os.environ["BAPSIM_KEY"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BAPSIM_KEY", "5e" * 32)
+        untrained(root, recipe_of(), exam=40, ask=16)
+        untrained(root, recipe_of())
     return root
 
 

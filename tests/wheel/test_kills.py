@@ -14,7 +14,6 @@ MOMENTS = int(os.environ.get("BAPSIM_KILLS", "30"))
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    os.environ["BAPSIM_KEY"] = "07" * 32
     root = founded(tmp_path_factory.mktemp("undisturbed") / "p")
     assert not killed_run(root, corrected_bank(), 3, None)
     state = state_of(root)
