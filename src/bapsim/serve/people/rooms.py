@@ -1,0 +1,107 @@
+"""What the rooms of one worker share: the project, the database, keys, who watches."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bapsim.serve.people.database import Database, url_of
+from bapsim.serve.people.events import Hub
+from bapsim.serve.people.names import hashed
+from bapsim.store import fault
+from bapsim.store.sealing import Keys
+
+if TYPE_CHECKING:
+    from bapsim.serve.people.doors import Door
+    from bapsim.serve.people.streams import Channel
+
+
+def folder_of(root: Path) -> Path:
+    """Where the rooms of a project keep what nobody else reads."""
+    return root / "people"
+
+
+def is_open(root: Path) -> bool:
+    """Whether the project has rooms."""
+    return (folder_of(root) / "key").is_file()
+
+
+def key_of(root: Path) -> bytes:
+    """The key of hashes and of the audit log, made at first use (0600)."""
+    path = folder_of(root) / "key"
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.chmod(0o700)
+        temporary = path.with_name(f"key.{secrets.token_hex(4)}.tmp")
+        temporary.touch(0o600, exist_ok=False)
+        temporary.write_bytes(secrets.token_bytes(32))
+        fault.sync(temporary)
+        with contextlib.suppress(FileExistsError):  # another process was first
+            path.hardlink_to(temporary)
+        temporary.unlink()
+        fault.sync(path.parent)
+    return path.read_bytes()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rooms:
+    """secure: whether the service speaks TLS; key: of hashes and of the audit log."""
+
+    root: Path
+    key: bytes
+    database: Database
+    hub: Hub
+    keys: Keys
+    secure: bool
+    doors: tuple[Door, ...] = ()
+    channels: tuple[Channel, ...] = ()
+    trouble: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def inbox(self) -> Path:
+        return self.root / "inbox"
+
+    @property
+    def folder(self) -> Path:
+        return folder_of(self.root)
+
+    @property
+    def title(self) -> str:
+        return self.root.resolve().name or "bapsim"
+
+    @property
+    def cookie(self) -> str:
+        """Of a session. Its own name for each project: cookies do not tell ports apart."""
+        prefix = "__Host-" if self.secure else ""
+        return f"{prefix}bapsim-{hashed(self.key.hex())[:8]}"
+
+    @property
+    def form_cookie(self) -> str:
+        """Of who is not signed in."""
+        return self.cookie + "-form"
+
+
+def rooms_of(
+    root: Path,
+    *,
+    secure: bool = False,
+    doors: tuple[Door, ...] = (),
+    channels: tuple[Channel, ...] = (),
+) -> Rooms:
+    """The rooms of a project with their database open; raises StoreError where it cannot be."""
+    key = key_of(root)
+    database = Database(url_of(root))
+    database.open()
+    return Rooms(
+        root=root,
+        key=key,
+        database=database,
+        hub=Hub(database),
+        keys=Keys(folder_of(root) / "keys"),
+        secure=secure,
+        doors=doors,
+        channels=channels,
+    )
