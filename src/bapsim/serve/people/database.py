@@ -23,7 +23,8 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from bapsim.core.errors import InputError, StoreError
-from bapsim.serve.people import tables
+from bapsim.serve.people import schema
+from bapsim.serve.people.tables import about
 from bapsim.store import fault
 
 T = TypeVar("T")
@@ -213,28 +214,27 @@ def _tried(connection: sa.Connection, work: Work[Any]) -> tuple[Any, BaseExcepti
 def migrate(connection: sa.Connection) -> None:
     """Add the tables, columns and indices that the database lacks; raises StoreError for a newer one."""
     have = version_of(connection)
-    if have > tables.NEWEST:
-        raise StoreError("people_database_newer", have=have, known=tables.NEWEST)
-    if have == tables.NEWEST:
+    if have > schema.NEWEST:
+        raise StoreError("people_database_newer", have=have, known=schema.NEWEST)
+    if have == schema.NEWEST:
         return
     there = set(sa.inspect(connection).get_table_names())
-    for one in tables.META.sorted_tables:
+    for one in schema.TABLES:
         if one.name not in there:
             connection.execute(CreateTable(one))
             for index in one.indexes:
                 connection.execute(CreateIndex(index))
         else:
             _complete(connection, one)
-    about = tables.about
     connection.execute(about.delete().where(about.c.key == "version"))
-    connection.execute(about.insert().values(key="version", value=str(tables.NEWEST)))
+    connection.execute(about.insert().values(key="version", value=str(schema.NEWEST)))
 
 
 def version_of(connection: sa.Connection) -> int:
     """The version of the schema that a database has; 0 for an empty one."""
     if not sa.inspect(connection).has_table("about"):
         return 0
-    query = sa.select(tables.about.c.value).where(tables.about.c.key == "version")
+    query = sa.select(about.c.value).where(about.c.key == "version")
     return int(connection.execute(query).scalar() or 0)
 
 

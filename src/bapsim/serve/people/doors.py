@@ -99,6 +99,10 @@ class Ask:
         """A whole page, or a part of one that goes into a page (`part_*.html.j2`)."""
         return shown(self, template, status, **values)
 
+    def part(self, template: str, **values: Any) -> str:
+        """A part of a page as text: what an event puts into it."""
+        return shell.rendered(template, self.lang, **{**common(self), **values})
+
     def go(self, path: str) -> Response:
         """Look at another page now: after a form, so that it is not sent twice."""
         return Response(status_code=303, headers={**HEADERS, "location": path})
@@ -233,20 +237,22 @@ def _object(body: bytes) -> Mapping[str, Any]:
 # ---------------------------------------------------------------- responses
 
 
-def shown(ask: Ask, template: str, status: int = 200, **values: Any) -> Response:
-    """A template as a response, with what every page needs."""
+def common(ask: Ask) -> dict[str, Any]:
+    """What every template may use."""
     role = None if ask.person is None else ask.person.role
-    nav = [one for one in ask.rooms.doors if one.nav and role in one.who]
-    common = {
+    return {
         "csrf": names.form_token(ask.token),
         "me": ask.person,
-        "nav": nav,
+        "nav": [one for one in ask.rooms.doors if one.nav and role in one.who],
         "here": ask.request.url.path,
         "project": ask.rooms.title,
     }
-    body = shell.rendered(template, ask.lang, **common, **values)
+
+
+def shown(ask: Ask, template: str, status: int = 200, **values: Any) -> Response:
+    """A template as a response."""
     headers = HEADERS | {"content-language": ask.lang, "vary": "accept-language, cookie"}
-    return Response(body, status, media_type="text/html", headers=headers)
+    return Response(ask.part(template, **values), status, media_type="text/html", headers=headers)
 
 
 def refused(ask: Ask, why: Refused) -> Response:

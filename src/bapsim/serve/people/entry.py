@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 from starlette.responses import Response
@@ -91,15 +93,14 @@ async def sign_out(ask: Ask) -> Response:
 
 async def link_page(ask: Ask) -> Response:
     """What a link is for; looking at it does not use it up: mail programs look at links, too."""
-    kind, who = await _usable(ask)
-    row = await ask.read(lambda c: c.execute(sa.select(person).where(person.c.id == who)).mappings().one())
+    ask, kind, row = await _usable(ask)
     return ask.page("link.html.j2", kind=kind, fresh=row["password"] is None, person=persons.person_of(row))
 
 
 async def link(ask: Ask) -> Response:
     """Use a link up: set a password where there is none or it was forgotten, and be signed in."""
-    kind, who = await _usable(ask)
-    row = await ask.read(lambda c: c.execute(sa.select(person).where(person.c.id == who)).mappings().one())
+    ask, kind, row = await _usable(ask)
+    who = str(row["id"])
     new: dict[str, object] = {"state": "active"}
     if row["password"] is None:
         new |= await _account(ask, who)
@@ -122,11 +123,21 @@ async def link(ask: Ask) -> Response:
     return await _let_in(ask, who, "signed_in", "/people")
 
 
-async def _usable(ask: Ask) -> tuple[str, str]:
-    found = await ask.read(lambda c: invites.open_for(c, ask.path["token"]))
+async def _usable(ask: Ask) -> tuple[Ask, str, Any]:
+    """The request in the language of the invitation, the kind of the link, and the person as a row."""
+
+    def read(connection: sa.Connection) -> tuple[str, Any] | None:
+        found = invites.open_for(connection, ask.path["token"])
+        if found is None:
+            return None
+        query = sa.select(person).where(person.c.id == found[1])
+        return found[0], connection.execute(query).mappings().one()
+
+    found = await ask.read(read)
     if found is None:
         raise Refused(410, "link_used")
-    return found
+    chosen = "lang" in ask.request.query_params
+    return replace(ask, lang=ask.lang if chosen else found[1]["lang"]), *found
 
 
 async def _account(ask: Ask, who: str) -> dict[str, object]:

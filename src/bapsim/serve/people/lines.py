@@ -1,7 +1,8 @@
-"""What people gave, line by line: sealed while it is a draft, in the clear from the moment of approval.
+"""What people gave, line by line: a draft until they approve it, published from then on.
 
-Everything that a person says goes through `texts.redacted` first. A line belongs to a consent; drafts are
-sealed under the consent's own key, so that withdrawing it makes them unreadable everywhere.
+Everything that a person says goes through `texts.redacted` first. A line belongs to a consent and is sealed
+under the consent's own key, so that destroying the key makes it unreadable in every page, log and copy of the
+database. In the clear it lies in the inbox only (`publish`), and from there in the wheel.
 """
 
 from __future__ import annotations
@@ -43,12 +44,10 @@ def add(
     who = _standing(connection, given)
     name, at = new_line(), now()
     row: Json = {"id": name, "consent": given, "person": who, "kind": kind, "dialogue": dialogue, "made": at}
-    row["question"] = body.get("question")
+    row |= {"question": body.get("question"), "body": keys.seal(given, _encoded(body)), "state": "draft"}
     if approved:
-        row |= {"state": "approved", "body": _encoded(body), "approved": at}
+        row |= {"state": "approved", "approved": at}
         _changed(connection, given)
-    else:
-        row |= {"state": "draft", "body": keys.seal(given, _encoded(body))}
     connection.execute(line.insert().values(**row))
     return name
 
@@ -60,12 +59,10 @@ def edit(connection: sa.Connection, keys: Keys, name: str, body: Mapping[str, An
     connection.execute(line.update().where(line.c.id == name).values(body=sealed))
 
 
-def approve(connection: sa.Connection, keys: Keys, name: str) -> None:
+def approve(connection: sa.Connection, name: str) -> None:
     """The person has seen this draft and lets it be used. Raises Refused where it is none any more."""
     row = _draft(connection, name)
-    body = keys.unseal(row["consent"], row["body"])
-    new = {"state": "approved", "body": body, "approved": now()}
-    connection.execute(line.update().where(line.c.id == name).values(**new))
+    connection.execute(line.update().where(line.c.id == name).values(state="approved", approved=now()))
     _changed(connection, row["consent"])
 
 
@@ -79,14 +76,13 @@ def undo(connection: sa.Connection, name: str) -> None:
     if row["state"] == "draft":
         connection.execute(line.delete().where(line.c.id == name))
         return
-    connection.execute(line.update().where(line.c.id == name).values(state="undone", body=b"{}"))
+    connection.execute(line.update().where(line.c.id == name).values(state="undone", body=b""))
     _changed(connection, row["consent"])
 
 
 def read(keys: Keys, row: Mapping[str, Any]) -> Json:
-    """What a line says, drafts unsealed; the caller has made sure, and noted, who reads it."""
-    sealed = row["state"] == "draft"
-    found: Json = json.loads(keys.unseal(row["consent"], row["body"]) if sealed else row["body"])
+    """What a line says; the caller has made sure, and noted, who reads it."""
+    found: Json = json.loads(keys.unseal(row["consent"], row["body"]))
     return found
 
 

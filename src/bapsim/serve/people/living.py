@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
-from bapsim.serve.people import events, publish
+from bapsim.serve.people import events, publish, withdrawing
 from bapsim.serve.people.rooms import Rooms
 
 PAUSE = 2.0  # seconds before what failed is tried again
@@ -25,7 +25,7 @@ async def living(rooms: Rooms, worker: int, ending: Callable[[], bool]) -> Async
     await rooms.hub.start()
     work: list[Callable[[], Awaitable[None]]] = [rooms.hub.run, partial(_let_go, rooms, ending)]
     if worker == 0:
-        work += [partial(_publish, rooms), partial(_sweep, rooms)]
+        work += [partial(_publish, rooms), partial(_withdraw, rooms), partial(_sweep, rooms)]
     tasks = [asyncio.create_task(_again(rooms, one)) for one in work]
     try:
         yield
@@ -36,7 +36,7 @@ async def living(rooms: Rooms, worker: int, ending: Callable[[], bool]) -> Async
         await asyncio.gather(*tasks, return_exceptions=True)
         if worker == 0:
             with contextlib.suppress(Exception):  # it is done at the next start
-                await asyncio.to_thread(publish.publish, rooms.database, rooms.inbox)
+                await asyncio.to_thread(publish.publish, rooms.database, rooms.keys, rooms.inbox)
         await asyncio.to_thread(rooms.database.close)
 
 
@@ -61,9 +61,16 @@ async def _let_go(rooms: Rooms, ending: Callable[[], bool]) -> None:
 
 async def _publish(rooms: Rooms) -> None:
     while True:
-        await asyncio.to_thread(publish.publish, rooms.database, rooms.inbox)
+        await asyncio.to_thread(publish.publish, rooms.database, rooms.keys, rooms.inbox)
         rooms.trouble.pop("_publish", None)
         await asyncio.sleep(publish.EACH)
+
+
+async def _withdraw(rooms: Rooms) -> None:
+    while True:
+        await asyncio.to_thread(withdrawing.finish, rooms)
+        rooms.trouble.pop("_withdraw", None)
+        await asyncio.sleep(withdrawing.EACH)
 
 
 async def _sweep(rooms: Rooms) -> None:

@@ -19,15 +19,9 @@ DOMAIN = 200  # characters
 
 def listed(connection: sa.Connection, ask: Ask) -> list[dict[str, Any]]:
     """Everybody, with what they gave; whoever looks at names is in the audit log."""
-    consents = dict(_counts(connection, consent.c.person, consent.c.state == "given"))
-    gave = dict(_counts(connection, line.c.person, line.c.state == "approved"))
-    seen = dict(
-        connection.execute(
-            sa.select(session.c.person, sa.func.max(session.c.seen)).group_by(session.c.person)
-        )
-        .tuples()
-        .all()
-    )
+    consents = _pairs(connection, consent.c.person, sa.func.count(), consent.c.state == "given")
+    gave = _pairs(connection, line.c.person, sa.func.count(), line.c.state == "approved")
+    seen = _pairs(connection, session.c.person, sa.func.max(session.c.seen))
     found = []
     for row in connection.execute(sa.select(person).order_by(person.c.made, person.c.id)).mappings():
         one = {name: row[name] for name in ("id", "role", "state", "lang", "domain", "made")}
@@ -39,9 +33,10 @@ def listed(connection: sa.Connection, ask: Ask) -> list[dict[str, Any]]:
     return found
 
 
-def _counts(connection: sa.Connection, column: Any, where: Any) -> Any:
-    query = sa.select(column, sa.func.count()).where(where).group_by(column)
-    return connection.execute(query).tuples().all()
+def _pairs(connection: sa.Connection, by: Any, of: Any, *where: Any) -> dict[str, Any]:
+    """A figure for each person."""
+    query = sa.select(by, of).where(*where).group_by(by)
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 async def people_page(ask: Ask) -> Response:

@@ -14,9 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from bapsim.serve.people.database import Database
+from bapsim.serve.people.lines import read
 from bapsim.serve.people.tables import consent, line
 from bapsim.store import fault
-from bapsim.store.terms import people, stem, withdrawals
+from bapsim.store.sealing import Keys
+from bapsim.store.terms import parsed, people, stem, withdrawals, write_terms
 
 EACH = 0.5  # seconds between two looks for what is to be published
 
@@ -26,23 +28,30 @@ def path_of(inbox: Path, given: str) -> Path:
     return people(inbox) / f"{stem(given)}.jsonl"
 
 
+def terms_path(inbox: Path, given: str) -> Path:
+    """The file of what was granted."""
+    return people(inbox) / f"{stem(given)}.terms.json"
+
+
 def waiting(connection: sa.Connection) -> list[str]:
     """Consents whose lines changed since their file was written."""
     query = sa.select(consent.c.id).where(consent.c.state == "given", consent.c.changes > consent.c.published)
     return [str(one) for one in connection.execute(query).scalars()]
 
 
-def publish(database: Database, inbox: Path) -> int:
+def publish(database: Database, keys: Keys, inbox: Path) -> int:
     """Write the files that lag behind; returns how many."""
     found = database.look(waiting)
     for given in found:
-        publish_one(database, inbox, given)
+        publish_one(database, keys, inbox, given)
     return len(found)
 
 
-def publish_one(database: Database, inbox: Path, given: str) -> None:
+def publish_one(database: Database, keys: Keys, inbox: Path, given: str) -> None:
     """Write the file of one consent as the database has it now."""
-    upto, body = database.look(lambda c: _whole(c, given))
+    upto, body, terms = database.look(lambda c: _whole(c, keys, given))
+    if not terms_path(inbox, given).exists():
+        write_terms(inbox, parsed(json.loads(terms)))
     fault.write(path_of(inbox, given), body)
     if given in withdrawals(inbox):  # between the two: what is withdrawn must not come back
         path_of(inbox, given).unlink(missing_ok=True)
@@ -51,14 +60,15 @@ def publish_one(database: Database, inbox: Path, given: str) -> None:
     database.change(lambda c: c.execute(done))
 
 
-def _whole(connection: sa.Connection, given: str) -> tuple[int, bytes]:
-    """How many changes a file has, and the file."""
-    upto = int(connection.execute(sa.select(consent.c.changes).where(consent.c.id == given)).scalar() or 0)
-    said = [json.dumps(one, ensure_ascii=False) + "\n" for one in approved(connection, given)]
-    return upto, "".join(said).encode()
+def _whole(connection: sa.Connection, keys: Keys, given: str) -> tuple[int, bytes, str]:
+    """How many changes a file has, the file, and the terms of its consent."""
+    query = sa.select(consent.c.changes, consent.c.terms).where(consent.c.id == given)
+    upto, terms = connection.execute(query).one()
+    lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in approved(connection, keys, given)]
+    return int(upto), "".join(lines).encode(), str(terms)
 
 
-def approved(connection: sa.Connection, given: str) -> Iterator[dict[str, Any]]:
+def approved(connection: sa.Connection, keys: Keys, given: str) -> Iterator[dict[str, Any]]:
     """The approved lines of a consent as the inbox has them, oldest first."""
     query = sa.select(line).where(line.c.consent == given, line.c.state == "approved").order_by(line.c.seq)
     for row in connection.execute(query).mappings():
@@ -66,4 +76,4 @@ def approved(connection: sa.Connection, given: str) -> Iterator[dict[str, Any]]:
         head |= {"at": row["made"], "approved": row["approved"]}
         if row["dialogue"]:
             head["dialogue"] = row["dialogue"]
-        yield head | {k: v for k, v in json.loads(row["body"]).items() if k not in head}
+        yield head | {k: v for k, v in read(keys, dict(row)).items() if k not in head}

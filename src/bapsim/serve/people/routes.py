@@ -10,12 +10,19 @@ from starlette.responses import Response
 
 from bapsim.serve.http import answering
 from bapsim.serve.metrics import Metrics
-from bapsim.serve.people import entry, owner, shell, streams
+from bapsim.serve.people import api, auditing, entry, mine, owner, shell, streams
 from bapsim.serve.people.doors import Door, Guard
 from bapsim.serve.people.rooms import Rooms
 from bapsim.serve.people.streams import Channel
 
-DOORS: tuple[Door, ...] = (*entry.DOORS, *owner.DOORS, *streams.DOORS)
+DOORS: tuple[Door, ...] = (
+    *entry.DOORS,
+    *mine.DOORS,
+    *owner.DOORS,
+    *auditing.DOORS,
+    *api.DOORS,
+    *streams.DOORS,
+)
 CHANNELS: tuple[Channel, ...] = ()
 KEPT = {"cache-control": "max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 

