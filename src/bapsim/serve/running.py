@@ -132,14 +132,19 @@ def about_of(
 
 @dataclass(eq=False)
 class Worker:
-    """One process of the service. service: None until there is a model; app: what answers now."""
+    """One process of the service. first: the model to begin with; service: None until there is one; app: what
+    answers now.
+    """
 
     setting: Setting
     parent: int | None = None
+    first: Served | None = None
     service: Service | None = None
     rooms: Rooms | None = None
     server: uvicorn.Server | None = None
     app: FastAPI = field(init=False)
+    task: Task = field(init=False)
+    types: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.root = Path(self.setting.root)
@@ -153,6 +158,7 @@ class Worker:
 
     def answer_with(self, first: Served | None, task: Task, types: dict[str, str]) -> None:
         """Put an app in place that tells of this model."""
+        self.task, self.types = task, types
         classes = () if first is None else tuple(getattr(first.model, "classes", ()))
         about = about_of(self.root, task, types, self.limits, classes)
         rooms = (lambda: self.rooms) if self.setting.people else None
@@ -163,11 +169,10 @@ class Worker:
         async with contextlib.AsyncExitStack() as stack:
             if self.rooms is not None:
                 await stack.enter_async_context(living(self.rooms, self.setting.worker, self.ending))
-            work = asyncio.create_task(self.run())
-            stack.push_async_callback(self.drained, work)
-            if self.service is not None:
-                self.service.log.start()
+            if self.first is not None:
+                await self.begin(self.first, self.task, self.types)
                 await self.keeper.follow()
+            stack.push_async_callback(self.drained, asyncio.create_task(self.run()))
             yield
 
     async def run(self) -> None:
@@ -186,9 +191,13 @@ class Worker:
             return
         task, types = await aside(typed_task, self.root)
         first = await aside(first_model, self.root, task, types)
+        self.answer_with(first, task, types)
+        await self.begin(first, task, types)
+
+    async def begin(self, first: Served, task: Task, types: dict[str, str]) -> None:
+        """Answer with this model from now on."""
         service = _service(self.setting, task, types, self.limits, first)
         service.log.start()
-        self.answer_with(first, task, types)
         self.service = service
 
     @cached_property
@@ -230,13 +239,11 @@ def work(setting: Setting, held: socket.socket, parent: int | None = None) -> No
         signal.SIGTERM, lambda number, _: told.append(number)
     )  # what uvicorn passes on when it ends
     sys.setswitchinterval(SWITCH)
-    worker = Worker(setting, parent)
-    first, task, types = _first(setting, worker.root)
+    first, task, types = _first(setting, Path(setting.root))
+    worker = Worker(setting, parent, first)
     if setting.people:
         secure = setting.cert is not None
         worker.rooms = rooms_of(worker.root, secure=secure, doors=DOORS, channels=CHANNELS)
-    if first is not None:
-        worker.service = _service(setting, task, types, worker.limits, first)
     worker.answer_with(first, task, types)
     config = uvicorn.Config(
         worker,

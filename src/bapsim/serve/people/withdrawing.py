@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 
 import sqlalchemy as sa
@@ -24,16 +25,20 @@ from bapsim.store.terms import withdrawals, write_withdrawal
 
 EACH = 2.0  # seconds between two tries
 LONGEST = 3600  # seconds that the wheel's part may take
+Forget = Callable[[sa.Connection, str, str], None]  # of a room: what it knows of a consent, and of its person
+FORGET: tuple[Forget, ...] = ()
 
 
 def withdraw(rooms: Rooms, given: str, person: str, by: str) -> None:
     """Take a consent back; what this does not reach any more after a kill, the next start does."""
     write_withdrawal(rooms.inbox, given, person, by)
-    rooms.database.change(lambda c: _forget(c, rooms.key, given, by))
+    rooms.database.change(lambda c: _forget(c, rooms.key, given, person, by))
     clear(rooms, given)
 
 
-def _forget(connection: sa.Connection, key: bytes, given: str, by: str) -> None:
+def _forget(connection: sa.Connection, key: bytes, given: str, person: str, by: str) -> None:
+    for forget in FORGET:
+        forget(connection, given, person)
     for one in reversed(WORDS):
         connection.execute(one.delete().where(one.c.consent == given))
     new = {"state": "withdrawn", "ended": now(), "erasure": "waiting"}
