@@ -17,7 +17,7 @@ from bapsim.serve.people.desk_queue import Given, Held
 from bapsim.serve.people.desk_tables import done, item, job
 from bapsim.serve.people.doors import HEADERS, Ask, Door, Form
 from bapsim.serve.people.roles import GIVING
-from bapsim.serve.people.tables import consent
+from bapsim.serve.people.consent import standing
 from bapsim.serve.people.texts import clean, redacted
 from bapsim.serve.refused import Refused, bad
 from bapsim.store.project import opened
@@ -31,13 +31,6 @@ LONGEST = 3600.0  # seconds that one answer may count for
 SURE = (0.5, 0.7, 0.9, 1.0)  # answers to "how sure are you?"
 PEERS = (0.25, 0.5, 0.75, 0.95)  # and to "how many of your colleagues would say the same?"
 Json = dict[str, Any]
-
-
-def standing(connection: sa.Connection, who: str) -> str | None:
-    """The newest consent of a person that stands."""
-    query = sa.select(consent.c.id).where(consent.c.person == who, consent.c.state == "given")
-    found = connection.execute(query.order_by(consent.c.made.desc(), consent.c.id)).scalar()
-    return None if found is None else str(found)
 
 
 def job_of(connection: sa.Connection, name: str) -> Json:
@@ -65,9 +58,14 @@ def _listed(connection: sa.Connection, who: str) -> list[Json]:
     for name, state, count in connection.execute(counts.group_by(item.c.job, item.c.state)):
         left.setdefault(name, {})[state] = count
     mine = sa.select(done.c.job, sa.func.count()).where(done.c.person == who, done.c.what == desk_queue.SAID)
-    said = dict(connection.execute(mine.group_by(done.c.job)).tuples().all())
-    rows = connection.execute(sa.select(job).where(job.c.state == "open").order_by(job.c.made, job.c.id)).mappings()
-    return [dict(row) | {"counts": left.get(row["id"], {}), "mine": said.get(row["id"], 0)} for row in rows]
+    said: dict[str, int] = dict(connection.execute(mine.group_by(done.c.job)).tuples().all())
+    rows = connection.execute(
+        sa.select(job).where(job.c.state == "open").order_by(job.c.made, job.c.id)
+    ).mappings()
+    none = {"open": 0, "settled": 0}
+    return [
+        dict(row) | {"counts": none | left.get(row["id"], {}), "mine": said.get(row["id"], 0)} for row in rows
+    ]
 
 
 async def renewed(ask: Ask) -> None:
@@ -118,7 +116,7 @@ async def _shown(ask: Ask, one: Json, mine: Held | None, undone: bool = False) -
     told, count, more = await ask.read(lambda c: _beside(c, one, ask.who.id, mine))
     part = ask.request.headers.get("hx-request") == "true"
     shows = {} if mine is None else json.loads(mine.row["shows"])
-    values = {
+    values: Json = {
         "job": one,
         "held": mine,
         "shows": shows,
@@ -250,7 +248,10 @@ def _pair(said: str, shows: Mapping[str, str]) -> Json:
         raise bad("desk_label", "said")
     prompt = "\n".join(text for name, text in shows.items() if name not in ("a", "b"))
     other = {"a": "b", "b": "a"}.get(said)
-    texts = {"chosen": None if other is None else shows[said], "rejected": None if other is None else shows[other]}
+    texts = {
+        "chosen": None if other is None else shows[said],
+        "rejected": None if other is None else shows[other],
+    }
     return {"better": said, "prompt": prompt, **texts}
 
 
@@ -307,7 +308,9 @@ async def confirm(ask: Ask) -> Response:
     """Keep what was decided on a page; items without a decision stay open."""
     one = await ask.read(lambda c: job_of(c, ask.path["job"]))
     label = one["labels"][0]
-    said = {name.removeprefix("keep-"): ask.form.get(name) for name in ask.form.fields if name.startswith("keep-")}
+    said = {
+        name.removeprefix("keep-"): ask.form.get(name) for name in ask.form.fields if name.startswith("keep-")
+    }
     if not set(said.values()) <= {"yes", "no"} or len(said) > TILES:
         raise bad("desk_label", "keep")
     seconds = _seconds(ask.form.get("seconds")) / max(len(said), 1)

@@ -1,4 +1,4 @@
-"""Jobs of the desk: the project's own questions, pages of likely items to confirm, and files that were brought.
+"""Jobs of the desk: the project's own questions, likely items to confirm, and files that were brought.
 
 The project's questions are read without its lock, after each turn; what is no longer asked goes, what was
 answered stays.
@@ -119,7 +119,7 @@ def _labels(project: Project, recipe: Recipe) -> list[str]:
 def add(connection: sa.Connection, brought: Brought, by: str | None) -> str:
     """A new job with its items; returns its id."""
     name = new_job()
-    row = {"id": name, "kind": brought.kind, "answer": brought.answer, "title": brought.title}
+    row: dict[str, Any] = {"id": name, "kind": brought.kind, "answer": brought.answer, "title": brought.title}
     row |= {"origin": brought.origin, "labels": _json(list(brought.labels)), "turn": brought.turn}
     connection.execute(job.insert().values(**row, state="open", made=now(), by=by))
     _insert(connection, name, brought)
@@ -156,7 +156,9 @@ def renew(connection: sa.Connection, name: str, brought: Brought) -> None:
             tell_label(connection, name, label, rule, (), None)
 
 
-def _insert(connection: sa.Connection, name: str, brought: Brought, known: frozenset[str] = frozenset()) -> None:
+def _insert(
+    connection: sa.Connection, name: str, brought: Brought, known: frozenset[str] = frozenset()
+) -> None:
     rows = []
     for place, one in enumerate(brought.items):
         if _id(brought, one) not in known:
@@ -173,11 +175,15 @@ def _insert(connection: sa.Connection, name: str, brought: Brought, known: froze
 def _row(name: str, brought: Brought, one: Item, place: int, gold: Any) -> dict[str, Any]:
     row = {"id": _id(brought, one), "job": name, "key": one.key[:200], "place": place, "state": "open"}
     guess = None if one.guess is None else _json(one.guess)
-    return row | {"shows": _json(dict(one.shows)), "guess": guess, "gold": None if gold is None else _json(gold)}
+    return row | {
+        "shows": _json(dict(one.shows)),
+        "guess": guess,
+        "gold": None if gold is None else _json(gold),
+    }
 
 
 def _id(brought: Brought, one: Item) -> str:
-    """A record's id, or a name that this file's item has: the same item of the same file is not asked twice."""
+    """A record's id, or one of this file's item: the same item of the same file is not asked twice."""
     if brought.origin == PROJECT:
         return one.key
     return hashed(f"{brought.origin}\0{one.key}")[:32]
@@ -200,7 +206,14 @@ def tell_label(
     connection: sa.Connection, name: str, label: str, rule: str, examples: Sequence[str], by: str | None
 ) -> None:
     """A new version of what people are told of a label."""
-    row = {"job": name, "label": label, "rule": rule, "examples": _json(list(examples)), "by": by, "at": now()}
+    row = {
+        "job": name,
+        "label": label,
+        "rule": rule,
+        "examples": _json(list(examples)),
+        "by": by,
+        "at": now(),
+    }
     connection.execute(guideline.insert().values(**row))
 
 

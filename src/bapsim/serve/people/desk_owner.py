@@ -1,4 +1,4 @@
-"""The desk as its owner sees it: jobs that are brought, how they go, who agrees with whom, what is told of labels."""
+"""The desk as its owner sees it: jobs that are brought, how they go, who agrees, what is told of labels."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def _read(name: str, body: bytes, kind: Any, target: str | None) -> Job:
         try:
             return read_job(path, kind, target)
         except BapsimError as why:
-            raise bad("desk_file", "file", why=why.say().splitlines()[0].replace(path.name, name[:80])) from why
+            raise bad(
+                "desk_file", "file", why=why.say().splitlines()[0].replace(path.name, name[:80])
+            ) from why
 
 
 async def likely(ask: Ask) -> Response:
@@ -113,7 +115,7 @@ async def progress_page(ask: Ask) -> Response:
 def progress(connection: sa.Connection, name: str) -> Json:
     """How a job stands: items by state, answers, agreement, and each person's figures with 95 % intervals."""
     states = sa.select(item.c.state, sa.func.count()).where(item.c.job == name, item.c.gold.is_(None))
-    counts = dict(connection.execute(states.group_by(item.c.state)).tuples().all())
+    counts: dict[str, int] = dict(connection.execute(states.group_by(item.c.state)).tuples().all())
     query = (
         sa.select(done.c.item, done.c.person, done.c.what, done.c.blind, line.c.body, item.c.gold)
         .join(item, sa.and_(item.c.job == done.c.job, item.c.id == done.c.item))
@@ -160,7 +162,11 @@ def _people(rows: Sequence[Mapping[str, Any]], votes: Mapping[str, Mapping[str, 
         again = [row for row in mine if row["blind"] == "again"]
         first = {row["item"]: row["said"] for row in reversed(mine) if row["blind"] is None}
         others = [
-            (said[who], other) for said in votes.values() if who in said for p, other in said.items() if p != who
+            (said[who], other)
+            for said in votes.values()
+            if who in said
+            for p, other in said.items()
+            if p != who
         ]
         found.append(
             {
@@ -192,7 +198,9 @@ def history(connection: sa.Connection, name: str) -> list[Json]:
     for row in rows.mappings():
         said = None if row["said"] is None else json.loads(row["said"])
         shown = said if said is None or isinstance(said, str) else json.dumps(said, ensure_ascii=False)
-        found.append({"at": row["at"], "who": row["person"], "what": row["what"], "key": row["key"], "said": shown})
+        found.append(
+            {"at": row["at"], "who": row["person"], "what": row["what"], "key": row["key"], "said": shown}
+        )
     return found
 
 
@@ -202,7 +210,7 @@ async def _may(ask: Ask, channel: str) -> bool:
 
 async def _figures(ask: Ask, event: Event) -> str | None:
     """The figures of a job, anew."""
-    name = event.channel.removeprefix("desk-")
+    name = event.channel.removeprefix("desk:")
     figures = await ask.read(lambda c: progress(c, name))
     return shell.rendered("part_desk_figures.html.j2", ask.lang, figures=figures)
 
@@ -215,7 +223,10 @@ async def tell_label(ask: Ask) -> Response:
     one = await ask.read(lambda c: job_of(c, ask.path["job"]))
     label = clean(ask.form.get("label"), "label", 200)
     rule = redacted(clean(ask.form.get("rule"), "rule", 4000))[0]
-    examples = [redacted(said)[0] for said in clean(ask.form.get("examples"), "examples", 4000, empty=True).split("\n")]
+    examples = [
+        redacted(said)[0]
+        for said in clean(ask.form.get("examples"), "examples", 4000, empty=True).split("\n")
+    ]
 
     def keep(connection: sa.Connection) -> None:
         shown = [said.strip() for said in examples if said.strip()]
@@ -254,9 +265,11 @@ def whole(connection: sa.Connection, one: Mapping[str, Any]) -> Job:
     )
     voices: dict[str, list[Voice]] = {}
     for row in connection.execute(query).mappings():
-        voices.setdefault(row["item"], []).append(_voice(row, one))
+        voices.setdefault(row["item"], []).append(_voice(dict(row), one))
     rows = connection.execute(
-        sa.select(item).where(item.c.job == one["id"], item.c.state != "gone").order_by(item.c.place, item.c.seq)
+        sa.select(item)
+        .where(item.c.job == one["id"], item.c.state != "gone")
+        .order_by(item.c.place, item.c.seq)
     )
     items = []
     for row in rows.mappings():
@@ -288,7 +301,7 @@ def _plain(said: Any, one: Mapping[str, Any]) -> Any:
     return f"{said:g}" if isinstance(said, float) else said
 
 
-CHANNELS = (Channel(name=r"desk-j-[a-z2-7]{10}", may=_may, show=_figures),)
+CHANNELS = (Channel(name=r"desk:j-[a-z2-7]{10}", may=_may, show=_figures),)
 DOORS = (
     Door(path="/people/desk", handler=bring, who=GUIDING, method="POST", body=UPLOAD),
     Door(path="/people/desk/likely", handler=likely, who=GUIDING, method="POST"),

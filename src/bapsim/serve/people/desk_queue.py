@@ -35,15 +35,15 @@ SAID, SKIPPED, UNDONE, SETTLED, OPENED = "said", "skipped", "undone", "settled",
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """The item that a person has before them: its row, and which blind test it is ("gold", "again"), if any."""
+    """The item that a person has before them: its row, and which blind test it is (gold, again), if any."""
 
     row: Mapping[str, Any]
     blind: str | None
 
 
 def wanted(votes: Sequence[Any], guess: Any) -> int:
-    """How many votes an item needs, by what was said so far: one; three where that one and the model differ, or
-    it says that nobody can tell; MOST where there is no majority of two.
+    """How many votes an item needs, by what was said so far: one; three where that one and the model differ,
+    or it says that nobody can tell; MOST where there is no majority of two.
     """
     if not votes:
         return 1
@@ -72,7 +72,9 @@ def held(connection: sa.Connection, name: str, who: str) -> Held | None:
     query = sa.select(lease).where(lease.c.job == name, lease.c.person == who, lease.c.until > time.time())
     mine = connection.execute(query).mappings().first()
     row = None if mine is None else row_of(connection, name, mine["item"])
-    return None if mine is None or row is None or row["state"] == "gone" else Held(row=row, blind=mine["blind"])
+    return (
+        None if mine is None or row is None or row["state"] == "gone" else Held(row=row, blind=mine["blind"])
+    )
 
 
 def row_of(connection: sa.Connection, name: str, one: str) -> dict[str, Any] | None:
@@ -160,7 +162,7 @@ def said_in(body: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """An answer on its way: the job's row, whose it is, under which consent, the kind of line and its body."""
+    """An answer on its way: the job's row, whose it is, under which consent, kind and body of the line."""
 
     job: Mapping[str, Any]
     who: str
@@ -181,13 +183,13 @@ def say(connection: sa.Connection, keys: Keys, given: Given) -> str:
         raise Refused(409, "desk_not_held")
     body = {**given.body, "blind": mine.blind}
     made = lines.add(connection, keys, given.consent, given.kind, body, approved=True)
-    row = {"job": name, "item": one, "person": given.who}
+    row = {"job": name, "item": one, "person": given.who, "consent": given.consent}
     connection.execute(done.insert().values(**row, what=SAID, line=made, blind=mine.blind))
     _note(connection, row, SAID, made, _json(said_in(given.body)))
     connection.execute(lease.delete().where(lease.c.job == name, lease.c.person == given.who))
     if mine.blind is None:
         _settle(connection, mine.row)
-    tell(connection, f"desk-{name}", "progress", {})
+    tell(connection, f"desk:{name}", "progress", {})
     return made
 
 
@@ -201,11 +203,11 @@ def confirm(connection: sa.Connection, keys: Keys, given: Given) -> None:
     if connection.execute(mine).first() is not None:
         return
     made = lines.add(connection, keys, given.consent, given.kind, given.body, approved=True)
-    about = {"job": name, "item": one, "person": given.who}
+    about = {"job": name, "item": one, "person": given.who, "consent": given.consent}
     connection.execute(done.insert().values(**about, what=SAID, line=made, blind=None))
     _note(connection, about, SAID, made, _json(given.body["said"]))
     connection.execute(item.update().where(item.c.seq == row["seq"]).values(state=SETTLED))
-    tell(connection, f"desk-{name}", "progress", {})
+    tell(connection, f"desk:{name}", "progress", {})
 
 
 def skip(connection: sa.Connection, name: str, who: str) -> None:
@@ -217,7 +219,7 @@ def skip(connection: sa.Connection, name: str, who: str) -> None:
     connection.execute(done.insert().values(**row, what=SKIPPED, line=None, blind=mine.blind))
     _note(connection, row, SKIPPED, None, None)
     connection.execute(lease.delete().where(lease.c.job == name, lease.c.person == who))
-    tell(connection, f"desk-{name}", "progress", {})
+    tell(connection, f"desk:{name}", "progress", {})
 
 
 def undo(connection: sa.Connection, name: str, who: str) -> Held | None:
@@ -230,14 +232,14 @@ def undo(connection: sa.Connection, name: str, who: str) -> Held | None:
         lines.undo(connection, last["line"])
     connection.execute(done.delete().where(done.c.seq == last["seq"]))
     row = {"job": name, "item": last["item"], "person": who}
-    _note(connection, row, UNDONE, last["line"], None)
+    _note(connection, row | {"consent": last["consent"]}, UNDONE, last["line"], None)
     connection.execute(lease.delete().where(lease.c.job == name, lease.c.person == who))
     until = time.time() + LEASE
     connection.execute(lease.insert().values(**row, blind=last["blind"], until=until))
     found = row_of(connection, name, last["item"])
     if found is not None and last["blind"] is None:
         _settle(connection, found)
-    tell(connection, f"desk-{name}", "progress", {})
+    tell(connection, f"desk:{name}", "progress", {})
     return None if found is None else Held(row=found, blind=last["blind"])
 
 
@@ -262,13 +264,13 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def forget(connection: sa.Connection, who: str) -> None:
-    """What the desk knows of what a person said, when their consent ends: items may be open again."""
-    query = sa.select(done.c.job, done.c.item).where(done.c.person == who, done.c.blind.is_(None))
-    touched = [(row.job, row.item) for row in connection.execute(query)]
-    for one in (done, change, lease):
-        connection.execute(one.delete().where(one.c.person == who))
-    for name, one in touched:
-        row = row_of(connection, name, one)
-        if row is not None:
-            _settle(connection, row)
+def reopen(connection: sa.Connection, name: str) -> None:
+    """Items whose votes went with a consent are open again, where they need more than are left."""
+    query = sa.select(item).where(item.c.job == name, item.c.state == SETTLED, item.c.gold.is_(None))
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    held = votes_on(connection, name, [row["id"] for row in rows])
+    for row in rows:
+        votes = held.get(row["id"], [])
+        if len(votes) < wanted(votes, guess_of(row)):
+            connection.execute(item.update().where(item.c.seq == row["seq"]).values(state="open"))
+            _note(connection, {"job": name, "item": row["id"], "person": None}, OPENED, None, None)

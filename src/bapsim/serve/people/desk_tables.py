@@ -7,7 +7,7 @@ from sqlalchemy import Column, Float, ForeignKey, Index, Integer, String, Text, 
 from bapsim.serve.people.tables import numbered, of_person, table
 
 # kind: label, pair, spans, confirm; answer: class, labels, number; origin: "project", or the file's name;
-# labels, settings: JSON; turn: the turn whose questions a job of the project has; state: open, closed.
+# labels, settings: JSON; turn: whose questions a job of the project has; state: open, closed.
 job = table(
     "desk_job",
     Column("id", String(12), primary_key=True),
@@ -23,8 +23,8 @@ job = table(
     of_person("by", null=True),
 )
 
-# id: the record's id in hex, or i- and 16 letters; place: order of asking; shows, guess, gold: JSON; gold: the
-# answer that is known, of a blind test; state: open, settled, gone (no longer asked).
+# id: the record's id in hex, or 32 digits of file and key; place: order of asking; shows, guess, gold:
+# JSON; gold: the answer that is known, of a blind test; state: open, settled, gone (no longer asked).
 item = table(
     "desk_item",
     numbered(),
@@ -58,6 +58,7 @@ done = table(
     Column("job", String(12), nullable=False),
     Column("item", String(32), nullable=False),
     of_person(),
+    Column("consent", String(14), nullable=True, index=True),
     Column("what", String(8), nullable=False),
     Column("line", String(40), nullable=True),
     Column("blind", String(8), nullable=True),
@@ -65,14 +66,15 @@ done = table(
 Index("desk_done_item", done.c.job, done.c.item)
 Index("desk_done_person", done.c.job, done.c.person)
 
-# Everything that happened to an item: what: said, undone, skipped, settled, opened; said: the label as JSON, no
-# words; a person's rows go with the person's consent.
+# Everything that happened to an item: what: said, undone, skipped, settled, opened; said: the label as JSON,
+# no words; a person's rows go with the person's consent.
 change = table(
     "desk_change",
     numbered(),
     Column("job", String(12), nullable=False),
     Column("item", String(32), nullable=False),
     of_person(null=True),
+    Column("consent", String(14), nullable=True, index=True),
     Column("what", String(10), nullable=False),
     Column("line", String(40), nullable=True),
     Column("said", Text, nullable=True),

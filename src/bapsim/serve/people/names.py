@@ -29,6 +29,11 @@ def new_dialogue() -> str:
     return "d-" + _drawn(10)
 
 
+def new_job() -> str:
+    """j- and 10 letters."""
+    return "j-" + _drawn(10)
+
+
 def new_line() -> str:
     """l- and 16 letters."""
     return "l-" + _drawn(16)

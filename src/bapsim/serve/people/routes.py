@@ -10,20 +10,22 @@ from starlette.responses import Response
 
 from bapsim.serve.http import answering
 from bapsim.serve.metrics import Metrics
-from bapsim.serve.people import api, auditing, entry, mine, owner, shell, streams
+from bapsim.serve.people import api, auditing, desk, desk_owner, entry, mine, owner, shell, streams
 from bapsim.serve.people.doors import Door, Guard
 from bapsim.serve.people.rooms import Rooms
 from bapsim.serve.people.streams import Channel
 
 DOORS: tuple[Door, ...] = (
     *entry.DOORS,
+    *desk.DOORS,
+    *desk_owner.DOORS,
     *mine.DOORS,
     *owner.DOORS,
     *auditing.DOORS,
     *api.DOORS,
     *streams.DOORS,
 )
-CHANNELS: tuple[Channel, ...] = ()
+CHANNELS: tuple[Channel, ...] = (*desk_owner.CHANNELS,)
 KEPT = {"cache-control": "max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 
 
