@@ -13,11 +13,11 @@ from starlette.responses import Response
 
 from bapsim.core.errors import BapsimError
 from bapsim.serve.people import audit, desk_jobs, desk_queue
+from bapsim.serve.people.consent import standing
 from bapsim.serve.people.desk_queue import Given, Held
 from bapsim.serve.people.desk_tables import done, item, job
 from bapsim.serve.people.doors import HEADERS, Ask, Door, Form
 from bapsim.serve.people.roles import GIVING
-from bapsim.serve.people.consent import standing
 from bapsim.serve.people.texts import clean, redacted
 from bapsim.serve.refused import Refused, bad
 from bapsim.store.project import opened
@@ -107,7 +107,7 @@ async def item_page(ask: Ask) -> Response:
         return ask.go("/people/desk")
     if one["kind"] == "confirm":
         return await confirm_page(ask, one)
-    mine = await ask.write(lambda c: desk_queue.take(c, one["id"], ask.who.id))
+    mine = await ask.write(lambda c: desk_queue.take(c, ask.rooms.keys, one["id"], ask.who.id))
     return await _shown(ask, one, mine)
 
 
@@ -163,7 +163,7 @@ async def say(ask: Ask) -> Response:
             raise Refused(403, "no_consent")
         said = Given(job=one, who=ask.who.id, consent=given, kind=kind, body=body)
         desk_queue.say(connection, ask.rooms.keys, said)
-        return desk_queue.take(connection, one["id"], ask.who.id)
+        return desk_queue.take(connection, ask.rooms.keys, one["id"], ask.who.id)
 
     mine = await ask.write(keep)
     return await _next(ask, one, mine)
@@ -181,7 +181,7 @@ async def skip(ask: Ask) -> Response:
 
     def leave(connection: sa.Connection) -> Held | None:
         desk_queue.skip(connection, one["id"], ask.who.id)
-        return desk_queue.take(connection, one["id"], ask.who.id)
+        return desk_queue.take(connection, ask.rooms.keys, one["id"], ask.who.id)
 
     return await _next(ask, one, await ask.write(leave))
 
@@ -191,8 +191,8 @@ async def undo(ask: Ask) -> Response:
     one = await ask.read(lambda c: job_of(c, ask.path["job"]))
 
     def back(connection: sa.Connection) -> tuple[Held | None, bool]:
-        mine = desk_queue.undo(connection, one["id"], ask.who.id)
-        return (mine or desk_queue.take(connection, one["id"], ask.who.id)), mine is not None
+        mine = desk_queue.undo(connection, ask.rooms.keys, one["id"], ask.who.id)
+        return (mine or desk_queue.take(connection, ask.rooms.keys, one["id"], ask.who.id)), mine is not None
 
     mine, undone = await ask.write(back)
     return await _next(ask, one, mine, undone)

@@ -17,7 +17,7 @@ from bapsim.core.errors import BapsimError
 from bapsim.gather.jobs import Job, read_job, write_job
 from bapsim.gather.voices import Item, Span, Voice
 from bapsim.judge.compare import wilson
-from bapsim.serve.people import audit, desk_jobs, desk_queue, shell
+from bapsim.serve.people import audit, desk_jobs, desk_queue, lines
 from bapsim.serve.people.desk import job_of
 from bapsim.serve.people.desk_tables import change, done, item, job
 from bapsim.serve.people.doors import HEADERS, Ask, Door
@@ -27,12 +27,14 @@ from bapsim.serve.people.streams import Channel
 from bapsim.serve.people.tables import line
 from bapsim.serve.people.texts import clean, redacted
 from bapsim.serve.refused import Refused, bad
+from bapsim.store.sealing import Keys
 
 UPLOAD = 32 << 20  # bytes of a file that is brought
 KINDS = ("label", "pair", "spans")
 FORMATS = {"json": "application/json", "jsonl": "application/x-ndjson", "csv": "text/csv"}
 FORMATS |= {"xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
 HISTORY = 100  # changes that are shown
+GIVEN = (line.c.consent, line.c.state, line.c.body)  # what `lines.read` needs
 Json = dict[str, Any]
 
 
@@ -103,33 +105,34 @@ async def progress_page(ask: Ask) -> Response:
     one = await ask.read(lambda c: job_of(c, ask.path["job"]))
     figures, told, past, seq = await ask.read(
         lambda c: (
-            progress(c, one["id"]),
+            progress(c, ask.rooms.keys, one["id"]),
             desk_jobs.rules(c, one["id"]),
-            history(c, one["id"]),
+            history(c, ask.rooms.keys, one["id"]),
             newest(c),
         )
     )
     return ask.page("desk_progress.html.j2", job=one, figures=figures, rules=told, history=past, seq=seq)
 
 
-def progress(connection: sa.Connection, name: str) -> Json:
+def progress(connection: sa.Connection, keys: Keys, name: str) -> Json:
     """How a job stands: items by state, answers, agreement, and each person's figures with 95 % intervals."""
     states = sa.select(item.c.state, sa.func.count()).where(item.c.job == name, item.c.gold.is_(None))
     counts: dict[str, int] = dict(connection.execute(states.group_by(item.c.state)).tuples().all())
     query = (
-        sa.select(done.c.item, done.c.person, done.c.what, done.c.blind, line.c.body, item.c.gold)
+        sa.select(done.c.item, done.c.what, done.c.blind, item.c.gold, done.c.person.label("who"), *GIVEN)
         .join(item, sa.and_(item.c.job == done.c.job, item.c.id == done.c.item))
         .join(line, sa.and_(line.c.id == done.c.line, line.c.state == "approved"), isouter=True)
         .where(done.c.job == name)
         .order_by(done.c.seq)
     )
-    rows = [dict(row) for row in connection.execute(query).mappings()]
-    for row in rows:
-        row["said"] = None if row["body"] is None else desk_queue.said_in(json.loads(row["body"]))
+    rows: list[Json] = []
+    for found in connection.execute(query).mappings():
+        said = None if found["body"] is None else desk_queue.said_in(lines.read(keys, dict(found)))
+        rows.append({**found, "said": said})
     votes: dict[str, dict[str, Any]] = {}
     for row in rows:
         if row["blind"] is None and row["body"] is not None:
-            votes.setdefault(row["item"], {})[row["person"]] = row["said"]
+            votes.setdefault(row["item"], {})[row["who"]] = row["said"]
     return {
         "open": counts.get("open", 0),
         "settled": counts.get("settled", 0),
@@ -156,8 +159,8 @@ def _share(right: int, of: int) -> Json:
 def _people(rows: Sequence[Mapping[str, Any]], votes: Mapping[str, Mapping[str, Any]]) -> list[Json]:
     """Of each person: answers, tests right, the same said again, pairs that agree with others."""
     found = []
-    for who in sorted({row["person"] for row in rows}):
-        mine = [row for row in rows if row["person"] == who and row["body"] is not None]
+    for who in sorted({row["who"] for row in rows}):
+        mine = [row for row in rows if row["who"] == who and row["body"] is not None]
         tests = [row for row in mine if row["blind"] == "gold"]
         again = [row for row in mine if row["blind"] == "again"]
         first = {row["item"]: row["said"] for row in reversed(mine) if row["blind"] is None}
@@ -188,19 +191,21 @@ def _is(said: Any, gold: str | None) -> bool:
     return bool(said == known)
 
 
-def history(connection: sa.Connection, name: str) -> list[Json]:
+def history(connection: sa.Connection, keys: Keys, name: str) -> list[Json]:
     """The last changes of a job, newest first: who said, took back or skipped what, what was settled."""
-    query = sa.select(change, item.c.key).join(
-        item, sa.and_(item.c.job == change.c.job, item.c.id == change.c.item)
+    query = (
+        sa.select(change.c.at, change.c.what, item.c.key, change.c.person.label("who"), *GIVEN)
+        .join(item, sa.and_(item.c.job == change.c.job, item.c.id == change.c.item))
+        .join(line, sa.and_(line.c.id == change.c.line, line.c.state == "approved"), isouter=True)
+        .where(change.c.job == name)
+        .order_by(change.c.seq.desc())
+        .limit(HISTORY)
     )
-    rows = connection.execute(query.where(change.c.job == name).order_by(change.c.seq.desc()).limit(HISTORY))
     found = []
-    for row in rows.mappings():
-        said = None if row["said"] is None else json.loads(row["said"])
+    for row in connection.execute(query).mappings():
+        said = None if row["body"] is None else desk_queue.said_in(lines.read(keys, dict(row)))
         shown = said if said is None or isinstance(said, str) else json.dumps(said, ensure_ascii=False)
-        found.append(
-            {"at": row["at"], "who": row["person"], "what": row["what"], "key": row["key"], "said": shown}
-        )
+        found.append({name: row[name] for name in ("at", "who", "what", "key")} | {"said": shown})
     return found
 
 
@@ -211,8 +216,8 @@ async def _may(ask: Ask, channel: str) -> bool:
 async def _figures(ask: Ask, event: Event) -> str | None:
     """The figures of a job, anew."""
     name = event.channel.removeprefix("desk:")
-    figures = await ask.read(lambda c: progress(c, name))
-    return shell.rendered("part_desk_figures.html.j2", ask.lang, figures=figures)
+    figures = await ask.read(lambda c: progress(c, ask.rooms.keys, name))
+    return ask.part("part_desk_figures.html.j2", figures=figures)
 
 
 # ---------------------------------------------------------------- what people are told
@@ -246,7 +251,7 @@ async def export(ask: Ask) -> Response:
     if out not in FORMATS:
         raise Refused(404, "no_route", found="GET")
     one = await ask.read(lambda c: job_of(c, ask.path["job"]))
-    found = await ask.read(lambda c: whole(c, one))
+    found = await ask.read(lambda c: whole(c, ask.rooms.keys, one))
     body = await asyncio.to_thread(write_job, found, out)  # type: ignore[arg-type]
     await ask.write(
         lambda c: audit.note(c, ask.rooms.key, ask.who.id, "exported_job", one["id"], items=len(found.items))
@@ -255,17 +260,17 @@ async def export(ask: Ask) -> Response:
     return Response(body, media_type=FORMATS[out], headers=headers)
 
 
-def whole(connection: sa.Connection, one: Mapping[str, Any]) -> Job:
+def whole(connection: sa.Connection, keys: Keys, one: Mapping[str, Any]) -> Job:
     """A job with all that was said, tests too."""
     query = (
-        sa.select(done.c.item, done.c.person, line.c.body, line.c.made)
+        sa.select(done.c.item, line)
         .join(line, sa.and_(line.c.id == done.c.line, line.c.state == "approved"))
         .where(done.c.job == one["id"])
         .order_by(done.c.seq)
     )
     voices: dict[str, list[Voice]] = {}
     for row in connection.execute(query).mappings():
-        voices.setdefault(row["item"], []).append(_voice(dict(row), one))
+        voices.setdefault(row["item"], []).append(_voice(lines.read(keys, dict(row)), row, one))
     rows = connection.execute(
         sa.select(item)
         .where(item.c.job == one["id"], item.c.state != "gone")
@@ -279,8 +284,7 @@ def whole(connection: sa.Connection, one: Mapping[str, Any]) -> Job:
     return Job(kind=one["kind"], items=tuple(items), labels=tuple(one["labels"]))
 
 
-def _voice(row: Mapping[str, Any], one: Mapping[str, Any]) -> Voice:
-    body = json.loads(row["body"])
+def _voice(body: Json, row: Any, one: Mapping[str, Any]) -> Voice:
     said = desk_queue.said_in(body)
     if one["kind"] == "confirm" and body.get("not"):
         said = "no"

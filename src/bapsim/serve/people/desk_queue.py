@@ -57,9 +57,9 @@ def _odd(said: Any, guess: Any) -> bool:
     return said is None or (guess is not None and said != guess)
 
 
-def take(connection: sa.Connection, name: str, who: str) -> Held | None:
+def take(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held | None:
     """The item that a person has, or the next one, kept for them from now on; None where none is left."""
-    found = held(connection, name, who) or _next(connection, name, who)
+    found = held(connection, name, who) or _next(connection, keys, name, who)
     connection.execute(lease.delete().where(lease.c.job == name, lease.c.person == who))
     if found is not None:
         row = {"job": name, "person": who, "item": found.row["id"], "blind": found.blind}
@@ -83,7 +83,7 @@ def row_of(connection: sa.Connection, name: str, one: str) -> dict[str, Any] | N
     return None if found is None else dict(found)
 
 
-def _next(connection: sa.Connection, name: str, who: str) -> Held | None:
+def _next(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held | None:
     query = sa.select(done.c.item).where(done.c.job == name, done.c.person == who, done.c.what == SAID)
     said = [str(row.item) for row in connection.execute(query.order_by(done.c.seq))]
     draw = named_seed("desk", name, who, len(said))  # nobody can tell when a test comes
@@ -95,7 +95,7 @@ def _next(connection: sa.Connection, name: str, who: str) -> Held | None:
         again = _mine_again(connection, name, said)
         if again:
             return Held(row=again[draw // 1024 % len(again)], blind="again")
-    row = next(_open(connection, name, who), None)
+    row = next(_open(connection, keys, name, who), None)
     return None if row is None else Held(row=row, blind=None)
 
 
@@ -119,14 +119,14 @@ def _mine_again(connection: sa.Connection, name: str, said: Sequence[str]) -> li
     return [dict(row) for row in connection.execute(query.order_by(item.c.seq)).mappings()]
 
 
-def _open(connection: sa.Connection, name: str, who: str) -> Iterator[dict[str, Any]]:
+def _open(connection: sa.Connection, keys: Keys, name: str, who: str) -> Iterator[dict[str, Any]]:
     """Items that need one more vote than they have, and will have from who holds them."""
     others = sa.select(lease.c.item).where(lease.c.job == name, lease.c.person != who)
     others = others.where(lease.c.until > time.time(), lease.c.blind.is_(None))
     taken = Counter(str(row.item) for row in connection.execute(others))
     start = 0
     while rows := _rows(connection, name, who, item.c.gold.is_(None), start):
-        votes = votes_on(connection, name, [row["id"] for row in rows])
+        votes = votes_on(connection, keys, name, [row["id"] for row in rows])
         for row in rows:
             said = votes.get(row["id"], [])
             if len(said) + taken[row["id"]] < wanted(said, guess_of(row)):
@@ -139,13 +139,14 @@ def guess_of(row: Mapping[str, Any]) -> Any:
     return None if row["guess"] is None or row["guess"][:1] in "0123456789" else json.loads(row["guess"])
 
 
-def votes_on(connection: sa.Connection, name: str, items: Sequence[str]) -> dict[str, list[Any]]:
+def votes_on(connection: sa.Connection, keys: Keys, name: str, items: Sequence[str]) -> dict[str, list[Any]]:
     """What people said of each item, tests left out: None for "cannot tell"."""
     found: dict[str, list[Any]] = {}
-    query = sa.select(done.c.item, line.c.body).join(line, line.c.id == done.c.line)
+    query = sa.select(done.c.item.label("of"), line).join(line, line.c.id == done.c.line)
     query = query.where(done.c.job == name, done.c.item.in_(items), done.c.blind.is_(None))
-    for row in connection.execute(query.where(line.c.state == "approved").order_by(done.c.seq)):
-        found.setdefault(row.item, []).append(said_in(json.loads(row.body)))
+    rows = connection.execute(query.where(line.c.state == "approved").order_by(done.c.seq)).mappings()
+    for row in rows:
+        found.setdefault(row["of"], []).append(said_in(lines.read(keys, dict(row))))
     return found
 
 
@@ -185,10 +186,10 @@ def say(connection: sa.Connection, keys: Keys, given: Given) -> str:
     made = lines.add(connection, keys, given.consent, given.kind, body, approved=True)
     row = {"job": name, "item": one, "person": given.who, "consent": given.consent}
     connection.execute(done.insert().values(**row, what=SAID, line=made, blind=mine.blind))
-    _note(connection, row, SAID, made, _json(said_in(given.body)))
+    _note(connection, row, SAID, made)
     connection.execute(lease.delete().where(lease.c.job == name, lease.c.person == given.who))
     if mine.blind is None:
-        _settle(connection, mine.row)
+        _settle(connection, keys, mine.row)
     tell(connection, f"desk:{name}", "progress", {})
     return made
 
@@ -205,7 +206,7 @@ def confirm(connection: sa.Connection, keys: Keys, given: Given) -> None:
     made = lines.add(connection, keys, given.consent, given.kind, given.body, approved=True)
     about = {"job": name, "item": one, "person": given.who, "consent": given.consent}
     connection.execute(done.insert().values(**about, what=SAID, line=made, blind=None))
-    _note(connection, about, SAID, made, _json(given.body["said"]))
+    _note(connection, about, SAID, made)
     connection.execute(item.update().where(item.c.seq == row["seq"]).values(state=SETTLED))
     tell(connection, f"desk:{name}", "progress", {})
 
@@ -217,12 +218,12 @@ def skip(connection: sa.Connection, name: str, who: str) -> None:
         return
     row = {"job": name, "item": mine.row["id"], "person": who}
     connection.execute(done.insert().values(**row, what=SKIPPED, line=None, blind=mine.blind))
-    _note(connection, row, SKIPPED, None, None)
+    _note(connection, row, SKIPPED)
     connection.execute(lease.delete().where(lease.c.job == name, lease.c.person == who))
     tell(connection, f"desk:{name}", "progress", {})
 
 
-def undo(connection: sa.Connection, name: str, who: str) -> Held | None:
+def undo(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held | None:
     """Take back what this person did last in a job, and hold that item again; None where there is nothing."""
     query = sa.select(done).where(done.c.job == name, done.c.person == who).order_by(done.c.seq.desc())
     last = connection.execute(query.limit(1)).mappings().first()
@@ -232,45 +233,53 @@ def undo(connection: sa.Connection, name: str, who: str) -> Held | None:
         lines.undo(connection, last["line"])
     connection.execute(done.delete().where(done.c.seq == last["seq"]))
     row = {"job": name, "item": last["item"], "person": who}
-    _note(connection, row | {"consent": last["consent"]}, UNDONE, last["line"], None)
+    _note(connection, row | {"consent": last["consent"]}, UNDONE, last["line"])
     connection.execute(lease.delete().where(lease.c.job == name, lease.c.person == who))
     until = time.time() + LEASE
     connection.execute(lease.insert().values(**row, blind=last["blind"], until=until))
     found = row_of(connection, name, last["item"])
     if found is not None and last["blind"] is None:
-        _settle(connection, found)
+        _settle(connection, keys, found)
     tell(connection, f"desk:{name}", "progress", {})
     return None if found is None else Held(row=found, blind=last["blind"])
 
 
-def _settle(connection: sa.Connection, row: Mapping[str, Any]) -> None:
+def _settle(connection: sa.Connection, keys: Keys, row: Mapping[str, Any]) -> None:
     """An item with as many votes as it needs is settled; one that lost a vote may be open again."""
-    votes = votes_on(connection, row["job"], [row["id"]]).get(row["id"], [])
+    votes = votes_on(connection, keys, row["job"], [row["id"]]).get(row["id"], [])
     enough = len(votes) >= wanted(votes, guess_of(row))
     state = SETTLED if enough else "open"
     if row["state"] not in (state, "gone"):
         connection.execute(item.update().where(item.c.seq == row["seq"]).values(state=state))
         about = {"job": row["job"], "item": row["id"], "person": None}
-        _note(connection, about, SETTLED if enough else OPENED, None, None)
+        _note(connection, about, SETTLED if enough else OPENED)
 
 
-def _note(
-    connection: sa.Connection, about: Mapping[str, Any], what: str, made: str | None, said: str | None
-) -> None:
-    connection.execute(change.insert().values(**about, what=what, line=made, said=said, at=now()))
+def _note(connection: sa.Connection, about: Mapping[str, Any], what: str, made: str | None = None) -> None:
+    connection.execute(change.insert().values(**about, what=what, line=made, at=now()))
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def reopen(connection: sa.Connection, name: str) -> None:
+def forget(connection: sa.Connection, keys: Keys, given: str) -> None:
+    """What the desk knows of what was said under a consent; items that need the votes are open again."""
+    query = sa.select(done.c.job).where(done.c.consent == given).distinct()
+    jobs = [str(one) for one in connection.execute(query).scalars()]
+    for one in (done, change):
+        connection.execute(one.delete().where(one.c.consent == given))
+    for name in jobs:
+        reopen(connection, keys, name)
+
+
+def reopen(connection: sa.Connection, keys: Keys, name: str) -> None:
     """Items whose votes went with a consent are open again, where they need more than are left."""
     query = sa.select(item).where(item.c.job == name, item.c.state == SETTLED, item.c.gold.is_(None))
     rows = [dict(row) for row in connection.execute(query).mappings()]
-    held = votes_on(connection, name, [row["id"] for row in rows])
+    held = votes_on(connection, keys, name, [row["id"] for row in rows])
     for row in rows:
         votes = held.get(row["id"], [])
         if len(votes) < wanted(votes, guess_of(row)):
             connection.execute(item.update().where(item.c.seq == row["seq"]).values(state="open"))
-            _note(connection, {"job": name, "item": row["id"], "person": None}, OPENED, None, None)
+            _note(connection, {"job": name, "item": row["id"], "person": None}, OPENED)

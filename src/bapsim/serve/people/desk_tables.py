@@ -66,8 +66,8 @@ done = table(
 Index("desk_done_item", done.c.job, done.c.item)
 Index("desk_done_person", done.c.job, done.c.person)
 
-# Everything that happened to an item: what: said, undone, skipped, settled, opened; said: the label as JSON,
-# no words; a person's rows go with the person's consent.
+# Everything that happened to an item: what: said, undone, skipped, settled, opened; line: what was said; a
+# person's rows go with the person's consent.
 change = table(
     "desk_change",
     numbered(),
@@ -77,7 +77,6 @@ change = table(
     Column("consent", String(14), nullable=True, index=True),
     Column("what", String(10), nullable=False),
     Column("line", String(40), nullable=True),
-    Column("said", Text, nullable=True),
     Column("at", String(40), nullable=False),
 )
 Index("desk_change_item", change.c.job, change.c.item)

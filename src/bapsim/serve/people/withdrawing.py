@@ -15,36 +15,37 @@ from functools import partial
 import sqlalchemy as sa
 
 from bapsim.core.errors import messages
-from bapsim.serve.people import audit, publish
+from bapsim.serve.people import audit, desk_queue, publish
 from bapsim.serve.people.rooms import Rooms
 from bapsim.serve.people.schema import WORDS
 from bapsim.serve.people.tables import consent
 from bapsim.store import fault
 from bapsim.store.ledger import now
+from bapsim.store.sealing import Keys
 from bapsim.store.terms import withdrawals, write_withdrawal
 
 EACH = 2.0  # seconds between two tries
 LONGEST = 3600  # seconds that the wheel's part may take
-Forget = Callable[[sa.Connection, str, str], None]  # of a room: what it knows of a consent, and of its person
-FORGET: tuple[Forget, ...] = ()
+Forget = Callable[[sa.Connection, Keys, str], None]  # of a room: what it knows of a consent
+FORGET: tuple[Forget, ...] = (desk_queue.forget,)
 
 
 def withdraw(rooms: Rooms, given: str, person: str, by: str) -> None:
     """Take a consent back; what this does not reach any more after a kill, the next start does."""
     write_withdrawal(rooms.inbox, given, person, by)
-    rooms.database.change(lambda c: _forget(c, rooms.key, given, person, by))
+    rooms.database.change(lambda c: _forget(c, rooms, given, by))
     clear(rooms, given)
 
 
-def _forget(connection: sa.Connection, key: bytes, given: str, person: str, by: str) -> None:
+def _forget(connection: sa.Connection, rooms: Rooms, given: str, by: str) -> None:
     for forget in FORGET:
-        forget(connection, given, person)
+        forget(connection, rooms.keys, given)
     for one in reversed(WORDS):
         connection.execute(one.delete().where(one.c.consent == given))
     new = {"state": "withdrawn", "ended": now(), "erasure": "waiting"}
     where = (consent.c.id == given, consent.c.state == "given")
     if connection.execute(consent.update().where(*where).values(**new)).rowcount:
-        audit.note(connection, key, by, "withdrawn", given)
+        audit.note(connection, rooms.key, by, "withdrawn", given)
 
 
 def clear(rooms: Rooms, given: str) -> None:

@@ -74,4 +74,15 @@
     if (field) field.value = (spent / 1000).toFixed(1);
   }, true);
   document.addEventListener("desk:shown", () => { last = performance.now(); spent = 0; });
+
+  // Another item came into its place: it is shown, and the keyboard goes on from there.
+  document.addEventListener("DOMContentLoaded", () => {
+    const desk = document.getElementById("desk");
+    if (!desk) return;
+    new MutationObserver(() => {
+      document.dispatchEvent(new Event("desk:shown"));
+      const first = desk.querySelector("[data-first], [autofocus]");
+      if (first && !desk.contains(document.activeElement)) first.focus({ preventScroll: true });
+    }).observe(desk, { childList: true });
+  });
 })();
