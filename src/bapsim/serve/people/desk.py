@@ -58,7 +58,7 @@ def _listed(connection: sa.Connection, who: str) -> list[Json]:
     for name, state, count in connection.execute(counts.group_by(item.c.job, item.c.state)):
         left.setdefault(name, {})[state] = count
     mine = sa.select(done.c.job, sa.func.count()).where(done.c.person == who, done.c.what == desk_queue.SAID)
-    said: dict[str, int] = dict(connection.execute(mine.group_by(done.c.job)).tuples().all())
+    said = {row[0]: row[1] for row in connection.execute(mine.group_by(done.c.job))}
     rows = connection.execute(
         sa.select(job).where(job.c.state == "open").order_by(job.c.made, job.c.id)
     ).mappings()

@@ -117,7 +117,7 @@ async def progress_page(ask: Ask) -> Response:
 def progress(connection: sa.Connection, keys: Keys, name: str) -> Json:
     """How a job stands: items by state, answers, agreement, and each person's figures with 95 % intervals."""
     states = sa.select(item.c.state, sa.func.count()).where(item.c.job == name, item.c.gold.is_(None))
-    counts: dict[str, int] = dict(connection.execute(states.group_by(item.c.state)).tuples().all())
+    counts = {row[0]: row[1] for row in connection.execute(states.group_by(item.c.state))}
     query = (
         sa.select(done.c.item, done.c.what, done.c.blind, item.c.gold, done.c.person.label("who"), *GIVEN)
         .join(item, sa.and_(item.c.job == done.c.job, item.c.id == done.c.item))

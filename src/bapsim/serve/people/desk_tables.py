@@ -43,7 +43,8 @@ Index("desk_item_open", item.c.job, item.c.state, item.c.place)
 # Who has an item before them, until when (seconds since 1970); blind: gold, again, or nothing.
 lease = table(
     "desk_lease",
-    Column("job", String(12), nullable=False, primary_key=True),
+    numbered(),
+    Column("job", String(12), nullable=False),
     of_person(),
     Column("item", String(32), nullable=False),
     Column("blind", String(8), nullable=True),
