@@ -246,7 +246,8 @@ def test_every_kind_has_a_page_that_can_be_read(home: House, lang: str) -> None:
         assert "<script>alert" not in page
         assert "{" not in re.sub(r"hx-headers[^>]*|content='[^']*'", "", page), "no placeholder is left"
         place = f"/people/desk/{name}"
-        said = {"pair": {"said": "b"}, "spans": {"spans": json.dumps([[0, 3, "PER"]])}}[kind]
+        left = page.find(">B<") < page.find("&lt;script&gt;")  # the one that the file calls b, shown as A
+        said = {"pair": {"said": "a" if left else "b"}, "spans": {"spans": json.dumps([[0, 3, "PER"]])}}[kind]
         assert who.post(f"{place}/say", page=place, item=ident, **said).status_code == 303
         assert who.post(f"{place}/say", page=place, item=ident, **said).status_code == 409
     consent = consent_of(home, who)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from starlette.responses import Response
 
 from bapsim.core.errors import BapsimError
+from bapsim.core.turn import named_seed
 from bapsim.serve.people import audit, desk_jobs, desk_queue
 from bapsim.serve.people.consent import standing
 from bapsim.serve.people.desk_queue import Given, Held
@@ -116,6 +117,8 @@ async def _shown(ask: Ask, one: Json, mine: Held | None, undone: bool = False) -
     told, count, more = await ask.read(lambda c: _beside(c, one, ask.who.id, mine))
     part = ask.request.headers.get("hx-request") == "true"
     shows = {} if mine is None else json.loads(mine.row["shows"])
+    if one["kind"] == "pair" and mine is not None and _turned(mine.row["id"], ask.who.id):
+        shows |= {"a": shows["b"], "b": shows["a"]}
     values: Json = {
         "job": one,
         "held": mine,
@@ -144,6 +147,13 @@ def _beside(connection: sa.Connection, one: Json, who: str, mine: Held | None) -
     return desk_jobs.rules(connection, one["id"]), counts[0], counts[1]
 
 
+def _turned(name: str, who: str) -> bool:
+    """Whether a person sees the texts of a pair the other way round: a file may have the better one first,
+    and people like what is on the left.
+    """
+    return named_seed("side", name, who) % 2 == 1
+
+
 def _is_picture(one: Mapping[str, Any], shows: Mapping[str, str]) -> bool:
     """Whether the items of a job are pictures: the project's rows then show the name of a file only."""
     return one["origin"] == desk_jobs.PROJECT and set(shows) == {"file"}
@@ -155,7 +165,7 @@ async def say(ask: Ask) -> Response:
     row = await ask.read(lambda c: desk_queue.row_of(c, one["id"], ask.form.get("item")))
     if row is None:
         raise Refused(409, "desk_not_held")
-    kind, body = answer_in(ask.form, one, row)
+    kind, body = answer_in(ask.form, one, row, turned=_turned(row["id"], ask.who.id))
 
     def keep(connection: sa.Connection) -> Held | None:
         given = standing(connection, ask.who.id)
@@ -201,8 +211,11 @@ async def undo(ask: Ask) -> Response:
 # ---------------------------------------------------------------- what was said
 
 
-def answer_in(form: Form, one: Mapping[str, Any], row: Mapping[str, Any]) -> tuple[str, Json]:
-    """The kind of line and the body of an answer; raises Refused for what is none.
+def answer_in(
+    form: Form, one: Mapping[str, Any], row: Mapping[str, Any], *, turned: bool = False
+) -> tuple[str, Json]:
+    """The kind of line and the body of an answer; raises Refused for what is none. turned: the person saw the
+    two texts of a pair the other way round.
 
     An answer about the project's own record is a vote; about an item that came in a file, an example, a pair
     or spans with the item in it.
@@ -220,7 +233,8 @@ def answer_in(form: Form, one: Mapping[str, Any], row: Mapping[str, Any]) -> tup
     if one["kind"] == "spans":
         return "spans", body | {"input": shows, "spans": _spans(form.get("spans"), shows)}
     if one["kind"] == "pair":
-        return "pair", body | _pair(form.get("said"), shows)
+        said = form.get("said")
+        return "pair", body | _pair({"a": "b", "b": "a"}.get(said, said) if turned else said, shows)
     said = _label(form, one)
     if one["origin"] == desk_jobs.PROJECT:
         return "vote", body | {"said": said, "cannot_tell": False}

@@ -81,7 +81,7 @@
     if (!desk) return;
     new MutationObserver(() => {
       document.dispatchEvent(new Event("desk:shown"));
-      const first = desk.querySelector("[data-first], [autofocus]");
+      const first = desk.querySelector("[autofocus]");
       if (first && !desk.contains(document.activeElement)) first.focus({ preventScroll: true });
     }).observe(desk, { childList: true });
   });
