@@ -77,6 +77,7 @@ def state(project: Project, recipe: Recipe, n: int) -> Turn:
         origins=origins,
         asked=asked,
         types=known_types(ledger, recipe.task) | declared_types(recipe),
+        day=str(ledger.value("select started from turn where n=?", n) or now())[: len("2026-01-01")],
     )
 
 
