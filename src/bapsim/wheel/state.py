@@ -86,7 +86,7 @@ def views(project: Project, recipe: Recipe, n: int) -> dict[str, View]:
     if not project.shards(before=n):
         return {}
     stock = load_stock(project, recipe.task, before=n)
-    hidden = stock.split(unseen(stock, stock.rows_with(examined(project.ledger, before=n))))
+    hidden = stock.split(stock.erased | unseen(stock, stock.rows_with(examined(project.ledger, before=n))))
     found: dict[str, View] = {}
     for folder, mine in by_folder(stock.shards).items():
         found[folder] = View(
