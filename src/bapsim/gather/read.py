@@ -58,6 +58,9 @@ REASONS = (
     "unknown_question",
     "unknown_label",
     "cannot_tell",
+    "unknown_kind",
+    "field",
+    "unknown_parent",
 )
 
 

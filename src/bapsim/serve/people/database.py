@@ -166,7 +166,8 @@ class Database:
                 while len(batch) < MOST:
                     batch.append(self._queue.get_nowait())
             ending = None in batch
-            works = [one for one in batch if one is not None]
+            # what nobody waits for any more is left; the rest cannot be cancelled from here on
+            works = [one for one in batch if one is not None and one[1].set_running_or_notify_cancel()]
             if works:
                 self._commit(works)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +49,9 @@ def key_of(root: Path) -> bytes:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rooms:
-    """secure: whether the service speaks TLS; key: of hashes and of the audit log."""
+    """secure: whether the service speaks TLS; key: of hashes and of the audit log; trouble: tasks beside the
+    requests that fail, and how; ending: set when the service ends.
+    """
 
     root: Path
     key: bytes
@@ -59,6 +62,7 @@ class Rooms:
     doors: tuple[Door, ...] = ()
     channels: tuple[Channel, ...] = ()
     trouble: dict[str, str] = field(default_factory=dict)
+    ending: threading.Event = field(default_factory=threading.Event)
 
     @property
     def inbox(self) -> Path:

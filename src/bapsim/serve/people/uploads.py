@@ -43,4 +43,5 @@ async def multipart(request: Request, body: bytes) -> tuple[dict[str, list[str]]
             fields.setdefault(name, []).append(value)
         else:
             files.append(Upload(name, value.filename or "", await value.read()))
+    await form.close()
     return fields, tuple(files)

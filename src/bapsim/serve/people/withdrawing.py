@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -21,30 +23,31 @@ from bapsim.serve.people.schema import WORDS
 from bapsim.serve.people.tables import consent
 from bapsim.store import fault
 from bapsim.store.ledger import now
+from bapsim.store.sealing import Keys
 from bapsim.store.terms import withdrawals, write_withdrawal
 
 EACH = 2.0  # seconds between two tries
 LONGEST = 3600  # seconds that the wheel's part may take
-Forget = Callable[[sa.Connection, str, str], None]  # of a room: what it knows of a consent, and of its person
+Forget = Callable[[sa.Connection, Keys, str], None]  # of a room: what it knows of a consent
 FORGET: tuple[Forget, ...] = ()
 
 
 def withdraw(rooms: Rooms, given: str, person: str, by: str) -> None:
     """Take a consent back; what this does not reach any more after a kill, the next start does."""
     write_withdrawal(rooms.inbox, given, person, by)
-    rooms.database.change(lambda c: _forget(c, rooms.key, given, person, by))
+    rooms.database.change(lambda c: _forget(c, rooms, given, by))
     clear(rooms, given)
 
 
-def _forget(connection: sa.Connection, key: bytes, given: str, person: str, by: str) -> None:
+def _forget(connection: sa.Connection, rooms: Rooms, given: str, by: str) -> None:
     for forget in FORGET:
-        forget(connection, given, person)
+        forget(connection, rooms.keys, given)
     for one in reversed(WORDS):
         connection.execute(one.delete().where(one.c.consent == given))
     new = {"state": "withdrawn", "ended": now(), "erasure": "waiting"}
     where = (consent.c.id == given, consent.c.state == "given")
     if connection.execute(consent.update().where(*where).values(**new)).rowcount:
-        audit.note(connection, key, by, "withdrawn", given)
+        audit.note(connection, rooms.key, by, "withdrawn", given)
 
 
 def clear(rooms: Rooms, given: str) -> None:
@@ -90,14 +93,21 @@ def _by_the_wheel(rooms: Rooms, given: str) -> str:
         return "waiting"
     program = "from bapsim.cli import main; main()"
     command = [sys.executable, "-c", program, "-C", str(rooms.root), "withdraw", "--consent", given, "--json"]
+    with tempfile.TemporaryFile() as said:
+        ran = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL)  # noqa: S603  ours
+        until = time.monotonic() + LONGEST
+        while ran.poll() is None:
+            if rooms.ending.wait(0.1) or time.monotonic() > until:  # it can be killed at any time
+                ran.kill()
+                ran.wait()
+                return "waiting"
+        said.seek(0)
+        return "done" if ran.returncode == 0 else _why(said.read(), ran.returncode)
+
+
+def _why(said: bytes, code: int) -> str:
     try:
-        ran = subprocess.run(command, capture_output=True, timeout=LONGEST, check=False)  # noqa: S603  ours
-    except subprocess.TimeoutExpired:
-        return "waiting"
-    if ran.returncode == 0:
-        return "done"
-    try:
-        key = str(json.loads(ran.stdout)["error"]["key"])
+        key = str(json.loads(said)["error"]["key"])
     except (ValueError, KeyError, TypeError):
-        key = f"exit {ran.returncode}"
+        key = f"exit {code}"
     return "waiting" if key == "locked" else key
