@@ -27,17 +27,25 @@ def _people(database: str | None, url: str | None) -> dict[str, Any]:
         raise MissingExtra("no_serve_extra", missing=", ".join(missing))
     from bapsim.serve.people.founding import owner_link
     from bapsim.serve.people.rooms import folder_of, key_of
+    from bapsim.wheel.peopling import LINE, take_up
 
     room = desk()
-    room.recipe()  # there is a project
+    recipe = room.recipe()  # there is a project
     key_of(room.folder)
     if database is not None:
         _remember(folder_of(room.folder) / "database", database)
     token = owner_link(room.folder, room.lang)
     link = f"{_address(room, url)}/people/in/{token}"
     room.say("people_verb.link", link=link)
+    changed = take_up(room.folder, recipe)
+    if changed is None:
+        room.say("people_verb.by_hand", line=LINE)
+    elif changed:
+        room.say("people_verb.recipe")
+        if not room.as_json:
+            click.echo(changed, nl=False)  # as it is: a wrapped diff is none
     room.say("people_verb.next", bapsim=room.called)
-    return {"link": link}
+    return {"link": link, "recipe": changed}
 
 
 def _remember(path: Path, url: str) -> None:

@@ -72,7 +72,7 @@ def application(
     predict, feedback = _asking(service, about)
     route("/predict", predict, method="POST", **openapi.predict(about))
     route("/feedback", feedback, method="POST", **openapi.feedback(about))
-    health, figures, status, live, docs = _telling(service, about, app, rooms is not None)
+    health, figures, status, live, docs = _telling(service, about, app, rooms)
     route("/health", health, **openapi.health(about))
     route("/metrics", figures, **openapi.figures())
     route("/status", status, **openapi.status())
@@ -111,15 +111,19 @@ def _asking(service: Callable[[], Service], about: openapi.About) -> tuple[Handl
 
 
 def _telling(
-    service: Callable[[], Service], about: openapi.About, app: FastAPI, rooms: bool
+    service: Callable[[], Service], about: openapi.About, app: FastAPI, rooms: Callable[[], Any] | None
 ) -> tuple[Handler, ...]:
     """What says how the service stands; where the rooms are open, also without a model."""
 
     async def health(request: Request) -> Response:
         try:
-            return as_json(*_health(service()))
+            said, status = _health(service())
         except Refused as why:
-            return as_json({"ok": True, "serves": None, "warnings": {"model": str(why).split("\n")[0]}})
+            said, status = {"ok": True, "serves": None, "warnings": {"model": str(why).split("\n")[0]}}, 200
+        if rooms is not None and rooms().trouble:
+            troubles = {f"rooms: {name}": why for name, why in rooms().trouble.items()}
+            said |= {"ok": False, "warnings": said["warnings"] | troubles}
+        return as_json(said, status)
 
     async def figures(request: Request) -> Response:
         with suppress(Refused):
@@ -135,7 +139,7 @@ def _telling(
         try:
             facts = await of_worker(service())
         except Refused:
-            if not rooms:
+            if rooms is None:
                 raise
             return Response(status_code=303, headers={**SAFE, "location": "/people"})
         return Response(live_page(facts, lang), media_type="text/html", headers=_page(lang))

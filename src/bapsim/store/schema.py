@@ -13,6 +13,7 @@ VOLATILE: dict[str, tuple[str, ...]] = {
     "look": ("at",),
     "cost": ("at",),
     "consent": ("at",),
+    "withdrawal": ("at", "report", "ended"),
 }
 
 MIGRATIONS: tuple[str, ...] = (
@@ -63,6 +64,17 @@ create table asking(id blob not null, turn integer not null, why text not null, 
 create table guideline(label text not null, turn integer not null, rule text not null,
     primary key(label, turn));
 """,
+    """
+create table permit(consent text primary key, person text not null, given text not null,
+    terms text not null, turn integer not null);
+create table withdrawal(consent text primary key, person text not null, at text not null, by text not null,
+    state text not null, report text, ended text);
+create table action(id blob not null, consent text not null, action text not null, reason text not null,
+    primary key(id, consent));
+create table taint(kind text not null, name text not null, consent text not null, turn integer not null,
+    rows integer not null, remedy text not null, primary key(kind, name, consent));
+create index descendant_of on descendant(consent, id);
+""",
 )
 
 # Tables whose every row is in the audit chain, with their key columns.
@@ -87,4 +99,8 @@ GUARDED: dict[str, tuple[str, ...]] = {
     "consent": ("n",),
     "descendant": ("id", "consent"),
     "used": ("n",),
+    "permit": ("consent",),
+    "withdrawal": ("consent",),
+    "action": ("id", "consent"),
+    "taint": ("kind", "name", "consent"),
 }

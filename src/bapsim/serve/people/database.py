@@ -115,7 +115,10 @@ class Database:
             with self._writing.begin() as connection:
                 self._take_turn(connection)
                 migrate(connection)
-        except sa.exc.OperationalError as why:
+        except BaseException as why:
+            self.close()
+            if not isinstance(why, sa.exc.OperationalError):
+                raise
             said = str(why.orig).strip().splitlines()
             raise StoreError("people_database_gone", why=said[0] if said else "-") from None
         self._thread = threading.Thread(target=self._run, name="people-write", daemon=True)

@@ -85,6 +85,28 @@ class Ask:
         return self.person
 
     @property
+    def secure(self) -> bool:
+        """Whether the browser speaks TLS, with the service or with a proxy on this machine."""
+        return self.rooms.secure or self.request.url.scheme == "https"
+
+    @property
+    def cookie(self) -> str:
+        """The cookie of a session. Its own name for each project: cookies do not tell ports apart."""
+        return ("__Host-" if self.secure else "") + f"bapsim-{self.rooms.name}"
+
+    @property
+    def form_cookie(self) -> str:
+        """The cookie of who is not signed in."""
+        return self.cookie + "-form"
+
+    def set_cookie(self, response: Response, name: str, value: str, seconds: int | None = None) -> None:
+        """A cookie that no script reads, and that no other site's form sends; none: it is taken away."""
+        seconds = seconds if value else 0
+        response.set_cookie(
+            name, value, max_age=seconds, path="/", secure=self.secure, httponly=True, samesite="lax"
+        )
+
+    @property
     def path(self) -> Mapping[str, str]:
         """The named parts of the path."""
         found: Mapping[str, str] = self.request.path_params
@@ -159,6 +181,9 @@ class Guard:
                 response = refused(ask, why)
             except ClientDisconnect:
                 response = Response(status_code=499)
+            except sa.exc.OperationalError as why:
+                said.error("%s: the database does not answer: %s", door.name, type(why.orig).__name__)
+                response = refused(ask, Refused(503, "database_gone"))
             except Exception:  # noqa: BLE001  no request without an answer
                 said.exception("%s failed", door.name)
                 response = refused(ask, Refused(500, "our_fault"))
@@ -168,14 +193,14 @@ class Guard:
 
     async def _known(self, ask: Ask) -> Ask:
         """The request with whom it comes from; raises Refused for who asks too often."""
-        request, rooms = ask.request, ask.rooms
-        cookie = request.cookies.get(rooms.cookie, "")
+        request = ask.request
+        cookie = request.cookies.get(ask.cookie, "")
         found = await ask.read(lambda c: sessions.whose(c, cookie)) if cookie else None
         address = request.client.host if request.client is not None else ""
         if not self.rate.take(cookie if found else address, time.monotonic()):
             raise Refused(429, "too_often", rate=f"{RATE:g}")
         if found is None:
-            token = request.cookies.get(rooms.form_cookie, "") or names.new_token()
+            token = request.cookies.get(ask.form_cookie, "") or names.new_token()
             return replace(ask, token=token)
         person, late = found
         if late:
@@ -262,7 +287,8 @@ def refused(ask: Ask, why: Refused) -> Response:
     """What went wrong: as JSON, as a part of a page that htmx puts in its place, or as a page."""
     if ask.door.api is not None:
         return as_json(why.body(ask.lang), why.status, dict(why.headers))
-    hx = ask.request.headers.get("hx-request") == "true"
+    headers = ask.request.headers
+    hx = headers.get("hx-request") == "true" or "text/event-stream" in headers.get("accept", "")
     if why.status == 401 and ask.door.method == "GET" and not hx:
         wanted = ask.request.url.path
         return ask.go("/people/sign-in" + (f"?next={quote(wanted)}" if wanted != "/people" else ""))
@@ -275,14 +301,6 @@ def refused(ask: Ask, why: Refused) -> Response:
 
 def _with_cookie(ask: Ask, response: Response) -> Response:
     """Who is not signed in gets a cookie that forms are checked against."""
-    rooms = ask.rooms
-    if ask.person is None and ask.token and rooms.form_cookie not in ask.request.cookies:
-        set_cookie(response, rooms.form_cookie, ask.token, secure=rooms.secure)
+    if ask.person is None and ask.token and ask.form_cookie not in ask.request.cookies:
+        ask.set_cookie(response, ask.form_cookie, ask.token)
     return response
-
-
-def set_cookie(
-    response: Response, name: str, value: str, *, secure: bool, seconds: int | None = None
-) -> None:
-    """A cookie that no script reads and no other site's form sends."""
-    response.set_cookie(name, value, max_age=seconds, path="/", secure=secure, httponly=True, samesite="lax")

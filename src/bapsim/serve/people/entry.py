@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from starlette.responses import Response
 
 from bapsim.serve.people import audit, invites, passwords, persons, sessions
-from bapsim.serve.people.doors import Ask, Door, set_cookie
+from bapsim.serve.people.doors import Ask, Door
 from bapsim.serve.people.names import keyed
 from bapsim.serve.people.roles import ANYONE, SIGNED_IN
 from bapsim.serve.people.tables import person
@@ -70,8 +70,8 @@ async def _let_in(ask: Ask, who: str, what: str, path: str) -> Response:
 
     token = await ask.write(begin)
     response = ask.go(path)
-    set_cookie(response, ask.rooms.cookie, token, secure=ask.rooms.secure, seconds=int(sessions.LONGEST))
-    response.delete_cookie(ask.rooms.form_cookie, path="/")
+    ask.set_cookie(response, ask.cookie, token, int(sessions.LONGEST))
+    ask.set_cookie(response, ask.form_cookie, "")
     return response
 
 
@@ -84,7 +84,7 @@ async def sign_out(ask: Ask) -> Response:
 
     await ask.write(end)
     response = ask.go("/people/sign-in")
-    response.delete_cookie(ask.rooms.cookie, path="/")
+    ask.set_cookie(response, ask.cookie, "")
     return response
 
 

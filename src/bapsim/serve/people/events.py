@@ -24,6 +24,7 @@ from bapsim.serve.people.tables import event
 
 EACH = 0.25  # seconds between two looks for what other processes wrote
 BEAT = 15.0  # seconds without an event after which a line is sent, so that nobody closes the connection
+CHECKED = 2.0  # seconds after which it is asked again whether a watcher may go on
 WAITING = 1000  # events that wait for one watcher; a slower one has to connect again
 REPLAYED = 5000  # events that are sent again at most; who missed more takes the page anew
 KEPT = 7 * 24 * 3600.0  # seconds for which events are kept
@@ -173,10 +174,21 @@ def message(seq: int | None, kind: str, data: str) -> bytes:
     return ("\n".join(lines) + "\n\n").encode()
 
 
-async def stream(hub: Hub, channel: str, seq: int, show: Show) -> AsyncIterator[bytes]:
-    """The body of a response: each event as `show` renders it (None: this watcher does not see it)."""
+async def stream(
+    hub: Hub, channel: str, seq: int, show: Show, still: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[bytes]:
+    """The body of a response: each event as `show` renders it (None: this watcher does not see it).
+
+    still: whether the watcher may go on; asked every CHECKED seconds, so that who signed out or was let go
+    sees nothing more.
+    """
     yield b"retry: 500\n: begins\n\n"
+    checked = time.monotonic()
     async for one in hub.watch(channel, seq):
+        if time.monotonic() - checked > CHECKED:
+            if not await still():
+                return
+            checked = time.monotonic()
         if one is None:
             yield b": beat\n\n"
             continue

@@ -7,16 +7,13 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bapsim.serve.people import audit, invites, persons
-from bapsim.serve.people.database import Database, url_of
-from bapsim.serve.people.rooms import key_of
+from bapsim.serve.people.rooms import database_of, key_of
 from bapsim.serve.people.tables import person
 
 
 def owner_link(root: Path, lang: str) -> str:
     """The token of a one-time link for the owner, who is made where there is none."""
-    key = key_of(root)
-    database = Database(url_of(root))
-    database.open()
+    key, database = key_of(root), database_of(root)
     try:
         return database.change(lambda c: _owner_link(c, key, lang))
     finally:

@@ -30,25 +30,36 @@ async def living(rooms: Rooms, worker: int, ending: Callable[[], bool]) -> Async
     try:
         yield
     finally:
+        rooms.ending.set()
         rooms.hub.end()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if worker == 0:
             with contextlib.suppress(Exception):  # it is done at the next start
-                await asyncio.to_thread(publish.publish, rooms.database, rooms.keys, rooms.inbox)
-        await asyncio.to_thread(rooms.database.close)
+                await _aside(publish.publish, rooms.database, rooms.keys, rooms.inbox)
+        await _aside(rooms.database.close)
+
+
+async def _aside(work: Callable[..., object], *values: object) -> None:
+    """Do something in a thread; who is cancelled meanwhile waits for its end, for it uses the database."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *values))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 async def _again(rooms: Rooms, work: Callable[[], Awaitable[None]]) -> None:
     """Do something for ever: what fails is told, and tried again."""
-    name = getattr(work, "__name__", None) or work.func.__name__  # type: ignore[attr-defined]
+    name = getattr(work, "func", work).__name__.strip("_")
     while True:
         try:
             await work()
             return
         except Exception as why:  # noqa: BLE001  the database may be away for a while
-            said.exception("the rooms' %s failed", name.strip("_"))
+            said.exception("the rooms' %s failed", name)
             rooms.trouble[name] = type(why).__name__
             await asyncio.sleep(PAUSE)
 
@@ -61,15 +72,15 @@ async def _let_go(rooms: Rooms, ending: Callable[[], bool]) -> None:
 
 async def _publish(rooms: Rooms) -> None:
     while True:
-        await asyncio.to_thread(publish.publish, rooms.database, rooms.keys, rooms.inbox)
-        rooms.trouble.pop("_publish", None)
+        await _aside(publish.publish, rooms.database, rooms.keys, rooms.inbox)
+        rooms.trouble.pop("publish", None)
         await asyncio.sleep(publish.EACH)
 
 
 async def _withdraw(rooms: Rooms) -> None:
     while True:
-        await asyncio.to_thread(withdrawing.finish, rooms)
-        rooms.trouble.pop("_withdraw", None)
+        await _aside(withdrawing.finish, rooms)
+        rooms.trouble.pop("withdraw", None)
         await asyncio.sleep(withdrawing.EACH)
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import threading
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
+from bapsim.core.errors import StoreError
 from bapsim.serve.people.database import Database, url_of
 from bapsim.serve.people.events import Hub
 from bapsim.serve.people.names import hashed
+from bapsim.serve.people.tables import about
 from bapsim.store import fault
 from bapsim.store.sealing import Keys
 
@@ -48,7 +54,9 @@ def key_of(root: Path) -> bytes:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rooms:
-    """secure: whether the service speaks TLS; key: of hashes and of the audit log."""
+    """secure: whether the service speaks TLS; key: of hashes and of the audit log; trouble: tasks beside the
+    requests that fail, and how; ending: set when the service ends.
+    """
 
     root: Path
     key: bytes
@@ -59,6 +67,7 @@ class Rooms:
     doors: tuple[Door, ...] = ()
     channels: tuple[Channel, ...] = ()
     trouble: dict[str, str] = field(default_factory=dict)
+    ending: threading.Event = field(default_factory=threading.Event)
 
     @property
     def inbox(self) -> Path:
@@ -72,16 +81,37 @@ class Rooms:
     def title(self) -> str:
         return self.root.resolve().name or "bapsim"
 
-    @property
-    def cookie(self) -> str:
-        """Of a session. Its own name for each project: cookies do not tell ports apart."""
-        prefix = "__Host-" if self.secure else ""
-        return f"{prefix}bapsim-{hashed(self.key.hex())[:8]}"
+    @cached_property
+    def name(self) -> str:
+        """What tells this project from others, and nothing else about it."""
+        return hashed(self.key.hex())[:16]
 
-    @property
-    def form_cookie(self) -> str:
-        """Of who is not signed in."""
-        return self.cookie + "-form"
+
+def database_of(root: Path) -> Database:
+    """The service database of a project, open. Raises StoreError where it cannot be reached, or is another
+    project's.
+    """
+    key, url = key_of(root), url_of(root)
+    path = folder_of(root) / "people.sqlite"
+    if sa.make_url(url).database == str(path.resolve()):
+        path.touch(0o600)
+    database = Database(url)
+    database.open()
+    try:
+        database.change(lambda c: _claim(c, hashed(key.hex())[:16]))
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _claim(connection: sa.Connection, name: str) -> None:
+    """Write down whose database this is; people of two projects must not meet in one."""
+    found = connection.execute(sa.select(about.c.value).where(about.c.key == "project")).scalar()
+    if found is None:
+        connection.execute(about.insert().values(key="project", value=name))
+    elif found != name:
+        raise StoreError("people_database_other")
 
 
 def rooms_of(
@@ -92,9 +122,7 @@ def rooms_of(
     channels: tuple[Channel, ...] = (),
 ) -> Rooms:
     """The rooms of a project with their database open; raises StoreError where it cannot be."""
-    key = key_of(root)
-    database = Database(url_of(root))
-    database.open()
+    key, database = key_of(root), database_of(root)
     return Rooms(
         root=root,
         key=key,

@@ -29,15 +29,18 @@ CHANNELS: tuple[Channel, ...] = (*desk_owner.CHANNELS,)
 KEPT = {"cache-control": "max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 
 
-def put_into(app: FastAPI, rooms: Callable[[], Rooms], metrics: Metrics) -> None:
+def put_into(
+    app: FastAPI, rooms: Callable[[], Rooms], metrics: Metrics, doors: tuple[Door, ...] = DOORS
+) -> Guard:
     """The rooms as routes of an app; `rooms` gives the worker's, which are there once the app has started."""
     guard = Guard(rooms)
-    for door in DOORS:
+    for door in doors:
         made = answering(door.path, metrics, lambda _: None)(guard.guarded(door))
         extra: dict[str, Any] = {"include_in_schema": False} if door.api is None else dict(door.api)
         app.add_api_route(door.path, _typed(made), methods=[door.method], response_model=None, **extra)
     for name, (body, kind) in shell.files().items():
         app.add_api_route(f"/people/static/{name}", _file(body, kind), include_in_schema=False)
+    return guard
 
 
 def _typed(handler: Any) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response, StreamingResponse
 
+from bapsim.serve.people import sessions
 from bapsim.serve.people.doors import HEADERS, Ask, Door
 from bapsim.serve.people.events import Event, stream
 from bapsim.serve.people.roles import SIGNED_IN
@@ -36,7 +37,12 @@ async def watch(ask: Ask) -> Response:
     async def show(event: Event) -> str | None:
         return await kind.show(ask, event)
 
-    body = stream(ask.rooms.hub, channel, seq, show)
+    async def still() -> bool:
+        found = await ask.read(lambda c: sessions.whose(c, ask.token))
+        same = found is not None and (found[0].id, found[0].role) == (ask.who.id, ask.who.role)
+        return same and await kind.may(ask, channel)
+
+    body = stream(ask.rooms.hub, channel, seq, show, still)
     headers = HEADERS | {"x-accel-buffering": "no"}
     return StreamingResponse(body, media_type="text/event-stream", headers=headers)
 

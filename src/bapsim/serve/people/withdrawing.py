@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -91,14 +93,21 @@ def _by_the_wheel(rooms: Rooms, given: str) -> str:
         return "waiting"
     program = "from bapsim.cli import main; main()"
     command = [sys.executable, "-c", program, "-C", str(rooms.root), "withdraw", "--consent", given, "--json"]
+    with tempfile.TemporaryFile() as said:
+        ran = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL)  # noqa: S603  ours
+        until = time.monotonic() + LONGEST
+        while ran.poll() is None:
+            if rooms.ending.wait(0.1) or time.monotonic() > until:  # it can be killed at any time
+                ran.kill()
+                ran.wait()
+                return "waiting"
+        said.seek(0)
+        return "done" if ran.returncode == 0 else _why(said.read(), ran.returncode)
+
+
+def _why(said: bytes, code: int) -> str:
     try:
-        ran = subprocess.run(command, capture_output=True, timeout=LONGEST, check=False)  # noqa: S603  ours
-    except subprocess.TimeoutExpired:
-        return "waiting"
-    if ran.returncode == 0:
-        return "done"
-    try:
-        key = str(json.loads(ran.stdout)["error"]["key"])
+        key = str(json.loads(said)["error"]["key"])
     except (ValueError, KeyError, TypeError):
-        key = f"exit {ran.returncode}"
+        key = f"exit {code}"
     return "waiting" if key == "locked" else key
