@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bapsim.core.errors import messages
 from bapsim.text.pii import ALL, PEOPLE, find, redact, scrub
 
 
@@ -137,6 +138,10 @@ def test_the_work_grows_with_the_text_and_not_faster(name: str) -> None:
     begun = time.process_time()
     find([text], ALL)
     assert time.process_time() - begun < 2.0
+
+
+def test_every_kind_has_a_name_for_people() -> None:
+    assert all(f"audit.pii.{kind}" in messages() for kind in ALL)
 
 
 def test_nothing_and_nobody() -> None:
