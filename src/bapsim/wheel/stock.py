@@ -21,11 +21,11 @@ from bapsim.store.lake import Shard, is_erased, read_batch, with_columns
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.text.minhash import unite
-from bapsim.text.pii import KINDS, scrub_columns
+from bapsim.text.pii import ALL, scrub_columns
 from bapsim.text.targets import renamed, votes_in, written
 from bapsim.wheel.column_types import alike
 
-MASK = re.compile(rf"\[(?:{'|'.join(KINDS).upper()})\]")  # what stands where personal data stood
+MASK = re.compile(rf"\[(?:{'|'.join(ALL).upper()})\]")  # what stands where personal data stood
 TAG = re.compile("<[a-zA-Z/!][^<>]*>")
 FILE = "file"  # the column in which a source of pictures says where each came from
 ASKED = "asked:"  # how the method of an answer begins
