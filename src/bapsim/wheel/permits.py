@@ -68,7 +68,7 @@ def not_allowed(ledger: Ledger, purposes: Iterable[str], day: date) -> dict[str,
 
 
 def resting_on(ledger: Ledger, stock: Stock, reasons: Mapping[str, str]) -> np.ndarray:
-    """object[N]: the reason of the strictest of these consents that a row rests on, None where it does not."""
+    """object[N]: the reason of the strictest of these consents that a row rests on, else None."""
     found = np.full(len(stock), None, object)
     for why in reversed(REFUSALS):
         names = {name for name, one in reasons.items() if one == why}
@@ -84,7 +84,7 @@ def _descendants(ledger: Ledger, consents: Iterable[str]) -> set[bytes]:
 
 
 def by_terms(ledger: Ledger, recipe: Recipe, turn: Turn, stock: Stock) -> Verdicts:
-    """What the recipe's purposes find no permit for, and what was made of records that none may be made of."""
+    """What the recipe's purposes have no permit for, and what was made of records of which none may be."""
     day = date.fromisoformat(turn.day)
     why = resting_on(ledger, stock, not_allowed(ledger, recipe.purposes, day))
     made = stock.by_machine & stock.of_origins(lambda _, origin: not origin.method.endswith(MASKED))
@@ -112,8 +112,10 @@ def sparing(project: Project, turn: Turn) -> Turn:
         if isinstance(view, View):
             hidden = view.hidden or [None] * len(view.shards)
             parts = zip(view.shards, hidden, strict=True)
-            view = replace(view, hidden=tuple(hide[s.key] | (False if m is None else m) for s, m in parts))
-        data[name] = view
+            unseen = tuple(hide[s.key] | (False if m is None else m) for s, m in parts)
+            data[name] = replace(view, hidden=unseen)
+        else:
+            data[name] = view
     return replace(turn, data=data)
 
 

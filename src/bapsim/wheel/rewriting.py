@@ -97,7 +97,7 @@ def splices(form: Form, change: Mapping[str, Any]) -> list[Splice] | None:
     """What one change replaces; None where its place is not recognised.
 
     change: `what` (a name of FORMS with `value`, source text; `weights`, `guideline`, `merged` with `items`,
-    source texts by key; `labels`: the survey of wrong labels; `people`: the source of what people give in the rooms).
+    source texts by key; `labels`: the survey of wrong labels; `people`: the source of what the rooms give).
     """
     what = change["what"]
     if what in FORMS:
