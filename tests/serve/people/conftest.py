@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bapsim.serve.people import publish, withdrawing
 from tests.serve.people.house import House, emptied, house
 
 DATABASES = ("sqlite", "postgresql")
@@ -46,6 +47,13 @@ def root(tmp_path: Path) -> Path:
     (place / "inbox").mkdir(parents=True)
     (place / "recipe.py").write_text("", "utf-8")
     return place
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests do not wait as long as people can."""
+    monkeypatch.setattr(publish, "EACH", 0.05)
+    monkeypatch.setattr(withdrawing, "EACH", 0.1)
 
 
 @pytest.fixture
