@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bapsim.serve.people import publish, withdrawing
+from tests.cli.conftest import run, sentences, write_csv
 from tests.serve.people.house import House, emptied, house
 
 DATABASES = ("sqlite", "postgresql")
@@ -38,6 +39,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     found: str = request.getfixturevalue("postgres")
     emptied(found)
     return found
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that has no turn yet."""
+    place = tmp_path_factory.mktemp("fresh")
+    file = write_csv(place / "rows.csv", sentences(60, 1))
+    run("new", place / "bank", "--from", file, "--text", "text", "--target", "label")
+    return place / "bank"
 
 
 @pytest.fixture

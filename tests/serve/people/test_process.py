@@ -19,18 +19,9 @@ import sqlalchemy as sa
 
 from bapsim.serve.people.database import Database, url_of
 from bapsim.serve.people.tables import person
-from tests.cli.conftest import run, said, sentences, write_csv
+from tests.cli.conftest import run, said
 from tests.serve.people.house import PASSWORD, token_in
 from tests.serve.world import Running, copied, serving, until
-
-
-@pytest.fixture(scope="session")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that has no turn yet."""
-    place = tmp_path_factory.mktemp("fresh")
-    file = write_csv(place / "rows.csv", sentences(60, 1))
-    run("new", place / "bank", "--from", file, "--text", "text", "--target", "label")
-    return place / "bank"
 
 
 def signed_in(root: Path, http: httpx.Client) -> dict[str, Any]:
