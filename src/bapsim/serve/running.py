@@ -52,6 +52,7 @@ BACKLOG = 2048
 IDLE = 75  # seconds for which a connection is kept: longer than clients do, so that they close it
 DRAIN = 30  # seconds for requests that have begun when the service is told to end
 AWAITED = 1.0  # seconds between two looks whether there is a model
+SHUT = 2.0  # seconds for a client to agree that a TLS connection ends
 SOON = 1.0  # seconds after which a worker that died is started again
 SWITCH = 0.0005  # seconds after which a thread that computes lets the event loop in; Python's own are .005
 said = logging.getLogger("bapsim.serve")
@@ -239,6 +240,8 @@ def work(setting: Setting, held: socket.socket, parent: int | None = None) -> No
         signal.SIGTERM, lambda number, _: told.append(number)
     )  # what uvicorn passes on when it ends
     sys.setswitchinterval(SWITCH)
+    if setting.cert is not None:
+        asyncio.constants.SSL_SHUTDOWN_TIMEOUT = SHUT  # type: ignore[attr-defined]  # no option reaches it
     first, task, types = _first(setting, Path(setting.root))
     worker = Worker(setting, parent, first)
     if setting.people:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+from bapsim.core.fingerprint import forget
 from bapsim.core.recipe import Recipe
 from bapsim.gather.people import FromRooms
 from bapsim.store import fault
@@ -33,4 +35,6 @@ def take_up(root: Path, recipe: Recipe) -> str | None:
     new = after.encode(encoding)
     loads(path, new)
     fault.write(path, new)
+    sys.modules.pop(path.stem, None)  # for whoever loads it again in this very process
+    forget()
     return diff(before, after)

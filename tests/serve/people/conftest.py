@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bapsim.serve.people import publish, withdrawing
+from tests.cli.conftest import run, sentences, write_csv
 from tests.serve.people.house import House, emptied, house
 
 DATABASES = ("sqlite", "postgresql")
@@ -39,6 +41,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return found
 
 
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that has no turn yet."""
+    place = tmp_path_factory.mktemp("fresh")
+    file = write_csv(place / "rows.csv", sentences(60, 1))
+    run("new", place / "bank", "--from", file, "--text", "text", "--target", "label")
+    return place / "bank"
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A project that has no turn yet."""
@@ -46,6 +57,13 @@ def root(tmp_path: Path) -> Path:
     (place / "inbox").mkdir(parents=True)
     (place / "recipe.py").write_text("", "utf-8")
     return place
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests do not wait as long as people can."""
+    monkeypatch.setattr(publish, "EACH", 0.05)
+    monkeypatch.setattr(withdrawing, "EACH", 0.1)
 
 
 @pytest.fixture

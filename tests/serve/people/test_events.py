@@ -15,7 +15,9 @@ from bapsim.serve.people.events import Event, Hub, after, forget, message, newes
 from bapsim.serve.people.routes import CHANNELS, DOORS
 from bapsim.serve.people.streams import Channel
 from bapsim.serve.people.tables import event
+from tests.serve.people.corpus import HOSTILE
 from tests.serve.people.house import House, Visitor, house
+from tests.serve.people.test_security import odd_tags
 
 
 async def _may(ask: Ask, channel: str) -> bool:
@@ -25,6 +27,8 @@ async def _may(ask: Ask, channel: str) -> bool:
 async def _show(ask: Ask, event: Event) -> str | None:
     if event.body["n"] < 0:
         return None
+    if "hostile" in event.body:
+        return ask.part("part_refused.html.j2", what=HOSTILE[event.body["n"]], more=HOSTILE)
     return ask.part("part_refused.html.j2", what=f"{event.body['n']} <b>\n</b>", more=[])
 
 
@@ -103,6 +107,17 @@ def test_a_watcher_misses_nothing(home: House) -> None:
 
     numbers = [int(data.split("<b>")[1].split(" ")[0]) for _, data in home.run(live())]
     assert numbers == [10, 11, 12, 13, 14]
+
+
+def test_what_people_write_does_not_run_in_an_event(home: House) -> None:
+    who = home.person("expert")
+    start = home.rooms.database.look(newest)
+    for n in range(len(HOSTILE)):
+        body = {"n": n, "hostile": True}
+        home.rooms.database.change(lambda c, body=body: tell(c, "test:a", "said", body))
+    got = home.run(read(who, f"/people/events/test:a?after={start}", len(HOSTILE)))
+    assert len(got) == len(HOSTILE)
+    assert [odd_tags(data) for _, data in got] == [[]] * len(got)
 
 
 def test_what_another_process_wrote_is_seen(home: House) -> None:

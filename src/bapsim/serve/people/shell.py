@@ -10,7 +10,7 @@ from typing import Any
 from bapsim.core.errors import messages, text
 
 HERE = Path(__file__).parent
-KINDS = {".css": "text/css", ".js": "text/javascript", ".txt": "text/plain"}
+KINDS = {".css": "text/css", ".js": "text/javascript", ".txt": "text/plain", ".svg": "image/svg+xml"}
 
 
 @cache
