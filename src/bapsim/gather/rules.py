@@ -1,8 +1,8 @@
 """Rules of people as a weak labeller: rows without a label get the one that a rule gives them.
 
 A machine gives such a label, so its rows are one hand deep, pending until a model that ate them was proven
-better, and never in an exam. Only rules that are right often enough on people's own rows label anything; where
-people said otherwise, `refine.rules` has them asked again.
+better, and never in an exam. Only rules that are right often enough on people's own rows label anything;
+where people said otherwise, `refine.rules` has them asked again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rules of people held against labels: what machines made against one is refused, what people said is doubted.
+"""Rules of people held against labels: what machines made against one is refused, what people said doubted.
 
 A rule is somebody's word against somebody else's: people's own rows are never refused for it. They keep their
 label, and are asked about again (`Turn.doubts`); then people decide.

@@ -37,8 +37,8 @@ _WORDS = {
     "then": "then => -> → ⇒",
     "": "if when whenever it its the a an text texts message sentence customer user someone somebody word"
     " words term terms phrase phrases there is are be of them these those must should does do also they row"
-    " question talks that ( ) 만약 만일 글에 문장에 다 라고 이라고 라는 이라는 단어 말 표현 문구 글자 단어가 말이"
-    " 표현이 문구가 단어는 말은 표현은 단어도 말도 단어를 말을 적어도 글 글은",
+    " question talks that ( ) 만약 만일 글에 문장에 다 라고 이라고 라는 이라는 단어 말 표현 문구 글자"
+    " 단어가 말이 표현이 문구가 단어는 말은 표현은 단어도 말도 단어를 말을 적어도 글 글은",
     "case": "때 때는 때에 때엔 경우 경우에 경우엔 경우는",
 }
 _MEANS = {word: kind for kind, words in _WORDS.items() for word in words.split()}

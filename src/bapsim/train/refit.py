@@ -46,6 +46,10 @@ class Fitted(NamedTuple):
     bias: float
     steps: int
 
+    def turned(self) -> Fitted:
+        """The head that says the opposite."""
+        return Fitted(-self.weights, -self.bias, self.steps)
+
 
 def refit(parts: Sequence[Rows], cost: float, start: tuple[Vector, float], effort: Effort) -> Fitted:
     """The head of all rows of all parts, from `start` on; deterministic.
