@@ -136,8 +136,8 @@ def _taught(room: Classroom, lines: Sequence[Line]) -> _Taught:
 def _take(room: Classroom, line: Line, found: _Taught) -> str:
     """What one line adds; why it adds nothing, or ""."""
     for name in line.get("parents") or ():
-        row, pooled = room.of.get(_id(name), (-1, True))
-        found.shown |= set() if pooled else {row}
+        row, pooled = room.place(name)
+        found.shown |= set() if pooled or row < 0 else {row}
     kind = line.get("kind")
     if kind == "rule":
         return _rule(line, found)
@@ -179,7 +179,7 @@ def _shares(line: Line) -> Shares:
 
 
 def _about(room: Classroom, line: Line, shares: Shares, found: _Taught) -> str:
-    row, pooled = room.of.get(_id(line["question"]), (-1, False))
+    row, pooled = room.place(line["question"])
     if row < 0:
         return "unknown_row"
     if pooled:
@@ -238,13 +238,6 @@ def proof_rows(room: Classroom, shown: set[int]) -> np.ndarray:
     """bool[n]: people's rows that say nothing like one that was shown."""
     groups = room.has.groups
     return np.asarray(room.has.proof & ~np.isin(groups, groups[sorted(shown)]) & (room.has.folds >= 0))
-
-
-def _id(said: Any) -> bytes:
-    try:
-        return bytes.fromhex(str(said).removeprefix("q"))
-    except ValueError:
-        return b""
 
 
 def _mean(said: Sequence[Shares]) -> Shares:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,11 +123,23 @@ class Classroom:
         """int64[n]: what the last turn's model says of each row that it was not trained on."""
         return np.asarray(self.logits.argmax(axis=1))
 
+    def place(self, name: object) -> tuple[int, bool]:
+        """Where a row stands that is named by hex digits, and whether it is of the pool; -1 = nowhere."""
+        try:
+            return self.of.get(bytes.fromhex(str(name).removeprefix("q")), (-1, False))
+        except ValueError:
+            return -1, False
+
     def vectors(self, texts: Sequence[str]) -> Any:
         """Texts as CSR float32[., v], in the terms of the labelled ones."""
         spec = self.has.spec
         found = features.entries(features.grams(texts, spec), self.hashes)
         return features.matrix(found, features.weigh(found, self.idf, spec), len(self.idf))
+
+    @cached_property
+    def pool_x(self) -> Any:
+        """The pool as CSR float32[m, v]."""
+        return self.vectors(list(self.has.pool_texts))
 
     @property
     def width(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -95,7 +95,6 @@ class _Found:
     lost: float
     of: int
     pooled: bool = False
-    mixed: bool = field(default=True)
 
 
 def topics(room: Classroom, *, seed: int = 0, most: int = 12) -> list[Topic]:
@@ -105,25 +104,34 @@ def topics(room: Classroom, *, seed: int = 0, most: int = 12) -> list[Topic]:
     errors = int((_own(room) & (room.predicted != room.has.y)).sum())
     chosen: list[_Found] = []
     seen: tuple[set[int], set[int]] = set(), set()
+    all_of_it = False
     for one in ranked:
         mine = set(one.wrong.tolist())
+        broad = not one.pooled and len(mine) > BROAD * errors
         if len(chosen) == most:
             break
-        if mine and len(mine & seen[one.pooled]) <= SAME * len(mine):
+        if mine and len(mine & seen[one.pooled]) <= SAME * len(mine) and not (broad and all_of_it):
             chosen.append(one)
-            seen[one.pooled].update(mine if one.pooled or len(mine) <= BROAD * errors else ())
+            seen[one.pooled].update(() if broad else mine)
+            all_of_it |= broad
     return [_told(room, one, seed) for one in chosen]
 
 
-def topic_of(room: Classroom, said: str, rows: Ints, pooled: bool) -> Topic:
-    """A topic that somebody opened: rows that say something like it, as they are."""
-    wrong = np.empty(0, np.int64) if pooled else rows[(room.predicted != room.has.y)[rows]]
-    labels = tuple(_labels(room, rows, pooled))
-    found = _Found(
-        kind="cluster", values={"name": said}, labels=labels, rows=rows, wrong=wrong, lost=len(wrong),
-        of=max(len(room.has.y), 1), pooled=pooled, mixed=False,
-    )  # fmt: skip
-    return _told(room, found, 0)
+def topic_of(room: Classroom, said: str, rows: Ints, pooled: Ints) -> Topic:
+    """A topic that somebody opened: labelled rows and rows of the pool that say something like it."""
+    wrong = room.predicted[rows] != room.has.y[rows]
+    counts = Counter([*_labels(room, rows, False), *_labels(room, pooled, True)])
+    return Topic(
+        id=fingerprint("opened", said),
+        kind="cluster",
+        labels=tuple(sorted(counts, key=lambda one: (-counts[one], one))[:4]),
+        words=(),
+        values={"name": shortened([said])[0]},
+        errors=int(wrong.sum()),
+        rows=len(rows),
+        worth=float(wrong.sum()) / max(len(room.has.y), 1),
+        cases=(*asked(room, rows.tolist(), False), *asked(room, pooled.tolist(), True)),
+    )
 
 
 # --------------------------------------------------------------------------- where the model errs
@@ -222,6 +230,8 @@ def _clusters(room: Classroom) -> Iterator[_Found]:
         rows = wrong[one.rows]
         labels = tuple(_labels(room, rows, False))
         name = one.name.replace("_", " ")
+        if name == "?":  # nothing that they have in common can be said
+            continue
         yield _Found(
             kind="cluster", values={"name": name}, labels=labels, rows=rows, wrong=rows, lost=len(rows),
             of=int(own.sum()),
@@ -262,7 +272,7 @@ def _pool(room: Classroom) -> Iterator[_Found]:
         ("new_class", np.where(foreign, 1 - sure * has.pool_scope, 0.0), known),
         ("unsure", np.where(foreign, 0.0, 1 - sure), []),
     ):
-        for one in proposals(texts, doubt, near, CLUSTERS):
+        for one in (found for found in proposals(texts, doubt, near, CLUSTERS) if found.name != "?"):
             yield _pooled(room, kind, one, doubt)  # type: ignore[arg-type]
 
 
@@ -282,7 +292,7 @@ def _pooled(room: Classroom, kind: Kind, one: Proposal, doubt: np.ndarray) -> _F
 def _told(room: Classroom, one: _Found, seed: int) -> Topic:
     values = dict(zip(one.values, shortened(list(one.values.values())), strict=True))
     name = fingerprint(one.kind, list(one.labels), values)
-    rows = _distinct(room, one, named_seed(seed, name) if one.mixed else None)
+    rows = _distinct(room, one, named_seed(seed, name))
     return Topic(
         id=name,
         kind=one.kind,
@@ -296,9 +306,9 @@ def _told(room: Classroom, one: _Found, seed: int) -> Topic:
     )
 
 
-def _distinct(room: Classroom, one: _Found, seed: int | None) -> Ints:
+def _distinct(room: Classroom, one: _Found, seed: int) -> Ints:
     """Rows of which no two say nearly the same, but twins: the most telling half, then some of the others."""
-    if one.kind == "twins" or seed is None:
+    if one.kind == "twins":
         return one.rows
     if not one.pooled:
         _, first = np.unique(room.has.groups[one.rows], return_index=True)
@@ -313,7 +323,7 @@ def _distinct(room: Classroom, one: _Found, seed: int | None) -> Ints:
 
 def _words(room: Classroom, one: _Found) -> Iterator[tuple[str, int, int]]:
     """Words of the first label's rows against those of the others, and the other way round."""
-    if one.pooled or len(one.labels) < 2:
+    if one.kind not in ("confused", "twins"):
         return
     sides = [room.has.y == room.has.classes.index(label) for label in one.labels[:2]]
     for a, b, turned in ((sides[0], sides[1], False), (sides[1], sides[0], True)):
