@@ -59,7 +59,7 @@ def stated_rules(inbox: Path, merged: Mapping[str, str]) -> tuple[list[Stated], 
             continue
         for number, line in _lines(path):
             try:
-                one = _stated(line, names.get(path.stem, path.stem), merged)
+                one = stated(line, names.get(path.stem, path.stem), merged)
             except InputError as error:
                 where = path.relative_to(inbox).as_posix()
                 unread.append(Unread(file=where, line=number, reason="rule", detail=error.key))
@@ -80,7 +80,8 @@ def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
                 yield number, said
 
 
-def _stated(line: Mapping[str, Any], consent: str, merged: Mapping[str, str]) -> Stated:
+def stated(line: Mapping[str, Any], consent: str, merged: Mapping[str, str]) -> Stated:
+    """A line as the rule that it states; raises InputError for one that states none."""
     label = line.get("label")
     if not isinstance(label, str) or not label.strip():
         raise InputError("rule_form", said=str(label)[:80])

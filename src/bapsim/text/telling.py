@@ -22,7 +22,7 @@ LOOKED_AT = 2000  # texts of each group that words are taken from
 TRIED = 40  # words that a rule is tried with
 TERMS = 4  # of a suggested rule, at most
 FEWEST = 3  # texts that a word has to be in
-FIRM = 0.6  # of a suggested rule's precision, at least (the lower bound)
+FIRM = 0.7  # of the precision of a suggested rule, at least (the lower bound): ten of ten
 SHORTEST, LONGEST = 2, 4  # syllables that a Korean word may begin with
 _FROM, _TO = ord("가"), ord("힣")
 

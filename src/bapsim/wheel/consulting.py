@@ -13,7 +13,7 @@ from bapsim.core.arrow import concat
 from bapsim.core.errors import InputError
 from bapsim.core.recipe import Respondent
 from bapsim.core.records import Answers, Rows
-from bapsim.store.stated import Stated
+from bapsim.store.stated import Stated, stated
 from bapsim.text.rules import Rule, fit_of, folded, matching, rule_of
 from bapsim.text.telling import suggestion
 from bapsim.wheel.lesson import Classroom, Ints
@@ -59,6 +59,28 @@ class Alone:
         return ()
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """The minutes of a room as plain values: positions by case, disputes, text and version of the guideline
+    by label, rules in force (their lines).
+    """
+
+    said: Mapping[str, Any]
+
+    def positions(self, case: str) -> Sequence[Mapping[str, str]]:
+        return list(self.said.get("positions", {}).get(case, ()))
+
+    def disputes(self) -> Sequence[Mapping[str, Any]]:
+        return list(self.said.get("disputes", ()))
+
+    def guideline(self, label: str) -> tuple[str, int]:
+        text, version = self.said.get("guideline", {}).get(label, ("", 0))
+        return str(text), int(version)
+
+    def rules(self) -> Sequence[Stated]:
+        return [stated(one, "", {}) for one in self.said.get("rules", ())]
+
+
 @dataclass(frozen=True, eq=False)
 class Consulted:
     """The respondent of questions to the data (`consulted`)."""
@@ -68,17 +90,23 @@ class Consulted:
     minutes: Minutes
 
     def __call__(self, rows: Rows, /) -> Answers:
-        said = []
-        for row in range(len(rows)):
-            question = question_of(rows, row)
-            answer = _ANSWERS.get(question.kind)
-            said.append(Reply(said={} if answer is None else answer(self, question.about)).answers())
-        return Answers(concat(said))
+        asked = [vars(question_of(rows, row)) for row in range(len(rows))]
+        said = answered(self.room, self.topics, self.minutes, asked)
+        return Answers(concat([Reply(said=one).answers() for one in said]))
 
 
 def consulted(room: Classroom, topics: Sequence[Topic], minutes: Minutes) -> Respondent:
     """What the data says to an interview (`compose.interview`); nothing to a question of another kind."""
     return Consulted(room, topics, minutes)
+
+
+def answered(
+    room: Classroom, topics: Sequence[Topic], minutes: Minutes, asked: Sequence[Mapping[str, Any]]
+) -> list[Said]:
+    """What is said to questions (kind, about), each as plain values."""
+    of = Consulted(room, topics, minutes)
+    known = ((_ANSWERS.get(str(one.get("kind"))), one.get("about") or {}) for one in asked)
+    return [{} if answer is None else answer(of, about) for answer, about in known]
 
 
 def _topics(of: Consulted, about: Mapping[str, Any]) -> Said:
