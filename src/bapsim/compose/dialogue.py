@@ -7,7 +7,7 @@ respondents, and what either says is taped: data that changes meanwhile changes 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -81,6 +81,11 @@ def reply_of(answers: Answers) -> Reply:
     seconds = row.get("seconds")
     spent = float(seconds) if isinstance(seconds, int | float) and seconds > 0 else 0.0
     return Reply(said=said if isinstance(said, dict) else {}, at=str(row.get("at") or ""), seconds=spent)
+
+
+def consulted_rows(replies: Sequence[Reply]) -> Answers:
+    """Replies as the rows of one answer."""
+    return Answers(concat([one.answers() for one in replies], REPLY))
 
 
 # ---------------------------------------------------------------- respondents

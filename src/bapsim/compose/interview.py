@@ -388,11 +388,11 @@ def _holds(state: State, about: Json, reply: Reply) -> State:
 
 
 def _reflect(state: State, about: Json) -> State:
-    """What is left to ask of a topic, now that its cases are answered: nothing, where they are settled, or of
-    so many kinds that there is no one boundary between them.
+    """What is left to ask of a topic, now that its cases are answered: nothing, where they are settled, one
+    alone, or of so many kinds that there is no one boundary between them.
     """
     name, said = about["topic"], state.answers(about["topic"])
-    if not said or _trivial(state, name):
+    if len(said) < 2 or _trivial(state, name):
         return state
     counts = Counter(one.values["label"] for one in said.values())
     disputed = Counter(label for label, case in _answered(said) if label != case.get("label"))

@@ -187,7 +187,7 @@ def share(hits: int, rows: int) -> tuple[float, float, float]:
     z, mean = 1.959964, hits / rows
     whole, middle = 1 + z * z / rows, mean + z * z / (2 * rows)
     half = z * (mean * (1 - mean) / rows + z * z / (4 * rows * rows)) ** 0.5
-    return mean, max((middle - half) / whole, 0.0), min((middle + half) / whole, 1.0)
+    return mean, max(min((middle - half) / whole, mean), 0.0), min(max((middle + half) / whole, mean), 1.0)
 
 
 def fit_of(matched: Mask, labels: Sequence[str | None] | NDArray[Any], label: str) -> Fit:

@@ -20,6 +20,7 @@ from bapsim.text.words import strings, words
 
 LOOKED_AT = 2000  # texts of each group that words are taken from
 TRIED = 40  # words that a rule is tried with
+COMMON = 8  # words of a group that a rule is tried with although others have them
 TERMS = 4  # of a suggested rule, at most
 FEWEST = 3  # texts that a word has to be in
 FIRM = 0.7  # of the precision of a suggested rule, at least (the lower bound): ten of ten
@@ -47,7 +48,7 @@ def telling(texts: Folded, mine: Mask, others: Mask, most: int = 6) -> list[Word
     for term, n in counts[0].items():
         m = counts[1][term]
         if n >= min(FEWEST, sizes[0]) and n / sizes[0] > m / sizes[1]:
-            scored.append((-_ratio(n, m, *sizes), -len(term), term, n, m))
+            scored.append((-_ratio(n, m, *sizes), len(term), term, n, m))
     found: list[Word] = []
     for _, _, term, n, m in sorted(scored):
         said = (one.term for one in found if one.mine <= n)
@@ -63,10 +64,12 @@ def suggestion(texts: Folded, mine: Mask, near: Mask, others: Mask) -> Rule | No
 
     near: those of the others that `mine` is to be told from: its terms come from this difference.
     """
-    terms = {one.term: holding(one.term, texts) for one in telling(texts, mine, near, TRIED)}
+    said = [one.term for one in telling(texts, mine, near, TRIED)]
+    said += [term for term, _ in _counted(_texts(texts, mine)).most_common(COMMON)]
+    terms = {term: holding(term, texts) for term in said}
     against = [one.term for one in telling(texts, near, mine, TRIED)]
     holds = terms | {term: holding(term, texts) for term in against}
-    best: tuple[float, Rule] | None = None
+    best: float | None = None
     rule: dict[str, tuple[str, ...]] = {"all": (), "any": (), "none": ()}
     found = np.zeros(len(texts), bool)
     for _ in range(TERMS):
@@ -77,12 +80,19 @@ def suggestion(texts: Folded, mine: Mask, near: Mask, others: Mask) -> Rule | No
         if not tries:
             break
         worth, part, term = max(tries, key=lambda one: (one[0], one[1], one[2]))
-        if best is not None and worth <= best[0] + 1e-9:
+        if best is not None and worth <= best + 1e-9:
             break
         rule = rule | {part: (*rule[part], term)}
         found = _about(rule, holds)
-        best = worth, Rule(**rule)
-    return None if best is None or best[0] <= 0 else best[1]
+        best = worth
+    if best is None or best <= 0:
+        return None
+    for part in ("any", "none"):  # what a later term made needless
+        for term in rule[part]:
+            less = rule | {part: tuple(one for one in rule[part] if one != term)}
+            if less["any"] and _worth(_about(less, holds), mine, others) >= best:
+                rule = less
+    return Rule(**rule)
 
 
 def _longer(
@@ -114,7 +124,7 @@ def _worth(hit: Mask, mine: Mask, others: Mask) -> float:
     """What a rule is right about, as far as it is surely right."""
     right, wrong = int((hit & mine).sum()), int((hit & others).sum())
     low = share(right, right + wrong)[1]
-    return float((low - FIRM) * right**0.5) if right else -1.0
+    return float((low - FIRM) * (right**0.5 if low > FIRM else 1)) if right else -1.0
 
 
 def _texts(texts: Folded, side: Mask) -> list[str]:

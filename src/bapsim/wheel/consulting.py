@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bapsim.compose.dialogue import Reply, question_of
-from bapsim.core.arrow import concat
+from bapsim.compose.dialogue import Reply, consulted_rows, question_of
 from bapsim.core.errors import InputError
 from bapsim.core.recipe import Respondent
 from bapsim.core.records import Answers, Rows
@@ -92,7 +91,7 @@ class Consulted:
     def __call__(self, rows: Rows, /) -> Answers:
         asked = [vars(question_of(rows, row)) for row in range(len(rows))]
         said = answered(self.room, self.topics, self.minutes, asked)
-        return Answers(concat([Reply(said=one).answers() for one in said]))
+        return consulted_rows([Reply(said=one) for one in said])
 
 
 def consulted(room: Classroom, topics: Sequence[Topic], minutes: Minutes) -> Respondent:

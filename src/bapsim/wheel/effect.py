@@ -196,7 +196,7 @@ def _new(room: Classroom, line: Line, shares: Shares, found: _Taught) -> str:
     cells = [given.get(name) for name in room.has.inputs] if isinstance(given, Mapping) else []
     if not cells or not any(isinstance(cell, str) and cell.strip() for cell in cells):
         return "no_input"
-    said = [cell if isinstance(cell, str) else "" for cell in cells]
+    said = [cell.encode("utf-8", "replace").decode() if isinstance(cell, str) else "" for cell in cells]
     batch = {name: pa.array([cell], pa.string()) for name, cell in zip(room.has.inputs, said, strict=True)}
     one = " ".join(said)
     near = np.asarray((room.x @ room.vectors([one]).T).todense()).ravel() / (1 + room.has.spec.word_share**2)

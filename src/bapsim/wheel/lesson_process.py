@@ -19,9 +19,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from bapsim.compose.dialogue import Reply, question_of
+from bapsim.compose.dialogue import Reply, consulted_rows, question_of
 from bapsim.core import errors
-from bapsim.core.arrow import concat
 from bapsim.core.errors import BapsimError, StoreError
 from bapsim.core.recipe import Respondent
 from bapsim.core.records import Answers, Rows
@@ -160,7 +159,7 @@ class _Consulted:
         asked = [question_of(rows, row) for row in range(len(rows))]
         questions = [{"kind": one.kind, "about": one.about} for one in asked]
         said = self.lessons.consult(questions, self.minutes).result(self.timeout)
-        return Answers(concat([Reply(said=one).answers() for one in said]))
+        return consulted_rows([Reply(said=one) for one in said])
 
 
 def consulting(lessons: Lessons, minutes: Mapping[str, Any], timeout: float = 60.0) -> Respondent:

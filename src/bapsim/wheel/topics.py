@@ -29,6 +29,7 @@ CASES = 8  # of a topic
 SAME = 0.5  # of a topic's errors that better ones have: it says nothing of its own
 BROAD = 0.3  # of all errors: a topic of more is no topic, and hides none
 FITS = 0.5  # in scope: below, no class may fit
+PAIRED = 0.6  # of errors that are one pair of classes
 KNOWN = 5_000  # labelled texts that something new must differ from
 CLUSTERS = 6  # of a kind
 
@@ -193,9 +194,11 @@ def _slices(room: Classroom) -> Iterator[_Found]:
         return
     rows = np.array([mask.sum() for mask in members])
     errors = np.array([(mask & wrong).sum() for mask in members])
-    for one in worst(rows, errors, len(at), int(wrong.sum()))[:CLUSTERS]:
+    for one in worst(rows, errors, len(at), int(wrong.sum()))[: 2 * CLUSTERS]:
         kind, name = names[one.at]
         missed = at[members[one.at] & wrong]
+        if _one_pair(room, missed):
+            continue
         missed = missed[np.argsort(-_surprise(room, missed), kind="stable")]
         what: Kind = "word" if kind == "word" else "label" if kind == "label" else "column"
         values = {"name": name, "column": kind.removeprefix("column ")}
@@ -203,6 +206,12 @@ def _slices(room: Classroom) -> Iterator[_Found]:
         yield _Found(
             kind=what, values=values, labels=labels, rows=missed, wrong=missed, lost=one.excess, of=len(at)
         )
+
+
+def _one_pair(room: Classroom, rows: Ints) -> bool:
+    """Whether most errors are one pair of classes: that is a topic of its own, and says more."""
+    pairs = Counter(frozenset(pair) for pair in zip(room.has.y[rows], room.predicted[rows], strict=True))
+    return max(pairs.values(), default=0) > PAIRED * len(rows)
 
 
 def _members(room: Classroom, at: Ints) -> Iterator[tuple[str, str, np.ndarray]]:
@@ -230,7 +239,7 @@ def _clusters(room: Classroom) -> Iterator[_Found]:
         rows = wrong[one.rows]
         labels = tuple(_labels(room, rows, False))
         name = one.name.replace("_", " ")
-        if name == "?":  # nothing that they have in common can be said
+        if name == "?" or _one_pair(room, rows):  # nothing that they have in common can be said
             continue
         yield _Found(
             kind="cluster", values={"name": name}, labels=labels, rows=rows, wrong=rows, lost=len(rows),
