@@ -49,6 +49,7 @@ def facts(project: Project, n: int | None = None) -> dict[str, Any]:
         "sources": _sources(ledger, said, number),
         "market": said.get("market", []),
         "duel": said.get("duel"),
+        "rules": said.get("rules", []),
         "refused": _sorted(said["reasons"]),
         "unread": _unread(ledger, number),
         "curve": curve(ledger, number),
