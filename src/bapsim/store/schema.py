@@ -13,6 +13,8 @@ VOLATILE: dict[str, tuple[str, ...]] = {
     "look": ("at",),
     "cost": ("at",),
     "consent": ("at",),
+    "entry": ("at",),
+    "appeal": ("at",),
 }
 
 MIGRATIONS: tuple[str, ...] = (
@@ -63,6 +65,17 @@ create table asking(id blob not null, turn integer not null, why text not null, 
 create table guideline(label text not null, turn integer not null, rule text not null,
     primary key(label, turn));
 """,
+    """
+create table entry(n integer primary key, transfer text not null, account text not null,
+    person text not null, source text not null, minor integer not null, currency text not null,
+    what text not null, why text not null, ref text not null, turn integer not null, at text,
+    unique(transfer, account, person, source));
+create table worked(line text primary key, consent text not null, person text not null,
+    source text not null, said text not null, ms integer not null, rule text not null,
+    turn integer not null);
+create table appeal(n integer primary key, line text not null, person text not null, state text not null,
+    decider text not null, why text not null, turn integer not null, at text);
+""",
 )
 
 # Tables whose every row is in the audit chain, with their key columns.
@@ -87,4 +100,10 @@ GUARDED: dict[str, tuple[str, ...]] = {
     "consent": ("n",),
     "descendant": ("id", "consent"),
     "used": ("n",),
+    "entry": ("n",),
+    "worked": ("line",),
+    "appeal": ("n",),
 }
+
+# Tables of which no row is ever changed or erased: a correction is a row of its own.
+APPEND_ONLY = frozenset({"entry", "worked"})
