@@ -46,7 +46,9 @@ def whole(project: Project, draft: Draft, turn: Turn) -> Iterator[Draft]:
             origin=draft.origin,
         )
         places = (draft.places[mine[i]] for i in np.flatnonzero(bad))
-        yield replace(made, unread=tuple(_unfit(file, line, turn.task.target) for file, line in places))
+        unread = tuple(_unfit(file, line, turn.task.target) for file, line in places)
+        consents = None if draft.consents is None else [draft.consents[mine[i]] for i in good.tolist()]
+        yield replace(made, unread=unread, consents=consents)
 
 
 def _unfit(file: str, line: int, target: str) -> Unread:

@@ -177,7 +177,7 @@ def _pieces(project: Project, seen: Seen, i: int, shard: Shard, columns: list[st
     states = [STATES[code] for code in np.unique(state[chosen]).tolist()]
     if not states:
         return
-    named = stored_verdicts(project, shard.path) if any(SPLITS[s][1] == ASIDE for s in states) else {}
+    named = stored_verdicts(project, shard) if any(SPLITS[s][1] == ASIDE for s in states) else {}
     file = pq.ParquetFile(project.wheel / shard.path, buffer_size=1 << 20, pre_buffer=False)
     there = [name for name in columns if name in file.schema_arrow.names]
     size = sum(file.metadata.row_group(g).total_byte_size for g in range(file.num_row_groups))

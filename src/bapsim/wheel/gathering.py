@@ -18,11 +18,21 @@ from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Source
 from bapsim.core.records import Draft, Numbering, Origin, Records, Task, Unread, certify
 from bapsim.core.turn import Turn
-from bapsim.store.lake import SHARD_BYTES, SHARD_ROWS, Shard, file_sha256, read_batch, regroup, write_shard
+from bapsim.store.lake import (
+    SHARD_BYTES,
+    SHARD_ROWS,
+    Shard,
+    erased,
+    file_sha256,
+    read_batch,
+    regroup,
+    write_shard,
+)
 from bapsim.store.project import Project
 from bapsim.text.targets import written
 from bapsim.wheel.answering import whole
 from bapsim.wheel.column_types import fitting, known_types
+from bapsim.wheel.permits import SYNTHESISE, sparing, withdrawn
 from bapsim.wheel.stock import origin_of
 
 
@@ -43,6 +53,7 @@ class Delivery:
     brought: int = 0
     again: int = 0
     consents: list[tuple[bytes, str]] = field(default_factory=list)
+    withdrawn: set[str] = field(default_factory=set)
     waiting: dict[str, list[Records]] = field(default_factory=dict)
     shards: list[tuple[str, Shard]] = field(default_factory=list)  # with the columns of their folder
     old_origins: dict[Origin, int] = field(default_factory=dict)
@@ -66,7 +77,8 @@ class Delivery:
         """Certify a draft and keep the rows that nobody delivered before."""
         before, self.brought = self.brought, self.brought + len(draft.rows)
         draft = fitting(draft, self.turn.types, before)
-        self.unread += draft.unread
+        gone = draft.origin.consent in self.withdrawn
+        self.unread += (replace(one, detail="") for one in draft.unread) if gone else draft.unread
         if not len(draft.rows):
             return
         origin = replace(draft.origin, source=self.name)
@@ -85,20 +97,33 @@ class Delivery:
                 self.origins[origin] = number
             if draft.keys is not None:
                 self.keyed.add(number)
-            self._under_consent(Records(take(records, fresh)), origin)
+            consents = draft.consents or [()] * len(records)
+            beside = [names for names, new in zip(consents, fresh, strict=True) if new]
+            new = Records(take(records, fresh))
+            left = self._under_consent(new, origin, beside)
             columns = columns_of(records.schema)
-            self.waiting.setdefault(columns, []).append(Records(take(records, fresh)))
+            self.waiting.setdefault(columns, []).append(erased(new, left) if left.any() else new)
             self._write(columns, full_only=True)
 
-    def _under_consent(self, records: Records, origin: Origin) -> None:
-        """Index records under a consent, and what was derived from such: withdrawal must find them."""
+    def _under_consent(
+        self, records: Records, origin: Origin, beside: Sequence[Sequence[str]]
+    ) -> np.ndarray:
+        """Index records under a consent, and what was derived from such: withdrawal must find them.
+
+        beside: other consents of each row. Returns bool[n]: rows that rest on one that was withdrawn, of
+        which nothing but that they came may enter.
+        """
         own = set() if origin.consent is None else {origin.consent}
         query = "select consent from descendant where id=?"
         ids: list[Any] = records.column("_id").to_pylist()
         parents: list[Any] = records.column("_parents").to_pylist()
-        for one, mums in zip(ids, parents, strict=True):
+        left = np.zeros(len(records), bool)
+        for i, (one, mums, others) in enumerate(zip(ids, parents, beside, strict=True)):
             inherited = {str(r["consent"]) for m in mums or () for r in self.project.ledger.rows(query, m)}
-            self.consents += [(one, consent) for consent in sorted(own | inherited)]
+            all_of = own | inherited | set(others)
+            self.consents += [(one, consent) for consent in sorted(all_of)]
+            left[i] = bool(all_of & self.withdrawn)
+        return left
 
     def finish(self) -> None:
         """Write what waits, however few rows it is."""
@@ -219,8 +244,9 @@ def gather_one(
     types = known_types(ledger, turn.task) | dict(turn.types)  # a source before it may have told some
     turn = replace(turn, types=types)
     delivery = Delivery(project=project, name=name, turn=turn, known=known, first_origin=first)
+    delivery.withdrawn = withdrawn(ledger)
     delivery.resume()
-    for draft in source(turn):
+    for draft in source(sparing(project, turn) if getattr(source, "purpose", "") == SYNTHESISE else turn):
         if not isinstance(draft, Draft):
             raise InputError("not_a_draft", source=name, found=type(draft).__name__)
         for part in whole(project, draft, turn):

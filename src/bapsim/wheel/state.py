@@ -77,6 +77,7 @@ def state(project: Project, recipe: Recipe, n: int) -> Turn:
         origins=origins,
         asked=asked,
         types=known_types(ledger, recipe.task) | declared_types(recipe),
+        day=str(ledger.value("select started from turn where n=?", n) or now())[: len("2026-01-01")],
     )
 
 
@@ -85,7 +86,7 @@ def views(project: Project, recipe: Recipe, n: int) -> dict[str, View]:
     if not project.shards(before=n):
         return {}
     stock = load_stock(project, recipe.task, before=n)
-    hidden = stock.split(unseen(stock, stock.rows_with(examined(project.ledger, before=n))))
+    hidden = stock.split(stock.erased | unseen(stock, stock.rows_with(examined(project.ledger, before=n))))
     found: dict[str, View] = {}
     for folder, mine in by_folder(stock.shards).items():
         found[folder] = View(

@@ -17,7 +17,7 @@ from bapsim.core.recipe import Recipe
 from bapsim.core.records import CERTIFICATE, Origin, Records, Task
 from bapsim.core.turn import Turn
 from bapsim.image.alike import Sketches, joined, sketches
-from bapsim.store.lake import Shard, read_batch, with_columns
+from bapsim.store.lake import Shard, is_erased, read_batch, with_columns
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.text.minhash import unite
@@ -136,6 +136,11 @@ class Stock:
         given = numbers(self.records.column("_input_depth"))
         target = numbers(self.records.column("_target_depth"))
         return np.asarray(np.where(self.labelled, np.maximum(given, target), given))
+
+    @cached_property
+    def erased(self) -> np.ndarray:
+        """bool[N]: rows whose content went with a consent that was withdrawn."""
+        return is_erased(self.records)
 
     @cached_property
     def by_people(self) -> np.ndarray:
@@ -352,6 +357,7 @@ def standing(stock: Stock, exam: np.ndarray, refused: np.ndarray, superseded: np
     state[refused] = REFUSED
     state[superseded] = SUPERSEDED
     state[exam] = EXAM
+    state[stock.erased] = REFUSED
     return state
 
 

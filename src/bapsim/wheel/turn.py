@@ -30,6 +30,7 @@ from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, 
 from bapsim.wheel.kin import kin
 from bapsim.wheel.mending import mend, menders
 from bapsim.wheel.merging import merging_opponent
+from bapsim.wheel.permits import enter_permits, known_purposes
 from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
 from bapsim.wheel.state import begin, the_champion, the_newest, unseen
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, examined, load_stock, standing
@@ -61,8 +62,10 @@ def run_turn(
     started = time.perf_counter()
     menders(recipe)  # a recipe that cannot run is told before anybody is asked
     weighed_sources(recipe)
+    known_purposes(recipe)
     tidy(project)  # what a kill after the last commit left behind
     turn = begin(project, recipe)
+    enter_permits(project.ledger, turn)
     say("gather")
     fresh = gather(project, dict(recipe.sources), turn) | mend(project, recipe, turn)
     fought, turn = told(project, recipe, turn)
