@@ -1,8 +1,8 @@
 """What people's work earns: a rule that they can read, and the sums that follow from it.
 
-Time is paid, tests and rejected answers included. A hidden test pays by a proper score: whoever says what they
-hold for right, and how sure they are of it, can expect most. An accepted turn pays a share of what its points
-are worth. All of it is an obligation that is written down; no money is moved.
+Time is paid, tests and rejected answers included. A hidden test pays by a proper score: whoever says what
+they hold for right, and how sure they are of it, can expect most. An accepted turn pays a share of what its
+points are worth. All of it is an obligation that is written down; no money is moved.
 """
 
 from __future__ import annotations
@@ -90,26 +90,27 @@ def understood(said: Mapping[str, Any]) -> Pay:
 # --------------------------------------------------------------------------- time
 
 
-def spent(seconds: object, idle: float) -> int:
-    """Milliseconds of one answer: 0 for what is no time, and at most `idle` minutes."""
+def spent(seconds: object) -> int:
+    """Milliseconds that an answer is said to have taken: 0 for what is no time, an hour at most."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         return 0
-    return round(min(float(seconds), idle * 60) * 1000)
+    return round(min(float(seconds), MOST_IDLE * 60) * 1000)
 
 
 def clocked(answers: Iterable[tuple[float, int]], idle: float) -> int:
     """Milliseconds of work: answers as (when each was given, in seconds; milliseconds that it took).
 
-    Answers no more than `idle` minutes apart are one sitting, and a sitting is no longer than the clock says:
-    from its first answer to its last, and `idle` for what came before the first. Whoever works on one thing
-    at a time never meets that bound. One more answer never makes it less.
+    No answer counts for more than `idle` minutes. Answers no farther apart than that are one sitting, and a
+    sitting is no longer than the clock says: from its first answer to its last, and `idle` for what came
+    before the first. Whoever does one thing at a time never meets that bound. One more answer never makes it
+    less, whatever its time.
     """
-    pause, total, sitting, first, last = idle * 60, 0, 0, -math.inf, -math.inf
+    pause, total, sitting, first, last = idle * 60, 0, 0, 0.0, -math.inf
     for at, took in sorted(answers):
         if at - last > pause:
             total += _bounded(sitting, last - first, pause)
             sitting, first = 0, at
-        sitting, last = sitting + took, at
+        sitting, last = sitting + min(took, round(pause * 1000)), at
     return total + _bounded(sitting, last - first, pause)
 
 
@@ -152,7 +153,7 @@ def prize(most: Money, part: float) -> int:
 
 
 def pot(points: float, rule: Pay) -> int:
-    """Minor units that an accepted turn's gain of so many points brings to those who made it; 0 for a loss."""
+    """Minor units that a turn's gain of so many points brings to those who made it; 0 for a loss."""
     gained = Fraction(f"{points:.2f}") if math.isfinite(points) else Fraction(0)
     return math.floor(max(gained, Fraction(0)) * Fraction(str(rule.share)) * rule.worth.minor)
 

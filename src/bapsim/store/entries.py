@@ -7,8 +7,8 @@ is a transfer of its own. These are obligations: no money is moved.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from bapsim.core.errors import InputError
 from bapsim.store.ledger import Finding, Ledger, Row, now
@@ -19,7 +19,7 @@ MOST = 2**53  # minor units of a currency in one entry, so that every reader of 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One side of a transfer: minor units, signed, on an account; of a person or a source, "" = of neither."""
+    """One side of a transfer: minor units, signed, on an account; of a person or source, "" = of neither."""
 
     account: str
     minor: int
@@ -31,44 +31,52 @@ class Entry:
 class Transfer:
     """Entries of one currency that sum to zero.
 
-    name: what makes it the one that it is; what: time, bonus, share, appeal or paid; why: a reason in words,
-    "" where `what` and `ref` say it all; ref: what it is for: a consent, a line, a model; turn: the last one
-    that had begun.
+    name: what makes it the one that it is; what: time, bonus, share, appeal or paid; ref: what it is for: a
+    consent, a line, a model; why: the figures that it was made of, as JSON; turn: the last that had begun.
     """
 
     name: str
     currency: str
-    entries: Sequence[Entry]
     what: str
     ref: str
     turn: int
-    why: str = ""
+    why: str = "{}"
+    entries: Sequence[Entry] = ()
 
 
 def book(ledger: Ledger, one: Transfer) -> bool:
     """Write a transfer, inside `ledger.change`; False where one of its name stands already.
 
-    Raises InputError where it does not sum to zero, or nothing is in it.
+    Raises InputError where it does not sum to zero, or nothing is in it. A test that paid nothing is written
+    down, too.
     """
     total = sum(entry.minor for entry in one.entries)
-    if total or not one.entries or any(not 0 < abs(entry.minor) <= MOST for entry in one.entries):
+    if total or not one.entries or any(abs(entry.minor) > MOST for entry in one.entries):
         raise InputError("unbalanced", transfer=one.name, total=total)
     if ledger.value("select 1 from entry where transfer=?", one.name) is not None:
         return False
-    n = int(ledger.value("select coalesce(max(n), 0) from entry"))
+    last = int(ledger.value("select coalesce(max(n), 0) from entry"))
     about = {"currency": one.currency, "what": one.what, "why": one.why, "ref": one.ref, "turn": one.turn}
-    for n, entry in enumerate(one.entries, n + 1):
+    for n, entry in enumerate(one.entries, last + 1):
         ledger.add("entry", n=n, transfer=one.name, **vars(entry), **about, at=now())
     return True
 
 
-def obligation(
-    person: str, source: str, minor: int, currency: str, *, what: str, ref: str, turn: int, name: str
-) -> Transfer:
-    """So much more for a person (less, where it is negative), from the account that is called as `what`."""
-    owed = Entry(account=OWED, minor=minor, person=person, source=source)
-    out = Entry(account=what, minor=-minor, source=source)
-    return Transfer(name=name, currency=currency, entries=(owed, out), what=what, ref=ref, turn=turn)
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """What somebody has coming, and for which source's rows."""
+
+    person: str
+    source: str
+    minor: int
+
+
+def obligation(due: Due, about: Transfer) -> Transfer:
+    """A transfer with its entries: so much more for a person (less, where it is negative), from the account
+    that is called as what it is for.
+    """
+    owed = Entry(account=OWED, minor=due.minor, person=due.person, source=due.source)
+    return replace(about, entries=(owed, Entry(account=about.what, minor=-due.minor, source=due.source)))
 
 
 def unbalanced(ledger: Ledger) -> list[Finding]:
@@ -97,7 +105,7 @@ def entries_of(ledger: Ledger, person: str) -> list[Row]:
     return ledger.rows("select * from entry where account=? and person=? order by n", OWED, person)
 
 
-def owed_for(ledger: Ledger, what: str, ref: str) -> Mapping[str, int]:
-    """By person, what was written down so far for one thing: minor units."""
-    query = "select person, sum(minor) minor from entry where account=? and what=? and ref=? group by person"
-    return {str(row["person"]): int(row["minor"]) for row in ledger.rows(query, OWED, what, ref)}
+def owed_for(ledger: Ledger, what: str, ref: str) -> int:
+    """Minor units that were written down so far for one thing."""
+    query = "select coalesce(sum(minor), 0) from entry where account=? and what=? and ref=?"
+    return int(ledger.value(query, OWED, what, ref))

@@ -82,10 +82,10 @@ create table entry(n integer primary key, transfer text not null, account text n
     person text not null, source text not null, minor integer not null, currency text not null,
     what text not null, why text not null, ref text not null, turn integer not null, at text,
     unique(transfer, account, person, source));
-create table worked(line text primary key, consent text not null, person text not null,
-    source text not null, said text not null, ms integer not null, rule text not null,
-    turn integer not null);
-create table appeal(n integer primary key, line text not null, person text not null, state text not null,
+create table worked(consent text not null, line text not null, person text not null,
+    source text not null, said real not null, ms integer not null, rule text not null,
+    turn integer not null, primary key(consent, line));
+create table appeal(n integer primary key, ref text not null, person text not null, state text not null,
     decider text not null, why text not null, turn integer not null, at text);
 """,
 )
@@ -117,7 +117,7 @@ GUARDED: dict[str, tuple[str, ...]] = {
     "action": ("id", "consent"),
     "taint": ("kind", "name", "consent"),
     "entry": ("n",),
-    "worked": ("line",),
+    "worked": ("consent", "line"),
     "appeal": ("n",),
 }
 
