@@ -14,6 +14,7 @@ from bapsim.judge.gate import FULL
 from bapsim.report import ahead, charts
 from bapsim.report.facts import facts, turns
 from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
+from bapsim.report.paid import section
 from bapsim.report.sourced import market, sources, spent
 from bapsim.report.words import (
     Story,
@@ -97,7 +98,11 @@ def page(
             _noted(one) for one in (*ahead.sections(report, proposal, lang), *_sections(report, shown, lang))
         ],
         spent=spent(report["curve"], lang),
-        tables=[_noted(one) for one in (market(report, lang), sources(report, lang)) if one is not None],
+        tables=[
+            _noted(one)
+            for one in (market(report, lang), sources(report, lang), section(report, lang))
+            if one is not None
+        ],
         made=list(made(report, lang)),
         made_note=text("insight.made.note", lang, rows=number(report["train_rows"])),
         wear=_wear(report, lang),

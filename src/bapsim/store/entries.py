@@ -79,8 +79,15 @@ def obligation(due: Due, about: Transfer) -> Transfer:
     return replace(about, entries=(owed, Entry(account=about.what, minor=-due.minor, source=due.source)))
 
 
+def has_entries(ledger: Ledger) -> bool:
+    """Whether the ledger knows entries: one that an older program wrote does, once it was written to."""
+    return ledger.value("select 1 from sqlite_master where type='table' and name='entry'") is not None
+
+
 def unbalanced(ledger: Ledger) -> list[Finding]:
     """Transfers that do not sum to zero, or are in two currencies."""
+    if not has_entries(ledger):
+        return []
     query = (
         "select transfer from entry group by transfer"
         " having sum(minor) <> 0 or count(distinct currency) > 1 order by min(n)"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from dataclasses import replace
 from typing import Any, Literal
 
 from bapsim.core.errors import InputError
@@ -146,7 +147,7 @@ def _about(row: Row, turn: int, what: str, currency: str) -> Transfer:
 def _from(account: str, one: Transfer) -> Transfer:
     """The same transfer out of another account."""
     owed, out = one.entries
-    return Transfer(**{**vars(one), "entries": (owed, Entry(**{**vars(out), "account": account}))})
+    return replace(one, entries=(owed, replace(out, account=account)))
 
 
 def _rule(ledger: Ledger, ref: str) -> Pay | None:

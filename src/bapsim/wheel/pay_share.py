@@ -226,9 +226,9 @@ def _divided(
     them by what was to be expected.
     """
     players = field.players
-    if len(players) == 1:
+    if len(players) < 2:
         whole = Part(share=1.0, low=1.0, high=1.0, gain=float("nan"), error=float("nan"))
-        return [(whole, True)], 0
+        return [(whole, True) for _ in players], 0
     if not any(player.person for player in players):  # nobody to be paid: no fit is worth its time
         nothing = np.zeros((0, len(players)))
         return [(part, False) for part in parts(nothing, nothing, np.empty(0, np.int64), expected, seed)], 0
