@@ -10,6 +10,7 @@ from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.wheel.audit import chain_at
 from bapsim.wheel.costs import costs_of_turn
+from bapsim.wheel.pay_costs import kept_costs
 from bapsim.wheel.worth import told_worth
 
 WEIGHED = (
@@ -54,6 +55,7 @@ def facts(project: Project, n: int | None = None) -> dict[str, Any]:
         "unread": _unread(ledger, number),
         "curve": curve(ledger, number),
         **{name: said[name] for name in ("forecast", "proposal") if name in said},  # older turns have none
+        **({"people": paid} if (paid := kept_costs(ledger, number)) is not None else {}),
         "recipe": turn["recipe"],
         "chain": chain_at(ledger, number),
     }

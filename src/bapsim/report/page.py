@@ -14,6 +14,7 @@ from bapsim.judge.gate import FULL
 from bapsim.report import ahead, charts
 from bapsim.report.facts import facts, turns
 from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
+from bapsim.report.paid import section
 from bapsim.report.ruled import rules, rules_in_words
 from bapsim.report.sourced import market, sources, spent
 from bapsim.report.words import (
@@ -121,7 +122,7 @@ def _sections(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) ->
 
 
 def _tables(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Iterator[Any]:
-    yield from (market(report, lang), sources(report, lang), rules(report, shown, lang))
+    yield from (market(report, lang), sources(report, lang), rules(report, shown, lang), section(report, lang))
 
 
 def _noted(table: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bapsim.core.arrow import ID, id_bytes
 from bapsim.core.errors import Damaged, InputError
 from bapsim.core.recipe import Recipe
 from bapsim.store import artifacts
+from bapsim.store.entries import unbalanced
 from bapsim.store.lake import Shard, View, file_sha256, of_generation, sha256
 from bapsim.store.ledger import Finding, Ledger
 from bapsim.store.project import Project
@@ -42,7 +43,7 @@ def check(project: Project, recipe: Recipe, head: str | None = None) -> dict[str
     head: "SEQ MAC" as an earlier report printed it; it must still be in the chain. A kept head shows even a
     rewrite by somebody who has the key.
     """
-    found = project.ledger.verify()
+    found = [*project.ledger.verify(), *unbalanced(project.ledger)]
     if head is not None:
         seq, _, mac = head.strip().partition(" ")
         if not seq.isdigit() or not project.ledger.knows(int(seq), mac):

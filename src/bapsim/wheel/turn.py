@@ -30,6 +30,7 @@ from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, 
 from bapsim.wheel.kin import kin
 from bapsim.wheel.mending import mend, menders
 from bapsim.wheel.merging import merging_opponent
+from bapsim.wheel.pay import enter
 from bapsim.wheel.permits import enter_permits, known_purposes
 from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
 from bapsim.wheel.state import begin, the_champion, the_newest, unseen
@@ -65,6 +66,7 @@ def run_turn(
     known_purposes(recipe)
     tidy(project)  # what a kill after the last commit left behind
     turn = begin(project, recipe)
+    enter(project, recipe, turn.inbox)  # before anything is erased: who withdraws is owed for the time
     enter_permits(project.ledger, turn)
     say("gather")
     fresh = gather(project, dict(recipe.sources), turn) | mend(project, recipe, turn)
