@@ -1,8 +1,8 @@
 """robots.txt beyond allow and disallow: preferences about use, and where licence terms are.
 
-Groups and paths follow RFC 9309, `Content-Usage` draft-ietf-aipref-attach (with a path in front, or, as in its
-first drafts, without), `Content-Signal` the lines of the same form that content networks write, `License` RSL
-1.0. Who may fetch is Protego's business (`allowed`).
+Groups and paths follow RFC 9309, `Content-Usage` draft-ietf-aipref-attach (with a path in front, or, as in
+its first drafts, without), `Content-Signal` the lines of the same form that content networks write, `License`
+RSL 1.0. Who may fetch is Protego's business (`allowed`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def preferences(text: str, url: str, agent: str) -> list[tuple[Line, dict[str, b
 
 
 def labels(said: str) -> dict[str, bool]:
-    """Preferences "train-ai=n, search=y" by label; a label that is said twice is forbidden if one forbids it."""
+    """Preferences "train-ai=n, search=y" by label; of a label said twice, the no holds."""
     found: dict[str, bool] = {}
     for name, value in re.findall(r"([A-Za-z][\w*-]{0,60})\s*=\s*\"?([A-Za-z0-9]{1,10})", said[:4000]):
         word = value.lower()

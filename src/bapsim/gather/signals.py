@@ -51,9 +51,9 @@ _FREE = frozenset({"", "free", "attribution"})  # payments that RSL names and no
 class Signal:
     """One thing that a site or page says.
 
-    name: robots, robots_ai, content_usage, content_signal, tdmrep, noai or rsl; place: where it stood; raw: as
-    it was written; forbids: uses; reason: of a refusal (`robots`, `tdm_reserved`, `no_ai`, `licence_terms`);
-    policy: the address where terms can be had.
+    name: robots, robots_ai, content_usage, content_signal, tdmrep, noai or rsl; place: where it stood; raw:
+    as it was written; forbids: uses; reason: of a refusal (`robots`, `tdm_reserved`, `no_ai`,
+    `licence_terms`); policy: the address where terms can be had.
     """
 
     name: str
@@ -99,7 +99,7 @@ def signals(page: Page, agent: str, trainers: Sequence[str] = TRAINERS) -> list[
 
 
 def licence_of(page: Page) -> str | None:
-    """The licence that a page links to as its own (rel="license", in the head, a link or a header), as SPDX."""
+    """The licence that a page links to as its own (rel="license", in its tags or a header), as SPDX."""
     links = [tag.get("href", "") for name, tag in tags(page.html) if name != "meta" and _is_licence(tag)]
     links += [link for link, kind in _links(_pairs(page.headers)) if "rsl" not in kind]
     known = {one for link in links if (one := licence_of_url(urljoin(_base(page), link))) is not None}
@@ -107,7 +107,7 @@ def licence_of(page: Page) -> str | None:
 
 
 def reserved(found: Iterable[Signal]) -> str:
-    """What these signals forbid, in one line for each reason: "tdm_reserved train,evaluate URL"; else empty."""
+    """What these signals forbid, a line for each reason: "tdm_reserved train,evaluate URL"; else empty."""
     said = (f"{s.reason} {','.join(s.forbids)} {s.policy or ''}".strip() for s in found if s.forbids)
     return "\n".join(dict.fromkeys(said))
 

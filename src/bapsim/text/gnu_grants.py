@@ -99,11 +99,11 @@ class _Grant:
 def inside(places: Places, at: int) -> bool:
     """Whether a place lies in one of these."""
     i = bisect_right(places, (at, at)) - 1
-    return (0 <= i and at < places[i][1]) or (i + 1 < len(places) and places[i + 1][0] == at)
+    return (i >= 0 and at < places[i][1]) or (i + 1 < len(places) and places[i + 1][0] == at)
 
 
 def grants(words: str, covered: Places = ()) -> set[str]:
-    """SPDX identifiers of all grants in `words` (as `licence_texts` makes them) but for those in `covered`."""
+    """SPDX identifiers of all grants in `words` (as `licence_texts` makes them) but those in `covered`."""
     found: set[str] = set()
     weak: set[str] = set()
     passage: list[_Grant] = []
@@ -122,7 +122,7 @@ def grants(words: str, covered: Places = ()) -> set[str]:
 
 
 def whole_texts(words: str) -> list[tuple[int, int, str]]:
-    """Texts of these licences that are there whole: from where to where, which; how to apply it is no grant."""
+    """Texts of these licences that are there whole: from where to where, and which."""
     found = []
     for m in _WHOLE.finditer(words):
         if _VERBATIM not in words[m.end() : m.end() + 500]:

@@ -6,7 +6,6 @@ licence is there whole. Licences of the GNU family are told by their grants: kin
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,16 +14,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bapsim.text.gnu_grants import grants, inside, whole_texts
-from bapsim.text.spdx import expression
+from bapsim.text.spdx import expression, read_table
 
 PHRASES = Path(__file__).with_name("licence_texts.json")
+PHRASES_HASH = "45b46b85a8b456d0"  # as that of spdx.TABLE
 LIMIT = 400_000  # letters of a text that are looked at
 _BREAK = "¶"  # the end of a paragraph in a file that is written in paragraphs (DEP-5)
 _WORDS = re.compile(r"¶|[a-z]+|[가-힣]+|\d+(?:\.\d+)*\+?")
 _MARKS = re.compile(r"(?m)^[ \t]*(?:[#*;%>|!\\]+|/{2,}|/\*+|<!--|--|dnl\b|\.(?=[ \t]*$))?[ \t]*")
 _DEP5 = re.compile(r"(?m)^format(?:-specification)?:[ \t]*\S")
 _TAG = re.compile(r"SPDX-License-Identifier:[ \t]*([^\n\r]{1,200})")
-_GAP = 1600  # letters between two mentions of one grant, at most
+_CLOSES = re.compile(r"\s*(?:\*/|-->|\*+|#+)?\s*$")
 
 
 class _Span(NamedTuple):
@@ -51,8 +51,7 @@ def licences(text: str) -> tuple[str, ...]:
     granted = grants(words, covered)
     or_later = {one.removesuffix("-or-later") for one in granted}
     found |= {name for _, _, name in whole if name.removesuffix("-only") not in or_later}
-    tags = {one for said in _TAG.findall(text) if (one := _tagged(said)) is not None}
-    return tuple(sorted(found | granted | tags))
+    return tuple(sorted({*found, *granted, *tagged(text)}))
 
 
 def _merged(spans: Sequence[_Span]) -> list[tuple[int, int]]:
@@ -66,8 +65,10 @@ def _merged(spans: Sequence[_Span]) -> list[tuple[int, int]]:
     return found
 
 
-def _tagged(said: str) -> str | None:
-    return expression(re.sub(r"\s*(?:\*/|-->|\*+|#+)?\s*$", "", said))
+def tagged(text: str) -> list[str]:
+    """What the tags `SPDX-License-Identifier:` of a text say, as expressions."""
+    named = (expression(_CLOSES.sub("", said)) for said in _TAG.findall(text))
+    return [one for one in named if one is not None]
 
 
 def _in_words(text: str) -> str:
@@ -153,14 +154,14 @@ def _groups(said: Sequence[str]) -> tuple[tuple[str, ...], ...]:
 
 @cache
 def _rules() -> tuple[_Rule, ...]:
-    raw: list[dict[str, Any]] = json.loads(PHRASES.read_text("utf-8"))
+    raw: list[dict[str, Any]] = read_table(PHRASES, PHRASES_HASH)
     return tuple(_rule(one) for one in raw)
 
 
 def _rule(raw: dict[str, Any]) -> _Rule:
     phrases = [_said(one) for one in raw["find"]]
     either = [re.escape(one).replace(r"\ \*\ ", " (?:[^ ]+ ){0,14}?").replace(r"\ ", " ") for one in phrases]
-    cases = [raw] if "cases" not in raw else raw["cases"]
+    cases = raw.get("cases", [raw])
     return _Rule(
         find=re.compile(f" (?:{'|'.join(either)})(?= )"),
         literal=tuple(one.split(" * ")[0] for one in phrases),

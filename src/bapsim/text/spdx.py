@@ -1,19 +1,25 @@
 """Names of licences in one spelling: SPDX expressions out of what people, Debian and data hubs write.
 
-A name that nobody knows stays a name: it is never taken for a licence that it resembles. Expressions are parsed
-by license-expression; spellings, aliases and what each licence permits are data (licences.json).
+A name that nobody knows stays a name: it is never taken for a licence that it resembles. Expressions are
+parsed by license-expression; spellings, aliases and what each licence permits are data (licences.json).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from bapsim.core.errors import Damaged
+
 PUBLIC_DOMAIN = "LicenseRef-public-domain"
 TABLE = Path(__file__).with_name("licences.json")
+TABLE_HASH = (
+    "48806572645e7231"  # as code, so that another table is another identity of every recipe that reads it
+)
 _GNU = re.compile(r"(agpl|lgpl|gpl|gfdl)(-niv)?(?:-(\d(?:\.\d+)*))?(.*)")
 _LATER = re.compile(
     r"-?\+|-(?:or|and)-(?:any-|at-your-option-any-)?(?:later|newer|above|higher|greater)(?:-version)?"
@@ -26,10 +32,17 @@ _LONGEST = 2000  # letters of an expression: what is longer is a text, not a nam
 
 
 @cache
-def table() -> dict[str, Any]:
+def table() -> Any:
     """Spellings, aliases, and what families of licences permit."""
-    found: dict[str, Any] = json.loads(TABLE.read_text("utf-8"))
-    return found
+    return read_table(TABLE, TABLE_HASH)
+
+
+def read_table(path: Path, digest: str) -> Any:
+    """A table of ours; raises Damaged where its SHA-256 does not begin as the code says."""
+    body = path.read_bytes()
+    if hashlib.sha256(body).hexdigest()[:16] != digest:
+        raise Damaged("text_table_differs", path=str(path))
+    return json.loads(body)
 
 
 @cache
@@ -61,7 +74,7 @@ def _plain(name: str) -> str:
     return said
 
 
-@cache
+@lru_cache(1 << 14)
 def licence_id(name: str) -> str | None:
     """One licence by its SPDX identifier ("Expat" is MIT, "GPL-2+" GPL-2.0-or-later), or None.
 
@@ -103,12 +116,12 @@ def _gnu(said: re.Match[str]) -> str | None:
     return known if extra is None or known is None else f"{known} WITH {_exception(extra[1])}"
 
 
-@cache
+@lru_cache(1 << 14)
 def expression(said: str) -> str | None:
     """Rights as one SPDX expression, or None where they are no expression: unknown, or words.
 
-    What stands behind a semicolon is a remark. Debian's forms are read as well: "GPL-2+ or Artistic, and Expat",
-    "GPL-2+ with OpenSSL exception". A name in one word that nobody knows stays: it may be one of the house.
+    What stands behind a semicolon is a remark. Debian's forms are read as well: "GPL-2+ or Artistic, and
+    Expat", "GPL-2+ with OpenSSL exception". A name in one word that nobody knows stays: a house may have it.
     """
     spelt = _spelt(said.split(";", 1)[0]) if len(said) <= _LONGEST else None
     if spelt is None:
@@ -149,7 +162,7 @@ def _woven(parts: list[str], operators: list[str]) -> list[str]:
 
 
 def _name(said: str) -> str | None:
-    """A licence, a choice of them ("PD-or-CC0-1.0", "MIT/Apache-2.0"), or a word that may be a house's own."""
+    """A licence, a choice of them ("PD-or-CC0-1.0", "MIT/Apache-2.0"), or a word that may be the house's."""
     found = licence_id(said)
     if found is not None:
         return f"({found})" if " " in found else found

@@ -1,7 +1,7 @@
 """What a licence permits: by use, commercial or not, and under which conditions; unknown is never a yes.
 
-The table (licences.json) names families of licences with a reason and a source each, and which family a licence
-belongs to; one that is not named there has the family of its category in ScanCode's index, which
+The table (licences.json) names families of licences with a reason and a source each, and which family a
+licence belongs to; one that is not named there has the family of its category in ScanCode's index, which
 license-expression carries. It is a tool for sorting rows, no legal advice.
 """
 
