@@ -73,4 +73,5 @@ $(VENV)/run.stamp: requirements-run.lock pyproject.toml | $(VENV)/bin/python
 $(VENV)/dev.stamp: requirements.lock $(VENV)/run.stamp
 	@$(PIP) install $(LOCKED) --no-binary jsonpath-rw --no-build-isolation -r requirements.lock
 	@$(PIP) check > /dev/null
+	@sh tools/browser.sh install $(VENV)/bin/python > /dev/null
 	@touch $@

@@ -1,6 +1,7 @@
 """What every test gets: the shared data (or a skip), one thread, repeatable properties, honest counts."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,10 +39,24 @@ def data() -> Path:
     return folder
 
 
-class DataTests:
-    """Counts the tests that need the shared data by what happened to them, under pytest-xdist too."""
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium that starts; without one the story is skipped and counted as not run."""
+    script = ROOT / "tools" / "browser.sh"
+    path = subprocess.run(["sh", script], capture_output=True, text=True, check=True).stdout.strip()
+    if not path:
+        pytest.skip("no Chromium")
+    return path
 
-    def __init__(self) -> None:
+
+class Counted:
+    """Counts tests of a kind by what happened to them, under pytest-xdist too.
+
+    needs: the marker; required: none may be left out, for this reason.
+    """
+
+    def __init__(self, needs: str, said: str, required: str | None) -> None:
+        self.needs, self.said, self.required = needs, said, required
         self.seen: set[str] = set()
         self.ran: set[str] = set()
         # Of this process; each xdist worker collects the same tests, so the largest count is the count.
@@ -52,45 +67,46 @@ class DataTests:
         return len(self.seen - self.ran) + self.deselected
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
-        self.deselected += sum(item.get_closest_marker("data") is not None for item in items)
+        self.deselected += sum(item.get_closest_marker(self.needs) is not None for item in items)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
-        report = yield
-        report.needs_data = item.get_closest_marker("data") is not None  # xdist carries it to the controller
+        report = yield  # xdist carries what it says to the controller
+        setattr(report, f"needs_{self.needs}", item.get_closest_marker(self.needs) is not None)
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if getattr(report, "needs_data", False):
+        if getattr(report, f"needs_{self.needs}", False):
             self.seen.add(report.nodeid)
             if report.when == "call" and report.outcome != "skipped":
                 self.ran.add(report.nodeid)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(session.config, "workeroutput"):
-            session.config.workeroutput["data_deselected"] = self.deselected
-        elif REQUIRED and self.not_run and session.exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.config.workeroutput[f"{self.needs}_deselected"] = self.deselected
+        elif self.required and self.not_run and session.exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object) -> None:
-        self.deselected = max(self.deselected, getattr(node, "workeroutput", {}).get("data_deselected", 0))
+        there = getattr(node, "workeroutput", {}).get(f"{self.needs}_deselected", 0)
+        self.deselected = max(self.deselected, there)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        terminalreporter.write_line(f"data tests: {len(self.ran)} run, {self.not_run} not run")
-        if REQUIRED and self.not_run:
-            terminalreporter.write_line(
-                f"FAILED: BAPSIM_REQUIRE_DATA=1 says that every data test runs (data: {data_folder()})",
-                red=True,
-            )
+        terminalreporter.write_line(f"{self.said}: {len(self.ran)} run, {self.not_run} not run")
+        if self.required and self.not_run:
+            terminalreporter.write_line(f"FAILED: {self.required}", red=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(DataTests(), "data-tests")
+    why = f"BAPSIM_REQUIRE_DATA=1 says that every data test runs (data: {data_folder()})"
+    config.pluginmanager.register(Counted("data", "data tests", why if REQUIRED else None), "data-tests")
+    config.pluginmanager.register(Counted("browser", "stories in a browser", None), "browser-tests")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` deselects: who uses the data is a data test, marked or not
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "data" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.data)
+        for fixture, marker in (("data", pytest.mark.data), ("chromium", pytest.mark.browser)):
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)

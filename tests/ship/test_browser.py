@@ -57,14 +57,6 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no Chromium")
-    return found
-
-
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves a folder, and keeps what its pages post, by the first folder of their path."""
 

@@ -57,6 +57,7 @@ REASONS = (
     "no_picture",
     "unknown_question",
     "unknown_label",
+    "spans",
     "cannot_tell",
 )
 
