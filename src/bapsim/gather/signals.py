@@ -42,6 +42,7 @@ _LABELS = {  # labels of preferences that have been in use for training and for 
     **dict.fromkeys(("ai-use", "ai-input", "ai-inference"), ("synthesise",)),
     **dict.fromkeys(("ai", "all", "bots", "tdm", "ai-all", "*"), MINING),
 }
+_REASONS = ("robots", "tdm_reserved", "no_ai", "licence_terms")  # the first one is what a row is refused for
 _NO_AI = frozenset({"noai", "noml", "notrain", "nollm"})
 _NO_IMAGE = frozenset({"noimageai"})
 _FREE = frozenset({"", "free", "attribution"})  # payments that RSL names and nobody has to make
@@ -108,7 +109,8 @@ def licence_of(page: Page) -> str | None:
 
 def reserved(found: Iterable[Signal]) -> str:
     """What these signals forbid, a line for each reason: "tdm_reserved train,evaluate URL"; else empty."""
-    said = (f"{s.reason} {','.join(s.forbids)} {s.policy or ''}".strip() for s in found if s.forbids)
+    against = sorted((one for one in found if one.forbids), key=lambda one: _REASONS.index(one.reason))
+    said = (f"{one.reason} {','.join(one.forbids)} {one.policy or ''}".strip() for one in against)
     return "\n".join(dict.fromkeys(said))
 
 

@@ -6,8 +6,9 @@ its parents as well; what a site reserves goes before its licence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -56,9 +57,7 @@ class Rights:
             raise RecipeError("unknown_use", uses=", ".join(strange) or "()", known=", ".join(USES))
 
     def __call__(self, records: Records, turn: Turn) -> Verdicts:
-        if self.column is not None and self.column not in records.schema.names:
-            known = ", ".join(name for name in records.schema.names if not name.startswith("_"))
-            raise RecipeError("no_rights_column", column=self.column, known=known)
+        self._spelt_alike(records.schema.names)
         wanted = Wanted(
             uses=self.uses,
             commercial=self.commercial,
@@ -71,6 +70,13 @@ class Rights:
         for row, theirs in self._with_parents(records, turn, terms).items():
             said[row] = why_not(theirs, wanted)
         return verdicts(np.array([one is None for one in said], bool), said)
+
+    def _spelt_alike(self, names: Sequence[str]) -> None:
+        """A table may lack the column, but have none that is called nearly so: nobody would read it."""
+        if self.column is not None and self.column not in names:
+            near = get_close_matches(self.column, [one for one in names if not one.startswith("_")], 1, 0.75)
+            if near:
+                raise RecipeError("no_rights_column", column=self.column, near=near[0])
 
     def _terms(self, records: Records, turn: Turn) -> list[Terms]:
         """The terms of each row alone."""

@@ -49,6 +49,9 @@ _GRANTS = re.compile(
     r" (?:under|license[ds]?|covered|subject|redistribut\w*|distributed|released|by|is|terms|uses?|with)"
     r"(?: [a-z]+){0,5} $"
 )
+_UNDER = re.compile(
+    r" (?:licensed|distributed|released|covered|available) (?:under|by)(?: the| terms| of| either)* $"
+)
 _LESS = re.compile(r" (?:not|incompatible|compatible|unlike|than|non|exception to)(?: [a-z]+){0,2} $")
 _BESIDE = re.compile(r"(?: v?\d(?:\.\d)?)? (?:in)?compatible ")
 _WHOLE = re.compile(
@@ -152,13 +155,15 @@ def _mention(m: re.Match[str], words: str) -> _Mention | None:
         return None
     named, later = _version(before, after)
     versions = tuple(one for one in map(_full, named) if one in _VERSIONS[kind])
-    points = _POINTS.search(before) is not None or _POINTED.match(after) is not None
-    short = m["long"] is None and m["doc"] is None
+    points = _POINTS.search(before) is not None
+    points |= _POINTED.match(after) is not None and _UNDER.search(before) is None
+    short = m["long"] is None and "license" not in (m["doc"] or "")
     if not versions and points and _PLACE not in before + after:
         return None  # "you should have received a copy" alone grants nothing
     if not versions and short and not points and not _GRANTS.search(before):
         return None
-    return _Mention(kind, versions, later, m.start(), points, short and not points)
+    passing = short and not points and _PLACE not in after[:60]
+    return _Mention(kind, versions, later, m.start(), points, passing)
 
 
 def _join(one: _Mention, passage: list[_Grant]) -> None:

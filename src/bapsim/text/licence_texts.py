@@ -17,7 +17,7 @@ from bapsim.text.gnu_grants import grants, inside, whole_texts
 from bapsim.text.spdx import expression, read_table
 
 PHRASES = Path(__file__).with_name("licence_texts.json")
-PHRASES_HASH = "45b46b85a8b456d0"  # as that of spdx.TABLE
+PHRASES_HASH = "0ed48199df6aef04"
 LIMIT = 400_000  # letters of a text that are looked at
 _BREAK = "¶"  # the end of a paragraph in a file that is written in paragraphs (DEP-5)
 _WORDS = re.compile(r"¶|[a-z]+|[가-힣]+|\d+(?:\.\d+)*\+?")
@@ -41,7 +41,7 @@ def licences(text: str) -> tuple[str, ...]:
     known wording is used.
     """
     text = text[:LIMIT]
-    words = _in_words(text)
+    words = _in_words(_TAG.sub("", text))
     whole = whole_texts(words)
     spans = [*_phrases(words), *_creative_commons(words), *(_Span(a, b, (), True) for a, b, _ in whole)]
     covered = _merged(spans)
@@ -163,7 +163,7 @@ def _rule(raw: dict[str, Any]) -> _Rule:
     either = [re.escape(one).replace(r"\ \*\ ", " (?:[^ ]+ ){0,14}?").replace(r"\ ", " ") for one in phrases]
     cases = raw.get("cases", [raw])
     return _Rule(
-        find=re.compile(f" (?:{'|'.join(either)})(?= )"),
+        find=re.compile(f" (?:{'|'.join(either)})(?= |(?<=[가-힣])[가-힣])"),  # a particle may follow
         literal=tuple(one.split(" * ")[0] for one in phrases),
         span=raw.get("span", 1800),
         covers=raw.get("covers", 0),
@@ -189,4 +189,10 @@ def _phrases(words: str) -> Iterator[_Span]:
             window = words[at : end if stop < 0 else stop]
             case = next((one for one in rule.cases if one.fits(window)), None)
             if case is not None:
-                yield _Span(at, at + rule.covers if rule.covers else at, case.ids, rule.covers > 0)
+                yield _Span(at, _until_break(words, at, rule.covers), case.ids, rule.covers > 0)
+
+
+def _until_break(words: str, at: int, letters: int) -> int:
+    """Where a text that begins at a place ends: after so many letters, or with its paragraph."""
+    stop = words.find(_BREAK, at, at + letters)
+    return at + letters if stop < 0 else stop

@@ -7,6 +7,7 @@ license-expression carries. It is a tool for sorting rows, no legal advice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +19,7 @@ USES = ("train", "evaluate", "synthesise", "publish_text", "publish_weights", "s
 CONDITIONS = ("attribution", "notice", "share-alike")
 UNKNOWN, FORBIDS, SHARE_ALIKE = "licence_unknown", "licence_forbids", "share_alike"
 DEAL = "LicenseRef-deal-"  # rights of rows that were bought: the wheel knows their terms
+_DEAL = re.compile(rf"{re.escape(DEAL)}[\w.-]+")
 HOUSE = ("own", "LicenseRef-expert")  # given to the house: under its consents, if any
 _BEST = (None, SHARE_ALIKE, FORBIDS, UNKNOWN)  # of a choice, the first that holds
 _WORST = (FORBIDS, UNKNOWN, SHARE_ALIKE, None)  # of what holds together
@@ -64,7 +66,7 @@ def against(said: str, wanted: Wanted) -> str | None:
     plain = said.split(";", 1)[0].strip()
     if plain and _named(plain, wanted.refuse):
         return FORBIDS
-    if plain in HOUSE or plain.startswith(DEAL) or _named(plain, wanted.accept):
+    if plain in HOUSE or _DEAL.fullmatch(plain) is not None or _named(plain, wanted.accept):
         return None
     spelt = expression(said)
     if spelt is None:
@@ -94,7 +96,7 @@ def _leaf(name: str, wanted: Wanted) -> str | None:
     family = family_of(name)
     if name in wanted.refuse or family in wanted.refuse:
         return FORBIDS
-    if name in HOUSE or name.startswith(DEAL) or name in wanted.accept:
+    if name in HOUSE or _DEAL.fullmatch(name) is not None or name in wanted.accept:
         return None
     if family is None:
         return UNKNOWN

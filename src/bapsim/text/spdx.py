@@ -17,16 +17,19 @@ from bapsim.core.errors import Damaged
 
 PUBLIC_DOMAIN = "LicenseRef-public-domain"
 TABLE = Path(__file__).with_name("licences.json")
-TABLE_HASH = (
-    "48806572645e7231"  # as code, so that another table is another identity of every recipe that reads it
-)
+# As code, so that another table is another identity of every recipe that reads it.
+TABLE_HASH = "afee9f8446177da5"
 _GNU = re.compile(r"(agpl|lgpl|gpl|gfdl)(-niv)?(?:-(\d(?:\.\d+)*))?(.*)")
 _LATER = re.compile(
     r"-?\+|-(?:or|and)-(?:any-|at-your-option-any-)?(?:later|newer|above|higher|greater)(?:-version)?"
 )
 _FIRST = {"gpl": "1.0", "lgpl": "2.0", "agpl": "1.0", "gfdl": "1.1"}
 _BSD = re.compile(r"bsd-([1234])(?:-clause)?(?:-.*)?")
-_OPERATOR = re.compile(r"(\(|\)|(?:(?<=\s)|(?<=\)))(?:and|or|with)(?=[\s(]))", re.IGNORECASE)
+_OPERATOR = re.compile(
+    r"(\(|\)|(?:(?<=\s)|(?<=\)))(?:and|or|with)(?=[\s(])"
+    r"(?! +(?:any +)?(?:later|newer|above|higher|greater)\b))",
+    re.IGNORECASE,
+)
 _TOKEN = re.compile(r"[A-Za-z0-9][\w.+:~-]*", re.ASCII)
 _LONGEST = 2000  # letters of an expression: what is longer is a text, not a name
 
@@ -84,11 +87,13 @@ def licence_id(name: str) -> str | None:
         return None
     exact = name.strip().lower()
     if exact.startswith("licenseref-"):
-        return name.strip()
+        return name.strip() if _TOKEN.fullmatch(name.strip()) else None
     known = _known()
     if exact in known and not _GNU.match(exact):
         return known[exact]
     plain = _plain(name)
+    if _OPERATOR.search(f"{name} ") is not None:  # several, unless together they are one name
+        return known.get(plain)
     if (gnu := _GNU.fullmatch(plain)) is not None:
         return _gnu(gnu)
     if plain.startswith("public-domain"):
@@ -104,8 +109,9 @@ def _gnu(said: re.Match[str]) -> str | None:
     """GPL, LGPL, AGPL, GFDL with their versions; none said is any, as those licences say themselves."""
     kind, version, rest = said[1], said[3], said[4]
     without = said[2] is not None or "no-invariant" in rest
+    rest = re.sub(r"-?no-invariants?|-invariants|-only", "", rest)
     later = version is None or _LATER.match(rest) is not None
-    rest = re.sub(r"-?no-invariants?|-invariants|-only", "", _LATER.sub("", rest, count=1))
+    rest = _LATER.sub("", rest, count=1)
     extra = re.fullmatch(r"-(?:with-)?(.+-exception)", rest)
     if rest.strip("-") and extra is None:
         return None
