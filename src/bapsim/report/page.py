@@ -122,7 +122,12 @@ def _sections(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) ->
 
 
 def _tables(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Iterator[Any]:
-    yield from (market(report, lang), sources(report, lang), rules(report, shown, lang), section(report, lang))
+    yield from (
+        market(report, lang),
+        sources(report, lang),
+        rules(report, shown, lang),
+        section(report, lang),
+    )
 
 
 def _noted(table: dict[str, Any]) -> dict[str, Any]:

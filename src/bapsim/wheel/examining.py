@@ -13,6 +13,7 @@ from bapsim.core.turn import Turn
 from bapsim.judge.gate import refund, wear_after
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
+from bapsim.wheel.deals import ENDED
 from bapsim.wheel.permits import TERMS
 from bapsim.wheel.refining import Opinions
 from bapsim.wheel.stock import ASKED, Stock, exam_ids
@@ -55,6 +56,8 @@ def compose_exam(
         have = stock.rows_with(exam_ids(ledger))
         old, new = corrected(have, may, settled.heir)
         old |= have & opinions.says_no(TERMS)  # its terms ended, or do not allow the recipe's purposes
+        if ENDED in opinions.named:
+            old |= have & opinions.says_no(ENDED)  # bought items leave the exam with their deal
         if have.any():
             fresh = may & stock.of_origins(lambda _, o: o.method == FRESH) & ~have
             fresh &= ~np.isin(groups, groups[have])  # a second copy of an item tells nothing new

@@ -28,6 +28,7 @@ from bapsim.store.lake import (
     regroup,
     write_shard,
 )
+from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.text.targets import written
 from bapsim.wheel.answering import whole
@@ -52,6 +53,7 @@ class Delivery:
     unread: list[Unread] = field(default_factory=list)
     brought: int = 0
     again: int = 0
+    heard: set[Origin] = field(default_factory=set)  # under which known rows came once more
     consents: list[tuple[bytes, str]] = field(default_factory=list)
     withdrawn: set[str] = field(default_factory=set)
     waiting: dict[str, list[Records]] = field(default_factory=dict)
@@ -92,6 +94,8 @@ class Delivery:
                 self.known.add(one)
                 fresh[i] = True
         self.again += int((~fresh).sum())
+        if not fresh.all():
+            self.heard.add(origin)
         if fresh.any():  # a file that is read again, and has nothing new, is no delivery
             if origin not in self.old_origins:
                 self.origins[origin] = number
@@ -259,6 +263,7 @@ def _enter(project: Project, delivery: Delivery, turn: Turn, stage: dict[str, An
     """One transaction: origins, folders, shards, counts, unread lines, and that the stage is done."""
     name = delivery.name
     with project.ledger.change("gathered") as ledger:
+        _mend_rights(ledger, delivery)
         for origin, number in delivery.origins.items():
             machine = "machine" in (origin.input_maker, origin.target_maker)
             names = ("input_maker", "target_maker", "method", "rights", "consent", "batch")
@@ -285,6 +290,37 @@ def _enter(project: Project, delivery: Delivery, turn: Turn, stage: dict[str, An
         counts = {"again": delivery.again, "fresh": stage["output"]["fresh"], "unread": len(unread)}
         _count(project, turn.n, name, counts)
         ledger.add("stage", turn=turn.n, **stage | {"output": json.dumps(stage["output"])})
+
+
+def _mend_rights(ledger: Ledger, delivery: Delivery) -> None:
+    """Rows that came before under other rights stand under those that their source says now.
+
+    A licence may be read, bought or mended later; what was said before stays in the ledger. Where a batch is
+    under several rights, nobody can say whose changed, and nothing is.
+    """
+    known: dict[Origin, dict[int, str]] = {}
+    for row in ledger.rows("select * from origin where source=?", delivery.name):
+        known.setdefault(_batch(origin_of(row)), {})[int(row["n"])] = str(row["rights"])
+    said: dict[Origin, set[str]] = {}
+    for origin in delivery.heard | set(delivery.origins):
+        said.setdefault(_batch(origin), set()).add(origin.rights)
+    for origin in sorted(delivery.heard, key=str):
+        before = known.get(_batch(origin), {})
+        if said[_batch(origin)] | set(before.values()) <= {origin.rights} or len(said[_batch(origin)]) > 1:
+            continue
+        if len(set(before.values())) == 1:
+            for n, rights in before.items():
+                count = int(ledger.value("select count(*) from stage where name='rights'"))
+                output = json.dumps({"n": n, "was": rights, "is": origin.rights}, ensure_ascii=False)
+                ledger.amend("origin", {"n": n}, rights=origin.rights)
+                ledger.add(
+                    "stage", key=f"rights:{count + 1}", name="rights", turn=delivery.turn.n, output=output
+                )
+
+
+def _batch(origin: Origin) -> Origin:
+    """What was delivered, whatever its rights."""
+    return replace(origin, rights="")
 
 
 def _count(project: Project, turn: int, source: str, counts: dict[str, int]) -> None:

@@ -22,6 +22,7 @@ from bapsim.store import artifacts
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME, Candidate, candidate, refit
 from bapsim.wheel.closing import finish, summarise, tidy
+from bapsim.wheel.deals import ENDED, by_deal, deals, enter_deals
 from bapsim.wheel.dueling import told
 from bapsim.wheel.examining import WITHHELD, compose_exam, withheld
 from bapsim.wheel.gathering import gather
@@ -68,6 +69,7 @@ def run_turn(
     turn = begin(project, recipe)
     enter(project, recipe, turn.inbox)  # before anything is erased: who withdraws is owed for the time
     enter_permits(project.ledger, turn)
+    enter_deals(project.ledger, recipe, turn)
     say("gather")
     fresh = gather(project, dict(recipe.sources), turn) | mend(project, recipe, turn)
     fought, turn = told(project, recipe, turn)
@@ -137,6 +139,8 @@ def _judged(project: Project, recipe: Recipe, turn: Turn, stock: Stock, exam: np
     """Verdicts on every row and, after those of the recipe, on whole deliveries."""
     hidden = exam | stock.rows_with(examined(project.ledger, before=turn.n))
     opinions = refine(project, recipe, turn, stock, unseen(stock, hidden), exam)
+    if deals(project.ledger):
+        opinions.add(ENDED, by_deal(project.ledger, recipe, turn, stock))
     _by_origin(opinions, stock, recipe.weights)
     kept = withheld(stock, recipe.questions) & ~opinions.refused() & ~opinions.settled.superseded
     opinions.add(WITHHELD, verdicts(~kept, WITHHELD))
