@@ -29,7 +29,7 @@ from bapsim.wheel.worth import eaten_by
 
 WHATS = (TIME, BONUS, SHARE, "appeal", "paid")
 NOTHING: dict[str, Any] = {
-    **dict.fromkeys(("people", "open", "unshared", "unknown"), []),
+    **{name: [] for name in ("people", "open", "unshared", "unknown")},
     **{"balances": {}, "waiting": 0},
 }
 
