@@ -19,7 +19,7 @@ from bapsim.core.errors import ExchangeError, Waiting
 from bapsim.core.exchange import Tape, asked_fingerprint, converse
 from bapsim.core.recipe import Exchange, Respondent
 from bapsim.core.records import Answers, Rows
-from bapsim.text.pii import scrub
+from bapsim.text.pii import redact
 
 To = Literal["person", "data"]
 LONGEST = 4_000  # characters of what is said in one reply
@@ -133,7 +133,7 @@ def redacted(person: Respondent) -> Respondent:
 def masked(said: Any) -> Any:
     """Plain values with personal data masked in every text; no text is longer than LONGEST."""
     if isinstance(said, str):
-        return (scrub([said[:LONGEST]])[0][0] or "")[:LONGEST]
+        return redact(said[:LONGEST])[0][:LONGEST]
     if isinstance(said, Mapping):
         return {str(key)[:LONGEST]: masked(value) for key, value in said.items()}
     return [masked(one) for one in said] if isinstance(said, list) else said

@@ -27,7 +27,7 @@ from bapsim.core.particles import settled
 from bapsim.core.recipe import Respondent
 from bapsim.core.records import Answers, Rows
 from bapsim.store.terms import Terms, refusal
-from bapsim.text.pii import find, scrub
+from bapsim.text.pii import PEOPLE, find, redact
 from bapsim.text.scripts import letters
 
 THIRD = "third_party"
@@ -242,7 +242,7 @@ def phrase(
 
 def masked_words(words: str) -> str:
     """A person's last words as they may leave: personal data masked, on one line, not endless, no gaps."""
-    clean = scrub([words[: 4 * WORDS]])[0][0] or ""
+    clean, _ = redact(words[: 4 * WORDS])
     return re.sub(r"[{}]", "", " ".join(clean.split()))[:WORDS]
 
 
@@ -291,7 +291,7 @@ def fits(said: str, asked: str, lang: str) -> bool:
         return False
     if _LINK.search(said) or _ASKS_FOR.search(said) or said.count("?") > 2 or "?" not in said:
         return False
-    if len(find([said]).texts):
+    if len(find([said], PEOPLE).texts):
         return False
     counts = letters([_GAP.sub("", said)])
     mine = counts["hangul" if lang == "ko" else "latin"]
