@@ -105,9 +105,7 @@ class Delivery:
             self.waiting.setdefault(columns, []).append(erased(new, left) if left.any() else new)
             self._write(columns, full_only=True)
 
-    def _under_consent(
-        self, records: Records, origin: Origin, beside: Sequence[Sequence[str]]
-    ) -> np.ndarray:
+    def _under_consent(self, records: Records, origin: Origin, beside: Sequence[Sequence[str]]) -> np.ndarray:
         """Index records under a consent, and what was derived from such: withdrawal must find them.
 
         beside: other consents of each row. Returns bool[n]: rows that rest on one that was withdrawn, of

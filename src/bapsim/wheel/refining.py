@@ -100,7 +100,7 @@ def refine(
     opinions = Opinions(stock=stock)
     opinions.add(WITHDRAWN, by_withdrawal(project.ledger, stock))
     opinions.add(TERMS, by_terms(project.ledger, recipe, turn, stock))
-    hidden = hidden | stock.erased
+    hidden = hidden | stock.erased | stock.other_task
     turn = replace(turn, origins=stock.origins)  # `only` must know this turn's deliveries, too
     for name, said in _checked(project, recipe, turn, stock, stock.split(~hidden)).items():
         opinions.add(name, said)
@@ -119,6 +119,8 @@ def refine(
         parts = list(survey(reading(view, recipe.task, stock.records.schema), turn))
         opinions.add(name, spread(concat(parts) if parts else abstained(0), ~hidden, name))
     opinions.add("conflict", verdicts(~settled.conflicting, "conflict"))
+    if stock.other_task.any():
+        opinions.add("other_task", verdicts(~stock.other_task, "other_task"))
     return opinions
 
 

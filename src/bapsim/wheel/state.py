@@ -82,13 +82,17 @@ def state(project: Project, recipe: Recipe, n: int) -> Turn:
 
 
 def views(project: Project, recipe: Recipe, n: int) -> dict[str, View]:
-    """Every table as the last turn left it, without exam items; refused rows are marked by its verdicts."""
+    """Every table of the task as the last turn left it, without exam items; refused rows are marked by its
+    verdicts.
+    """
     if not project.shards(before=n):
         return {}
     stock = load_stock(project, recipe.task, before=n)
     hidden = stock.split(stock.erased | unseen(stock, stock.rows_with(examined(project.ledger, before=n))))
     found: dict[str, View] = {}
     for folder, mine in by_folder(stock.shards).items():
+        if stock.strange.issuperset(mine):
+            continue
         found[folder] = View(
             name=folder,
             root=project.wheel,
