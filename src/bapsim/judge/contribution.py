@@ -101,9 +101,10 @@ def parts(
 def _weighed(values: Floats, error: Floats, prior: Floats) -> Floats:
     """float64[draws, p]: shares by what was measured and what was expected, each by its precision.
 
-    What is expected sums to what was measured of all together, and each is off by as much as an equal share.
+    What is expected sums to what was measured of all together, harm included, and each is off by as much as
+    an equal share of it: where together they give nothing that can be measured, it alone decides.
     """
-    total = np.maximum(values, 0.0).sum(axis=1, keepdims=True)
+    total = np.maximum(values.sum(axis=1, keepdims=True), 0.0)
     spread = total / values.shape[1]
     mine = spread**2 / np.maximum(spread**2 + error**2, np.finfo(float).tiny)
     return _scaled(mine * values + (1 - mine) * total * _scaled(prior), otherwise=prior)

@@ -15,7 +15,7 @@ from bapsim.core.recipe import Recipe
 from bapsim.core.records import Unread
 from bapsim.gather.people_lines import Said, read_people
 from bapsim.store.project import Project
-from bapsim.store.terms import PEOPLE
+from bapsim.store.terms import PEOPLE, withdrawals
 from bapsim.wheel.audit import stands
 from bapsim.wheel.listing import refused
 from bapsim.wheel.pay_tests import GOLD, answer_of, marks
@@ -145,11 +145,14 @@ def fates(project: Project, recipe: Recipe, person: str | None = None) -> list[F
 
 
 def _gone(project: Project, person: str | None) -> Iterator[Fate]:
-    """Lines that were work, and that are in no file any more."""
+    """Lines that were work, and that are in no file any more: erased, or taken back one by one."""
+    gone = {row["consent"] for row in project.ledger.rows("select consent from withdrawal")}
+    gone |= set(withdrawals(project.inbox))
     for row in project.ledger.rows("select * from worked order by rowid"):
         if person in (None, row["person"]):
+            reason = "withdrawn" if row["consent"] in gone else "taken_back"
             about = {"ref": f"{row['consent']}/{row['line']}", "person": row["person"], "at": row["said"]}
-            yield Fate(**about, kind="", became="declined", reason="pay.reason.withdrawn")
+            yield Fate(**about, kind="", became="declined", reason=f"pay.reason.{reason}")
 
 
 _Told = tuple[Became, str, str]
