@@ -52,8 +52,8 @@ LEVELS = {
     "words": "the same, X11 and MIT as one, and the GFDL with and without invariant parts",
     "version": "the same, “only” and “or later” as one",
 }
-LESSON = """`words` is the bar (.95): Debian writes Expat, MIT, X11 and MIT/X11 for the same two texts. Names that
-only one file has (`MLAA`, `permissive`, `GAP~FSF`: about one in nine) name no licence that anybody could
+LESSON = """`words` is the bar (.95): Debian writes Expat, MIT, X11 and MIT/X11 for the same two texts. Names
+that only one file has (`MLAA`, `permissive`, `GAP~FSF`: about one in nine) name no licence that anybody could
 find; they are left out of the gold, and as many finds as there are such names in a file count for nothing
 (`strict` counts them as wrong). The part that was set aside was looked at three times: .930, then .957
 when mere pointers to a text (`/usr/share/common-licenses/GPL-2`) were read as “or later” (right for 15 of
@@ -247,7 +247,7 @@ def honoured(data: Path) -> list[dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for one, page, _ in pages(data):
         found = signals(page, "bapsim")
-        said = {(s.name, s.place) for s in found if s.forbids and s.reason != "robots"}
+        said = {(s.name, s.place) for s in found if s.forbids and s.refusal != "robots"}
         licence = licence_of(page)
         terms = Terms(licence or "LicenseRef-crawl", reserved(found))
         why = why_not(frozenset({terms}), Wanted(accept=frozenset({"LicenseRef-crawl"})))
@@ -336,7 +336,7 @@ what was planted was."""
         "",
         f"Of {said['agents']} AI agents of `robots/ai_robots.json`, each shut out by name in a robots.txt",
         f"that allows all others, {said['right']} are refused, and `bapsim` is not.",
-        f"{said['sites']:,} real robots.txt files: {said['us_a_site']} µs each, {said['shut']:,} say no at `/`.",
+        f"{said['sites']:,} real robots.txt: {said['us_a_site']} µs each, {said['shut']:,} say no at `/`.",
         "",
         f"The check on a million rows: {check['column']:.2f} s by a column of 40 licences,",
         f"{check['origin']:.2f} s by origin.",

@@ -39,7 +39,7 @@ def lines(text: str) -> Iterator[Line]:
         if not mark:
             continue
         if key == "user-agent":
-            agents = (*(agents if open_ else ()), value.lower())
+            agents = (*(agents if open_ else ()), value.partition("/")[0].strip().lower())
         else:
             yield Line(key, value, agents)
         open_ = key == "user-agent"
@@ -55,7 +55,10 @@ def lines_for(text: str, agent: str) -> list[Line]:
 
 def names(text: str, agent: str) -> bool:
     """Whether an agent is named, rather than meant by `*`."""
-    return re.search(rf"(?im)^\s*user-agent\s*:\s*{re.escape(agent)}\s*(?:#|$)", text[:LIMIT]) is not None
+    return (
+        re.search(rf"(?im)^\s*user-agent\s*:\s*{re.escape(agent)}(?:/\S*)?\s*(?:#|$)", text[:LIMIT])
+        is not None
+    )
 
 
 def allowed(text: str, url: str, agent: str) -> bool:
