@@ -247,7 +247,7 @@ def honoured(data: Path) -> list[dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for one, page, _ in pages(data):
         found = signals(page, "bapsim")
-        said = {(s.name, s.place) for s in found if s.forbids and s.reason != "robots"}
+        said = {(s.name, s.place) for s in found if s.forbids and s.refusal != "robots"}
         licence = licence_of(page)
         terms = Terms(licence or "LicenseRef-crawl", reserved(found))
         why = why_not(frozenset({terms}), Wanted(accept=frozenset({"LicenseRef-crawl"})))

@@ -57,7 +57,12 @@ CASES: list[tuple[str, dict[str, str], str, str]] = [
     ("a.csv", {"licenses.csv": "name\nMIT\n"}, "unknown", ""),
     ("a.csv", {"README.md": "---\nlicense: cc-by-sa-4.0\n---\n# A"}, "CC-BY-SA-4.0", "README.md"),
     ("a.csv", {"README.md": "---\nlicense:\n- mit\n- apache-2.0\n---\n"}, "MIT AND Apache-2.0", "README.md"),
-    ("a.csv", {"README.md": "---\nlicense: nobody knows this\n---\n# License\nMIT\n"}, "MIT", "README.md"),
+    (
+        "a.csv",
+        {"README.md": "---\nlicense: nobody knows this\n---\n# License\nMIT\n"},
+        "unknown",
+        "README.md",
+    ),
     ("a.csv", {"README.md": "# A\n\n## License\n\nCC BY 4.0.\n\n## Other\nGPL\n"}, "CC-BY-4.0", "README.md"),
     ("a.csv", {"README.txt": "Some data.\nReleased under the MIT-like spirit.\n"}, "unknown", ""),
     (
@@ -84,7 +89,8 @@ CASES: list[tuple[str, dict[str, str], str, str]] = [
         "CC-BY-4.0",
         "datapackage.json",
     ),
-    ("a.csv", {"dataset_info.json": '{"license": "what we like"}'}, "unknown", ""),
+    ("a.csv", {"dataset_info.json": '{"license": "what we like"}'}, "unknown", "dataset_info.json"),
+    ("x/a.csv", {"x/dataset_info.json": "[]", "LICENSE": MIT}, "MIT", "LICENSE"),
     (
         "a.csv",
         {"a.csv.license": "SPDX-License-Identifier: CC-BY-4.0", "LICENSE": MIT},

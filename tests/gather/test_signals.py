@@ -93,7 +93,7 @@ def test_preferences_of_the_longest_path_hold() -> None:
 def test_a_reservation_anywhere_holds() -> None:
     header = {"TDM-Reservation": "1", "tdm-policy": "https://site.example/tdm.json"}
     (one,) = said(headers=header)
-    assert (one.reason, one.forbids, one.policy) == ("tdm_reserved", MINING, "https://site.example/tdm.json")
+    assert (one.refusal, one.forbids, one.policy) == ("tdm_reserved", MINING, "https://site.example/tdm.json")
     assert "tdm-reservation: 1" in one.raw
     meta = '<meta name="tdm-reservation" content="1">'
     assert forbidden(html=meta, headers={"tdm-reservation": "0"}) == {"tdmrep": set(MINING)}
@@ -139,7 +139,7 @@ def rsl(inner: str, url: str = "/") -> str:
 def test_licence_terms_that_nobody_read_forbid() -> None:
     robots = "License: https://site.example/rsl.xml\nUser-agent: *\nAllow: /\n"
     (_, one) = said(robots=robots)
-    assert (one.name, one.reason, one.forbids) == ("rsl", "licence_terms", MINING)
+    assert (one.name, one.refusal, one.forbids) == ("rsl", "licence_terms", MINING)
     assert (one.policy, one.raw) == ("https://site.example/rsl.xml", "license: https://site.example/rsl.xml")
     for body, left in (
         (rsl(FREE.format("all")), set()),
@@ -329,7 +329,7 @@ def test_pages_come_with_what_they_say_raw_with_verdict_and_time() -> None:
         "name": "noai",
         "place": "header",
         "raw": "noai",
-        "reason": "no_ai",
+        "refusal": "no_ai",
         "forbids": list(MINING),
         "policy": None,
         "fetched": "2026-11-01T00:00:00Z",

@@ -1,4 +1,4 @@
-"""The check `rights`: what a recipe may use, by licence, deal and signal; reasons, counts, many rows."""
+"""The check of rights: by licence, by what sites reserve, by what a row was made of; also for many rows."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ from bapsim.core.recipe import only
 from bapsim.core.records import Numbering, Origin, Records, Rows, certify, derive, rows_of, source
 from bapsim.core.turn import Turn
 from bapsim.refine.rights import rights
-from bapsim.testing import turn_of
+from bapsim.testing import check_check, turn_of
 from tests.wheel.world import bank
 
 OWN = Origin(source="a", input_maker="person", target_maker="person", method="rows", rights="own")
@@ -63,6 +63,7 @@ def test_a_row_goes_by_its_own_licence_else_by_its_source() -> None:
         == "licence_forbids"
     )
     assert reasons(rights(), records(x=[]), turn(a="own")) == []
+    check_check(rights(column="license"), rows, turn(a="own"))
 
 
 def test_a_column_that_is_only_nearly_there_stops_the_recipe() -> None:
@@ -117,13 +118,8 @@ def test_what_was_derived_stands_under_the_rights_of_its_parents_as_well() -> No
         origin=replace(OWN, source="clerk", method="asked:random"),
     )
     answers = certify(second, secret=b"k", origin=3, numbering=Numbering())
-    known = replace(turn_of(Records(both), task=bank().task), origins=history.origins)
-    later = replace(
-        turn_of(
-            Records(pa.Table.from_batches([both, typos]).combine_chunks().to_batches()[0]), task=bank().task
-        ),
-        origins=history.origins,
-    )
+    known = replace(turn_of(bank().task, Records(both)), origins=history.origins)
+    later = replace(turn_of(bank().task, Records(both), typos), origins=history.origins)
     assert reasons(rights(), typos, known) == ["licence_forbids", None, "licence_forbids"]
     assert reasons(rights(commercial=False), typos, known) == [None] * 3
     assert reasons(rights(), answers, later) == ["licence_forbids", None], (

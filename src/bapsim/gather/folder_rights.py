@@ -195,7 +195,8 @@ def _readme(text: str) -> str | None:
         m = re.search(r"(?im)^license:[ \t]*(.*)((?:\r?\n[ \t]*-[ \t]*.+)*)", front[1])
         if m is not None:
             listed = [m[1], *re.findall(r"-[ \t]*(.+)", m[2])] if m[2] else m[1].strip(" []").split(",")
-            return _all_of([expression(one.strip(" '\"\r")) for one in listed if one.strip()])
+            named = [expression(one.strip(" '\"\r")) for one in listed if one.strip()]
+            return _all_of(named) or UNKNOWN
     for m in _SECTION.finditer(text):
         if (said := _expression(m[0]) or _named(m[1])) is not None:
             return said
@@ -222,4 +223,5 @@ def _metadata(text: str) -> str | None:
         name = (one.get("name") or one.get("path")) if isinstance(one, dict) else one
         if isinstance(name, str) and name.strip():
             names.append(name)
-    return _all_of([licence_of_url(name) if "://" in name else expression(name) for name in names])
+    known = [licence_of_url(name) if "://" in name else expression(name) for name in names]
+    return _all_of(known) or (UNKNOWN if names else None)

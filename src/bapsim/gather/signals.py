@@ -53,14 +53,14 @@ class Signal:
     """One thing that a site or page says.
 
     name: robots, robots_ai, content_usage, content_signal, tdmrep, noai or rsl; place: where it stood; raw:
-    as it was written; forbids: uses; reason: of a refusal (`robots`, `tdm_reserved`, `no_ai`,
+    as it was written; forbids: uses; refusal: its reason (`robots`, `tdm_reserved`, `no_ai`,
     `licence_terms`); policy: the address where terms can be had.
     """
 
     name: str
     place: str
     raw: str
-    reason: str
+    refusal: str
     forbids: tuple[str, ...] = ()
     policy: str | None = None
 
@@ -109,8 +109,8 @@ def licence_of(page: Page) -> str | None:
 
 def reserved(found: Iterable[Signal]) -> str:
     """What these signals forbid, a line for each reason: "tdm_reserved train,evaluate URL"; else empty."""
-    against = sorted((one for one in found if one.forbids), key=lambda one: _REASONS.index(one.reason))
-    said = (f"{one.reason} {','.join(one.forbids)} {one.policy or ''}".strip() for one in against)
+    against = sorted((one for one in found if one.forbids), key=lambda one: _REASONS.index(one.refusal))
+    said = (f"{one.refusal} {','.join(one.forbids)} {one.policy or ''}".strip() for one in against)
     return "\n".join(dict.fromkeys(said))
 
 
@@ -120,18 +120,22 @@ def reserved(found: Iterable[Signal]) -> str:
 def _robots(page: Page, agent: str, trainers: Sequence[str]) -> Iterator[Signal]:
     status, text = page.robots_status, page.robots
     if status is not None and status >= 500:
-        yield Signal(name="robots", place="robots.txt", raw=f"HTTP {status}", reason="robots", forbids=ALL)
+        yield Signal(name="robots", place="robots.txt", raw=f"HTTP {status}", refusal="robots", forbids=ALL)
     if text is None or (status is not None and status >= 400):
         return
     may = robots_txt.allowed(text, page.url, agent)
     said = "allowed" if may else "disallowed"
     yield Signal(
-        name="robots", place="robots.txt", raw=f"{agent}: {said}", reason="robots", forbids=() if may else ALL
+        name="robots",
+        place="robots.txt",
+        raw=f"{agent}: {said}",
+        refusal="robots",
+        forbids=() if may else ALL,
     )
     shut = [t for t in trainers if robots_txt.names(text, t) and not robots_txt.allowed(text, page.url, t)]
     if shut:
         raw = f"{', '.join(shut)}: disallowed"
-        yield Signal(name="robots_ai", place="robots.txt", raw=raw, reason="no_ai", forbids=MINING)
+        yield Signal(name="robots_ai", place="robots.txt", raw=raw, refusal="no_ai", forbids=MINING)
     for line, prefs in robots_txt.preferences(text, page.url, agent):
         yield _preference(line.key.replace("-", "_"), "robots.txt", line.raw, prefs)
 
@@ -139,7 +143,7 @@ def _robots(page: Page, agent: str, trainers: Sequence[str]) -> Iterator[Signal]
 def _preference(name: str, place: str, raw: str, prefs: Mapping[str, bool]) -> Signal:
     against = {use for label, may in prefs.items() if not may for use in _LABELS.get(label, ())}
     return Signal(
-        name=name, place=place, raw=raw, reason="no_ai", forbids=tuple(u for u in ALL if u in against)
+        name=name, place=place, raw=raw, refusal="no_ai", forbids=tuple(u for u in ALL if u in against)
     )
 
 
@@ -175,7 +179,7 @@ def _reservation(place: str, said: str, policy: str | None) -> Signal:
     raw = f"tdm-reservation: {said.strip()}" + (f"; tdm-policy: {policy}" if policy else "")
     forbids = () if free else MINING
     return Signal(
-        name="tdmrep", place=place, raw=raw, reason="tdm_reserved", forbids=forbids, policy=_address(policy)
+        name="tdmrep", place=place, raw=raw, refusal="tdm_reserved", forbids=forbids, policy=_address(policy)
     )
 
 
@@ -211,7 +215,7 @@ def _directives(place: str, said: str, *, image: bool) -> Iterator[Signal]:
     words = set(re.split(r"[\s,:;]+", said.lower()))
     if words & (_NO_AI | _NO_IMAGE):
         forbids = MINING if words & _NO_AI or image else ()
-        yield Signal(name="noai", place=place, raw=said.strip(), reason="no_ai", forbids=forbids)
+        yield Signal(name="noai", place=place, raw=said.strip(), refusal="no_ai", forbids=forbids)
 
 
 # ---------------------------------------------------------------- RSL
@@ -230,7 +234,9 @@ def _rsl(page: Page, agent: str, headers: list[tuple[str, str]], found: Sequence
     for place, link, raw in at:
         forbids = MINING if page.rsl is None else _terms(page.rsl, page.url)
         policy = _address(urljoin(_base(page), link))
-        yield Signal(name="rsl", place=place, raw=raw, reason="licence_terms", forbids=forbids, policy=policy)
+        yield Signal(
+            name="rsl", place=place, raw=raw, refusal="licence_terms", forbids=forbids, policy=policy
+        )
 
 
 _USAGES = {
