@@ -1,4 +1,4 @@
-"""Books of pay: transfers balance, nothing is written twice, nothing is rewritten, and all of it is guarded."""
+"""Transfers of money that nobody moves: each balances, none is changed, whatever happens in between."""
 
 import itertools
 import sqlite3

