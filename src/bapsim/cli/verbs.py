@@ -121,6 +121,7 @@ def _new(project: Path, source: Path) -> dict[str, Any]:
         "slips": found.slips,
         "strays": found.odd,
         "personal": found.personal,
+        "rights": found.rights,
         "sheets": list(found.sheets),
         "workloads": found.workloads,
     }

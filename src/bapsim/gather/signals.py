@@ -17,8 +17,8 @@ from urllib.parse import urljoin
 from bapsim.gather import robots_txt
 from bapsim.gather.licence_links import licence_of_url
 from bapsim.gather.page_tags import tags
+from bapsim.text.licence_uses import USES
 
-ALL = ("train", "evaluate", "synthesise", "publish_text", "publish_weights", "ship_edge", "third_party")
 MINING = ("train", "evaluate", "synthesise")  # what a reservation against text and data mining forbids
 TRAINERS = (  # crawlers of which their operators say that they fetch to train
     "GPTBot",
@@ -120,7 +120,7 @@ def reserved(found: Iterable[Signal]) -> str:
 def _robots(page: Page, agent: str, trainers: Sequence[str]) -> Iterator[Signal]:
     status, text = page.robots_status, page.robots
     if status is not None and status >= 500:
-        yield Signal(name="robots", place="robots.txt", raw=f"HTTP {status}", refusal="robots", forbids=ALL)
+        yield Signal(name="robots", place="robots.txt", raw=f"HTTP {status}", refusal="robots", forbids=USES)
     if text is None or (status is not None and status >= 400):
         return
     may = robots_txt.allowed(text, page.url, agent)
@@ -130,7 +130,7 @@ def _robots(page: Page, agent: str, trainers: Sequence[str]) -> Iterator[Signal]
         place="robots.txt",
         raw=f"{agent}: {said}",
         refusal="robots",
-        forbids=() if may else ALL,
+        forbids=() if may else USES,
     )
     shut = [t for t in trainers if robots_txt.names(text, t) and not robots_txt.allowed(text, page.url, t)]
     if shut:
@@ -143,7 +143,7 @@ def _robots(page: Page, agent: str, trainers: Sequence[str]) -> Iterator[Signal]
 def _preference(name: str, place: str, raw: str, prefs: Mapping[str, bool]) -> Signal:
     against = {use for label, may in prefs.items() if not may for use in _LABELS.get(label, ())}
     return Signal(
-        name=name, place=place, raw=raw, refusal="no_ai", forbids=tuple(u for u in ALL if u in against)
+        name=name, place=place, raw=raw, refusal="no_ai", forbids=tuple(u for u in USES if u in against)
     )
 
 
