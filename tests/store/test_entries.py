@@ -1,4 +1,4 @@
-"""Books of pay: transfers balance, nothing is written twice, nothing is rewritten, and all of it is guarded."""
+"""Books of pay: transfers balance, nothing is written twice or rewritten, and all of it is guarded."""
 
 import itertools
 import sqlite3
