@@ -1,4 +1,4 @@
-"""Transfers of money that nobody moves: each balances, none is changed, whatever happens in between."""
+"""Books of pay: transfers balance, nothing is written twice or rewritten, and all of it is guarded."""
 
 import itertools
 import sqlite3

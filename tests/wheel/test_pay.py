@@ -2,16 +2,20 @@
 
 import itertools
 import json
+import os
 import shutil
-from pathlib import Path
+import signal
+import traceback
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bapsim.judge.pay import pay, pot
+from bapsim.store import fault
 from bapsim.store.entries import OWED, balances, unbalanced
 from bapsim.store.project import opened
+from bapsim.store.terms import write_withdrawal
 from bapsim.wheel.audit import check
 from bapsim.wheel.pay import enter, settle, unshared
 from bapsim.wheel.pay_costs import keep_costs, kept_costs
@@ -37,7 +41,7 @@ from tests.wheel.people_world import (
     truth,
     vote,
 )
-from tests.wheel.world import differences, founded, killed_run, state_of, turns
+from tests.wheel.world import differences, founded, state_of, turns
 
 numbers = itertools.count()
 FEW = settings(max_examples=max(settings.default.max_examples // 10, 1))
@@ -268,9 +272,6 @@ def test_settled_twice_it_adds_nothing(settled, tmp_path):
 def test_killed_anywhere_it_ends_the_same(second, tmp_path):
     """Settling dies at each of its durable steps, and goes on: the ledger is that of an undisturbed one."""
 
-    def run(root: Path, die: int | None) -> bool:
-        return killed_run(root, staffed(), 2, die) if die else False
-
     def settle_in(root):
         with opened(root) as project:
             settle(project, staffed())
@@ -293,12 +294,6 @@ def test_killed_anywhere_it_ends_the_same(second, tmp_path):
 
 def _dies(root, die, act):
     """Run in a child that dies at its `die`-th durable step; whether it did."""
-    import os
-    import signal
-    import traceback
-
-    from bapsim.store import fault
-
     child = os.fork()
     if child == 0:
         status = 1
@@ -359,7 +354,7 @@ def test_everything_has_a_reason(second):
     assert found["q3", EXPERT].became == "taken"
     assert found["same", LIAR].record == found["q0", EXPERT].record != ""
     lines = sum(1 for person in CONSENTS for one in found.values() if one.person == person)
-    assert lines == len(found) == 3 * 40 + 10 + 3 + 2 + 3 + 2 + 18
+    assert lines == len(found) == 3 * 40 + 10 + 9 + 18
 
 
 def test_a_refused_delivery_says_so(bank):
@@ -372,8 +367,6 @@ def test_a_refused_delivery_says_so(bank):
 
 
 def test_who_withdraws_keeps_what_was_earned(bank):
-    from bapsim.store.terms import write_withdrawal
-
     give(bank, EXPERT, [line("late", EXPERT, 900, kind="vote")])
     write_withdrawal(bank / "inbox", CONSENTS[EXPERT], EXPERT, EXPERT)
     with opened(bank) as project:
