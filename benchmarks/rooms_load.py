@@ -418,7 +418,7 @@ def page(said: dict[str, Any]) -> str:
             "",
             f"`{said['command']}`, {said['date']}; service, database and clients share {said['cpus']} CPUs.",
             "",
-            f"{EXPERTS} experts with an open stream each, {said['seconds']} s. A write is synced before it is"
+            f"{EXPERTS} experts with an open stream each, {said['seconds']:g} s. A write is synced before it is"
             " answered; times in milliseconds, from the moment at which the write was due.",
             "",
             "| database | writes a second | answered p50 | p95 | p99 | seen by both p50 | p95 | CPUs |",
@@ -453,7 +453,7 @@ def main() -> None:
     with postgres() as url:
         found["postgresql"] = run(url, args)
     said = {
-        "command": "python benchmarks/rooms_load.py",
+        "command": f"python benchmarks/rooms_load.py --seconds {args.seconds:g} --kills {args.kills}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "cpus": os.cpu_count(),
         "seconds": args.seconds,

@@ -1,12 +1,9 @@
-"""The routes that speak JSON: what they say of themselves is so, whatever is sent to them."""
+"""The routes that speak JSON, whatever is sent; schemathesis asks more (benchmarks/rooms_bodies.py)."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +12,7 @@ from hypothesis import strategies as st
 
 from bapsim.serve.people.api import MOST
 from bapsim.serve.people.roles import ROLES
-from tests.cli.conftest import said
 from tests.serve.people.house import House, Visitor, house
-from tests.serve.people.test_process import signed_in
-from tests.serve.world import copied, serving
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=300)
 ANY = st.recursive(PLAIN, lambda one: st.lists(one, max_size=3) | st.dictionaries(st.text(), one, max_size=3))
@@ -83,27 +77,3 @@ def test_one_sees_all_that_is_ones_own(there: There) -> None:
     assert mine["id"] == me["consent"] == mine["receipt"]["terms"]["consent"]
     assert expert.get("/people/api/lines").json() == {"items": []}
     assert home.visitor().get("/people/api/me").json()["error"]["key"] == "sign_in"
-
-
-def test_schemathesis_finds_nothing(fresh: Path, tmp_path: Path) -> None:
-    """Bodies and parameters by the OpenAPI that the service tells, and against it."""
-    pytest.importorskip("schemathesis")
-    root = copied(fresh, tmp_path / "bank")
-    said("-C", root, "people")
-    with serving(root) as running:
-        token = signed_in(root, running.http)["csrf"]
-        cookie = "; ".join(f"{name}={value}" for name, value in running.http.cookies.items())
-        command = [str(Path(sys.executable).parent / "schemathesis"), "run", f"{running.url}/openapi.json"]
-        command += [
-            "-H",
-            f"Cookie: {cookie}",
-            "-H",
-            f"x-csrf: {token}",
-            "--seed",
-            "1",
-            "--rate-limit",
-            "18/s",
-        ]
-        command += ["--include-path-regex", "/people/api", "--max-examples", "5"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-        assert done.returncode == 0, done.stdout[-4000:]
