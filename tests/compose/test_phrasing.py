@@ -322,7 +322,7 @@ def test_endpoints_that_are_none():
 
 
 def test_gaps_hold_what_is_the_houses():
-    for kind in ("case", "reason", "rule", "counter", "own", "sure", "peers", "guideline"):
+    for kind in ("case", "reason", "rule", "counter", "own", "sure", "guideline"):
         about = {"label": "SECRET", "mine": "SECRET", "against": ["SECRET"], "n": 1, "of": 4, "caught": True}
         about |= {"rule": {"all": ["SECRET"]}, "fit": {"right": 1, "matched": 1}, "now": "SECRET", "round": 0}
         for lang in ("ko", "en"):

@@ -259,8 +259,8 @@ def _count(said: Any) -> int:
     return said if isinstance(said, int) and not isinstance(said, bool) and said >= 0 else 0
 
 
-def _share(reply: Reply) -> float:
-    said = reply.said.get("said")
+def _share(reply: Reply, name: str) -> float:
+    said = reply.said.get(name)
     if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said <= 1:
         raise Unclear
     return float(said)
@@ -354,10 +354,15 @@ def _case_of(step: Step, topic: str) -> bool:
 
 
 def _trivial(state: State, topic: str) -> bool:
-    """All cases are one thing, and that is what the data says: nothing is to be learnt from more of them."""
-    said = state.answers(topic).values()
-    one = len({given.values["label"] for given in said}) == 1
-    return one and all(given.values["label"] == given.values["case"].get("label") for given in said)
+    """All cases are one thing, and what they were taken for: nothing is to be learnt from more of them."""
+    said = _answered(state.answers(topic))
+    return len({label for label, _ in said}) == 1 and all(label == _taken(case) for label, case in said)
+
+
+def _taken(case: Json) -> str | None:
+    """What a case is by the data, or, where nobody said anything, by the model."""
+    known: str | None = case.get("label") or case.get("said")
+    return known
 
 
 def _conflicts(state: State, about: Json, reply: Reply, manner: Manner) -> State:
@@ -395,7 +400,7 @@ def _reflect(state: State, about: Json) -> State:
     if len(said) < 2 or _trivial(state, name):
         return state
     counts = Counter(one.values["label"] for one in said.values())
-    disputed = Counter(label for label, case in _answered(said) if label != case.get("label"))
+    disputed = Counter(label for label, case in _answered(said) if label != _taken(case))
     label = min(counts, key=lambda one: (-counts[one], -disputed[one], one))
     if counts[label] < 2 and len(counts) > 2:
         return state
@@ -404,9 +409,8 @@ def _reflect(state: State, about: Json) -> State:
     cases = [{**_plain(case), "label": mine} for mine, case in _answered(said)]
     what = {"topic": name, "label": label, "against": list(dict.fromkeys(others))[:AGAINST], "cases": cases}
     contested = any(one.kind == "stood" and one.values["case"]["id"] in said for one in state.given)
-    steps = [Step("reason", what), Step("suggest", {**what, "round": 0}), Step("sure", {"topic": name})]
-    steps += [Step("peers", {"topic": name})] if contested or len(counts) > 1 else []
-    return state.then(*steps, Step("write", what))
+    sure = Step("sure", {"topic": name, "peers": contested or len(counts) > 1})
+    return state.then(Step("reason", what), Step("suggest", {**what, "round": 0}), sure, Step("write", what))
 
 
 def _answered(said: Mapping[str, Given]) -> list[tuple[str, Json]]:
@@ -516,11 +520,11 @@ def _kept(state: State, about: Json) -> State:
 
 
 def _sure(state: State, about: Json, reply: Reply) -> State:
-    return state.gave("sure", reply, topic=about["topic"], share=_share(reply))
-
-
-def _peers(state: State, about: Json, reply: Reply) -> State:
-    return state.gave("peers", reply, topic=about["topic"], share=_share(reply))
+    """How sure, and, where that is not plain, what share of peers would agree."""
+    state = state.gave("sure", reply, topic=about["topic"], share=_share(reply, "said"))
+    if about["peers"] and reply.said.get("peers") is not None:
+        state = state.gave("peers", reply, topic=about["topic"], share=_share(reply, "peers"))
+    return state
 
 
 def _write(state: State, about: Json) -> State:
@@ -557,7 +561,6 @@ _ASK: Mapping[str, Callable[[State, Json, Reply], State]] = {
     "own": _own,
     "counter": _counter,
     "sure": _sure,
-    "peers": _peers,
     "guideline": _written,
 }
 _LOOK: Mapping[str, Callable[[State, Json, Reply, Manner], State]] = {

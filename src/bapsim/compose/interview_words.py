@@ -77,7 +77,12 @@ def _guideline(about: Mapping[str, Any], lang: str) -> str:
     return text("interview.guideline", lang, label=about["label"])
 
 
+def _sure(about: Mapping[str, Any], lang: str) -> str:
+    return text("interview.sure.peers" if about.get("peers") else "interview.sure", lang)
+
+
 _SAY = {
+    "sure": _sure,
     "holds": _holds,
     "reason": _reason,
     "rule": _rule,

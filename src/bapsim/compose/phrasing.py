@@ -34,7 +34,7 @@ THIRD = "third_party"
 LONGEST = 400  # characters of a phrased question
 WORDS = 600  # characters of a person's last words that are sent
 BODY = 64 * 1024  # bytes of a reply that are read
-KINDS = ("case", "reason", "rule", "counter", "own", "sure", "peers", "guideline")
+KINDS = ("case", "reason", "rule", "counter", "own", "sure", "guideline")
 _GAP = re.compile(r"\{[a-z]+\}")
 _LINK = re.compile(r"https?:|www\.|\]\(|[<>\\`]|[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 _ASKS_FOR = re.compile(
@@ -289,7 +289,7 @@ def fits(said: str, asked: str, lang: str) -> bool:
         _GAP.findall(said)
     ):
         return False
-    if _LINK.search(said) or _ASKS_FOR.search(said) or said.count("?") > 2 or "?" not in said:
+    if _LINK.search(said) or _ASKS_FOR.search(said) or said.count("?") > 3 or "?" not in said:
         return False
     if len(find([said], PEOPLE).texts):
         return False

@@ -25,7 +25,7 @@ from bapsim.text.rules import Fit, Folded, Rule, fit_of, folded, matching, rule_
 
 METHOD = "rule:"  # how the method of a row begins that a rule labelled; the rule's name follows
 FLOOR = 20  # rows of a label that rules may give, however few people gave
-LEAST = 0.7  # of the lower bound of its precision: a rule that may be wrong more often labels nothing
+LEAST = 0.6  # of what a rule's precision surely is: one that may be wrong more often labels nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ class Measured:
     def firm(self, least: float) -> tuple[Stated, ...]:
         """Those that are right often enough beyond doubt."""
         pairs = zip(self.rules, self.fits, strict=True)
-        return tuple(one for one, fit in pairs if fit.precision[1] >= least)
+        return tuple(one for one, fit in pairs if fit.sure >= least)
 
 
 def measured(rules: Sequence[Stated], data: Iterable[Dataset], task: Task) -> Measured:

@@ -23,6 +23,7 @@ from bapsim.text.normalise import Codes, Points, Texts, fold, is_word
 Mask = NDArray[np.bool_]
 PARTS = ("all", "any", "none")
 MOST, LONGEST = 24, 120  # terms of a rule, code points of a term
+TWO_SIDED, ONE_SIDED = 1.959964, 1.281552  # 95 % on both sides, 90 % on one
 _UNPARTED = np.array(  # first and last points of scripts that write words together
     [
         (0x0E00, 0x0EFF),  # Thai, Lao
@@ -168,6 +169,11 @@ class Fit(NamedTuple):
         return share(self.right, self.matched)
 
     @property
+    def sure(self) -> float:
+        """What the precision is at least, but for a chance of one in ten: what decides whether to follow it."""
+        return share(self.right, self.matched, ONE_SIDED)[1]
+
+    @property
     def recall(self) -> tuple[float, float, float]:
         """The share of its label that it is about, and the 95 % interval."""
         return share(self.right, self.labelled)
@@ -177,14 +183,14 @@ class Fit(NamedTuple):
         names = ("share", "low", "high")
         said = {"precision": self.precision, "recall": self.recall}
         told = {name: dict(zip(names, one, strict=True)) for name, one in said.items()}
-        return {**self._asdict(), "coverage": self.coverage, **told}
+        return {**self._asdict(), "coverage": self.coverage, "sure": self.sure, **told}
 
 
-def share(hits: int, rows: int) -> tuple[float, float, float]:
-    """hits / rows with the 95 % interval by Wilson; of no rows 0, 0 and 1."""
+def share(hits: int, rows: int, z: float = TWO_SIDED) -> tuple[float, float, float]:
+    """hits / rows with its interval by Wilson, z standard errors wide; of no rows 0, 0 and 1."""
     if not rows:
         return 0.0, 0.0, 1.0
-    z, mean = 1.959964, hits / rows
+    mean = hits / rows
     whole, middle = 1 + z * z / rows, mean + z * z / (2 * rows)
     half = z * (mean * (1 - mean) / rows + z * z / (4 * rows * rows)) ** 0.5
     return mean, max(min((middle - half) / whole, mean), 0.0), min(max((middle + half) / whole, mean), 1.0)

@@ -213,7 +213,7 @@ def _by_rules(room: Classroom, found: _Taught) -> None:
     """Rows of the pool that firm rules label, as `gather.rules` will."""
     proof = proof_rows(room, found.shown)
     fits = [_fit(room, one, proof) for one in found.rules]
-    firm = [i for i, fit in enumerate(fits) if fit.precision[1] >= LEAST]
+    firm = [i for i, fit in enumerate(fits) if fit.sure >= LEAST]
     rules = [found.rules[i] for i in firm]
     if not rules or not len(room.has.pool_ids):
         return
@@ -460,7 +460,7 @@ def _ruled(
         about = matching(one.rule, room.said) & proof
         missed = about & (gold == one.label) & (was != gold)
         fit = _fit(room, one, proof)
-        held = "" if counts[i] else "weak" if fit.precision[1] < LEAST else "no_rows"
+        held = "" if counts[i] else "weak" if fit.sure < LEAST else "no_rows"
         yield Ruled(
             line=one.line,
             label=one.label,

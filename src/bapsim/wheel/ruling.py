@@ -36,7 +36,7 @@ def doubted_by_rules(scene: Scene) -> np.ndarray:
     if not rules:
         return found
     at, texts, fits = _measured(scene, rules)
-    firm = [one for one, fit in zip(rules, fits, strict=True) if fit.precision[1] >= min(least)]
+    firm = [one for one, fit in zip(rules, fits, strict=True) if fit.sure >= min(least)]
     if firm:
         names = np.array([*(one.label for one in firm), None, None], object)[agreed_labels(firm, texts)]
         differs = [a is not None and a != b for a, b in zip(names, scene.stock.labels[at], strict=True)]
@@ -64,7 +64,7 @@ def rules_table(scene: Scene) -> list[dict[str, Any]]:
         mine = stock.of_origins(lambda _, origin, name=one.name: origin.method == METHOD + name)
         row = {"line": one.line, "label": one.label, **fit.json()}
         row |= {"taught": int((mine & eaten).sum()), "against": fit.matched - fit.right}
-        table.append(row | {"firm": fit.precision[1] >= least, "least": least})
+        table.append(row | {"firm": fit.sure >= least, "least": least})
     return table
 
 

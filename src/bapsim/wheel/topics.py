@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ CASES = 8  # of a topic
 SAME = 0.5  # of a topic's errors that better ones have: it says nothing of its own
 BROAD = 0.3  # of all errors: a topic of more is no topic, and hides none
 FITS = 0.5  # in scope: below, no class may fit
+EITHER = 0.1  # chance of each of two classes from which on a row may be either
 PAIRED = 0.6  # of errors that are one pair of classes
 KNOWN = 5_000  # labelled texts that something new must differ from
 CLUSTERS = 6  # of a kind
@@ -85,7 +87,8 @@ class Topic:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Found:
     """A topic before it is told: its rows (int64) of the labelled ones, or of the pool, the telling first; of
-    them those that are errors; what each row costs, summed over the topic.
+    them those that are errors; what each row costs, summed over the topic; also: rows of the pool that belong
+    to it.
     """
 
     kind: Kind
@@ -96,6 +99,7 @@ class _Found:
     lost: float
     of: int
     pooled: bool = False
+    also: tuple[int, ...] = ()
 
 
 def topics(room: Classroom, *, seed: int = 0, most: int = 12) -> list[Topic]:
@@ -165,7 +169,24 @@ def _confused(room: Classroom) -> Iterator[_Found]:
             wrong=rows[own[rows]],
             lost=errors,
             of=int(own.sum()),
+            also=tuple(_between(room, a, b)),
         )
+
+
+def _between(room: Classroom, a: int, b: int) -> Iterator[int]:
+    """Rows of the pool that may be either class, those first that are most likely both."""
+    probs = room.has.pool_probs
+    if not len(probs):
+        return
+    both = np.minimum(probs[:, a], probs[:, b])
+    seen: set[str] = set()
+    for row in np.argsort(-both, kind="stable").tolist():
+        said = " ".join(room.has.pool_texts[row].split())
+        if both[row] < EITHER or len(seen) == CASES // 2:
+            return
+        if said not in seen:
+            seen.add(said)
+            yield row
 
 
 def _by_side(room: Classroom, rows: Ints) -> Ints:
@@ -311,8 +332,15 @@ def _told(room: Classroom, one: _Found, seed: int) -> Topic:
         errors=max(round(one.lost), 1) if len(one.wrong) else 0,
         rows=one.of,
         worth=one.lost / one.of,
-        cases=tuple(asked(room, rows[:CASES].tolist(), one.pooled)),
+        cases=tuple(_mixed(room, rows[: CASES - len(one.also)].tolist(), one)),
     )
+
+
+def _mixed(room: Classroom, rows: list[int], one: _Found) -> Iterator[Asked]:
+    """Labelled rows, which may be wrong, and rows of the pool, which teach something new, in turn."""
+    sides = list(asked(room, rows, one.pooled)), list(asked(room, list(one.also), True))
+    for both in zip_longest(*sides):
+        yield from (case for case in both if case is not None)
 
 
 def _distinct(room: Classroom, one: _Found, seed: int) -> Ints:
