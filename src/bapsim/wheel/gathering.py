@@ -32,7 +32,7 @@ from bapsim.store.project import Project
 from bapsim.text.targets import written
 from bapsim.wheel.answering import whole
 from bapsim.wheel.column_types import fitting, known_types
-from bapsim.wheel.permits import SYNTHESISE, sparing, withdrawn
+from bapsim.wheel.permits import SYNTHESISE, is_over, sparing, withdrawn
 from bapsim.wheel.stock import origin_of
 
 
@@ -105,9 +105,7 @@ class Delivery:
             self.waiting.setdefault(columns, []).append(erased(new, left) if left.any() else new)
             self._write(columns, full_only=True)
 
-    def _under_consent(
-        self, records: Records, origin: Origin, beside: Sequence[Sequence[str]]
-    ) -> np.ndarray:
+    def _under_consent(self, records: Records, origin: Origin, beside: Sequence[Sequence[str]]) -> np.ndarray:
         """Index records under a consent, and what was derived from such: withdrawal must find them.
 
         beside: other consents of each row. Returns bool[n]: rows that rest on one that was withdrawn, of
@@ -213,8 +211,11 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 def gather(project: Project, sources: dict[str, Source], turn: Turn) -> dict[str, int]:
     """Run every source that has something new; returns new records by source."""
-    fresh = {}
+    fresh, gone = {}, withdrawn(project.ledger)
     for name, source in sources.items():
+        if is_over(source, gone):
+            fresh[name] = 0
+            continue
         before = project.shards(before=turn.n)
         key = f"gather:{name}:{fingerprint(source, inputs_of(source, turn, before))}"
         staged = project.ledger.value("select output from stage where key=?", key)
