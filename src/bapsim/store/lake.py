@@ -106,10 +106,22 @@ def erased(records: pa.RecordBatch, rows: np.ndarray) -> Records:
     """
     keep: Any = pa.array(np.arange(len(records)), mask=rows)
     columns = [
-        records.column(name).take(keep) if _says(name) else records.column(name)
+        _taken(records.column(name), keep) if _says(name) else records.column(name)
         for name in records.schema.names
     ]
     return Records(pa.RecordBatch.from_arrays(columns, schema=records.schema))
+
+
+def only_rows(batch: pa.RecordBatch, keep: np.ndarray) -> pa.RecordBatch:
+    """The rows where a mask is true, and nothing of the others: a dictionary keeps values that no row has."""
+    at = pa.array(np.flatnonzero(keep))
+    return pa.RecordBatch.from_arrays([_taken(column, at) for column in batch.columns], schema=batch.schema)
+
+
+def _taken(column: Any, at: Any) -> Any:
+    if pa.types.is_dictionary(column.type):
+        return column.dictionary_decode().take(at).dictionary_encode().cast(column.type)
+    return column.take(at)
 
 
 def _says(name: str) -> bool:

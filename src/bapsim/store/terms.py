@@ -129,9 +129,18 @@ def write_terms(inbox: Path, terms: Terms) -> Path:
     return path
 
 
+def is_withdrawn(inbox: Path, consent: str) -> bool:
+    """Whether there is a tombstone of a consent, legible or not."""
+    return _tomb(inbox, consent).exists()
+
+
+def _tomb(inbox: Path, consent: str) -> Path:
+    return people(inbox) / f"{stem(consent)}.withdrawn.json"
+
+
 def write_withdrawal(inbox: Path, consent: str, person: str, by: str) -> Withdrawal:
     """The tombstone of a consent; the first one stands, whatever others say."""
-    path = people(inbox) / f"{stem(consent)}.withdrawn.json"
+    path = _tomb(inbox, consent)
     if path.exists():
         return _one(path, ".withdrawn.json", _tombstone)
     tombstone = Withdrawal(consent=consent, person=person, at=now(), by=by)

@@ -76,7 +76,7 @@ def unescaped(text: str) -> Meant:
 
 
 def readings(text: str) -> list[Meant]:
-    """A page in all ways in which a text may stand in it: with its tags, for attributes, and without."""
+    """A page in all ways in which a text may stand in it: with its tags (their attributes), and without."""
     whole = unescaped(text)
     bare = _once(text, np.arange(len(text) + 1, dtype=np.int64), _TAG, _between)
     found = [Meant(text, np.arange(len(text) + 1, dtype=np.int64)), whole]
@@ -92,14 +92,14 @@ def _between(tag: str) -> str:
 
 def has_trace(traces: Traces, text: str) -> bool:
     """Whether something stands in a page that is sought, in whatever reading."""
-    return bool(holds(traces, [one.text for one in readings(text)], prose=True).any())
+    return bool(holds(traces, [one.text for one in readings(text)], "prose").any())
 
 
 def trace_places(traces: Traces, text: str) -> list[tuple[int, int]]:
     """Where in a page something stands that is sought: characters as they are written, ascending, apart."""
     found: list[tuple[int, int]] = []
     for one in readings(text):
-        found += [(int(one.at[a]), int(one.at[b])) for a, b in places(traces, one.text, prose=True)]
+        found += [(int(one.at[a]), int(one.at[b])) for a, b in places(traces, one.text, "prose")]
     joined: list[tuple[int, int]] = []
     for a, b in sorted(found):
         if joined and a <= joined[-1][1]:

@@ -2,8 +2,9 @@
 
 A text counts as its words: folded (docs/features.md), with one blank for whatever stands between two of them,
 so that case, punctuation, line breaks and markup between words do not hide it. A trace is a span of WIDTH
-code points, a name that tells (a run of letters and digits such as an address, a number, an id), a whole
-value, and, in prose, a short text or a rare long word. What any living text says as well is no trace. Spans
+code points, or a name that tells (a run of letters and digits such as an address, a number, an id); in what
+was made of the texts also a whole value, and in prose a short text or a rare long word. What any living text
+says as well is no trace. Spans
 are polynomials modulo 2^64; what is stored are keyed digests of them, and 24 bits of each as a filter.
 """
 
@@ -15,7 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ RUN = 8  # pieces of a name or a short text at most
 LONG_WORD = (12, 6)  # letters of a rare word that tells, of ASCII and of other scripts
 CHUNK = 1 << 21  # characters that are hashed at once: about 150 MB
 
+How = Literal["strict", "values", "prose"]  # which kinds of traces are sought, spans and names always
 Hashes = NDArray[np.uint64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -37,6 +39,10 @@ _BASE = 0x9E3779B97F4A7C15
 _BACK = pow(_BASE, -1, 1 << 64)
 _LOW = np.uint64((1 << 24) - 1)
 _TELLS = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+#/:-]{5,}[A-Za-z0-9]")
+_NO_NAME = re.compile(  # ids, versions, days and times, pseudonyms: of the program, not of a person
+    r"q?[0-9a-f]{32}|[pcd]-[a-z2-7]{10,12}(/[0-9]+)?|t[0-9]{3}-[a-z]+(-[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}.*"
+)
+_NUMBERS = re.compile(r"[0-9TZ\s:.,/+-]*")  # times and amounts: many say them
 _UNIT = re.compile(r"(?:[0-9A-Za-z]|[^\x00-\x7f\s])+")  # all else is white space and marks, however it folds
 
 
@@ -157,13 +163,15 @@ class Said:
     """Parts that are said by texts that must go, uint64 each, ascending.
 
     spans, wholes: as in `Parts`; names: runs of letters and digits that tell, in whatever they stand; words:
-    short texts and rare long words, sought in prose only; pieces: of the longest name or short text.
+    short texts and rare long words, sought in prose only; single: all words, for lists of words; pieces: of
+    the longest name or short text.
     """
 
     spans: Hashes
     wholes: Hashes
     names: Hashes
     words: Hashes
+    single: Hashes
     pieces: int
 
 
@@ -182,20 +190,25 @@ def telling(text: str) -> Iterator[str]:
     """Names in a text that tell who or what is meant: with a digit or an @ sign, and not short."""
     for found in _TELLS.finditer(text):
         one = found[0]
-        if len(one) >= NAME and ("@" in one or any(sign.isdigit() for sign in one)):
+        if (
+            len(one) >= NAME
+            and not _NO_NAME.fullmatch(one)
+            and ("@" in one or any(sign.isdigit() for sign in one))
+        ):
             yield one
 
 
 def said_by(texts: Sequence[str | None]) -> Said:
     """What these texts say."""
-    spans, wholes, words = [], [], []
+    spans, wholes, words, each = [], [], [], []
     names: dict[str, None] = {}
     pieces = 1
     for chunk in _chunks(texts):
-        parts = Parts(plain(chunk))
+        speaks = [one for one in chunk if one and not (_NUMBERS.fullmatch(one) or _NO_NAME.fullmatch(one))]
+        parts = Parts(plain(speaks))
         whole = parts.wholes
         spans.append(parts.spans.hashes)
-        wholes.append(whole.hashes)
+        wholes.append(whole.hashes[_has_letters(parts.texts.points, whole)])
         size, count = whole.end - whole.start, parts.pieces_of(whole)
         short = (size >= SHORT) & (size < WIDTH) & (count <= RUN)
         pieces = max(pieces, int(count[short].max(initial=1)))
@@ -203,6 +216,7 @@ def said_by(texts: Sequence[str | None]) -> Said:
         letters = single.end - single.start
         least = np.where(parts.texts.points[single.start] < 128, *LONG_WORD)
         words += [whole.hashes[short], single.hashes[letters >= least]]
+        each.append(single.hashes)
         names |= dict.fromkeys(name for text in chunk if text for name in telling(text))
     told = Parts(plain(list(names)))
     count = told.pieces_of(told.wholes)
@@ -212,8 +226,15 @@ def said_by(texts: Sequence[str | None]) -> Said:
         wholes=_joined(wholes),
         names=_joined([told.wholes.hashes[count <= RUN]]),
         words=_joined(words),
+        single=_joined(each),
         pieces=pieces,
     )
+
+
+def _has_letters(points: Points, found: Found) -> Mask:
+    """bool[k]: runs with two points that are no digits: what a number says, many say."""
+    before = np.concatenate([[0], np.cumsum((points < 48) | (points > 57))])
+    return np.asarray(before[found.end] - before[found.start] >= 2)
 
 
 def _joined(parts: Sequence[Hashes]) -> Hashes:
@@ -230,6 +251,7 @@ def spared(said: Said, living: Sequence[str | None]) -> Said:
             wholes=_less(said.wholes, parts.wholes.hashes),
             names=_less(said.names, runs),
             words=_less(said.words, runs),
+            single=_less(said.single, runs),
             pieces=said.pieces,
         )
     return said
@@ -297,13 +319,14 @@ class Traces:
     wholes: Sealed
     names: Sealed
     words: Sealed
+    single: Sealed
     pieces: int
 
     def __bool__(self) -> bool:
         return any(len(one.digests) for one in (self.spans, self.wholes, self.names, self.words))
 
 
-_KINDS = ("spans", "wholes", "names", "words")
+_KINDS = ("spans", "wholes", "names", "words", "single")
 
 
 def traces_of(said: Said, secret: bytes) -> Traces:
@@ -337,35 +360,53 @@ def read(body: bytes, secret: bytes) -> Traces:
 # ---------------------------------------------------------------------- seeking
 
 
-def holds(traces: Traces, texts: Sequence[str | None], *, prose: bool) -> Mask:
-    """bool[n]: texts in which something stands that is sought; prose: also short texts and rare words.
+def holds(traces: Traces, texts: Sequence[str | None], how: How) -> Mask:
+    """bool[n]: texts in which something stands that is sought.
 
-    A value of data (not prose) is also sought whole.
+    how: strict, spans and names; values, also whole values; prose, also short texts and rare words.
     """
     found = np.zeros(len(texts), bool)
     done = 0
     for chunk in _chunks(texts):
         parts = Parts(plain(chunk))
-        for one, hit in _hits(traces, parts, prose):
+        for one, hit in _hits(traces, parts, how):
             found[done + parts.texts.text[one.start[hit]]] = True
         done += len(chunk)
     return found
 
 
-def _hits(traces: Traces, parts: Parts, prose: bool) -> Iterator[tuple[Found, Mask]]:
+def _hits(traces: Traces, parts: Parts, how: How) -> Iterator[tuple[Found, Mask]]:
     yield parts.spans, traces.spans.has(parts.spans.hashes)
-    if not len(traces.names.digests) and not (prose and len(traces.words.digests)):
-        runs = parts.runs(0)
-    else:
+    wanted = [traces.names, *([traces.words] if how == "prose" else [])]
+    if any(len(one.digests) for one in wanted):
         runs = parts.runs(traces.pieces)
-        yield runs, traces.names.has(runs.hashes)
-    if prose:
-        yield runs, traces.words.has(runs.hashes)
-    else:
+        yield from ((runs, one.has(runs.hashes)) for one in wanted)
+    if how == "values":
         yield parts.wholes, traces.wholes.has(parts.wholes.hashes)
 
 
-def places(traces: Traces, text: str, *, prose: bool) -> list[tuple[int, int]]:
+def shares(traces: Traces, texts: Sequence[str | None]) -> NDArray[np.float64]:
+    """float64[n]: of the spans of each text, the share that is sought; 0 for a text without any."""
+    found, done = np.zeros(len(texts)), 0
+    for chunk in _chunks(texts):
+        spans = Parts(read := plain(chunk)).spans
+        of = read.text[spans.start]
+        hits = np.bincount(of, traces.spans.has(spans.hashes), len(chunk))
+        found[done : done + len(chunk)] = hits / np.maximum(np.bincount(of, minlength=len(chunk)), 1)
+        done += len(chunk)
+    return found
+
+
+def is_rare(traces: Traces, words: Sequence[str]) -> Mask:
+    """bool[n]: single words that only what must go has."""
+    parts = Parts(plain(words))
+    found = np.zeros(len(words), bool)
+    whole = parts.wholes
+    found[parts.texts.text[whole.start]] = traces.single.has(whole.hashes)
+    return found
+
+
+def places(traces: Traces, text: str, how: How) -> list[tuple[int, int]]:
     """Where in a text something stands that is sought: characters from, to; ascending, apart."""
     units = list(_UNIT.finditer(text))
     parted = plain([one[0] for one in units])
@@ -376,7 +417,7 @@ def places(traces: Traces, text: str, *, prose: bool) -> list[tuple[int, int]]:
     unit = np.insert(parted.text, np.flatnonzero(fresh), -1)
     parts = Parts(Plain(points, np.zeros(len(points), np.int64), 1))
     hit = np.zeros(len(units) + 1, bool)
-    for one, mask in _hits(traces, parts, prose):
+    for one, mask in _hits(traces, parts, how):
         for a, b in zip(one.start[mask].tolist(), one.end[mask].tolist(), strict=True):
             hit[unit[a:b]] = True
     found: list[tuple[int, int]] = []

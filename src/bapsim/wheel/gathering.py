@@ -33,7 +33,7 @@ from bapsim.store.project import Project
 from bapsim.text.targets import written
 from bapsim.wheel.answering import whole
 from bapsim.wheel.column_types import fitting, known_types
-from bapsim.wheel.permits import SYNTHESISE, sparing, withdrawn
+from bapsim.wheel.permits import SYNTHESISE, is_over, sparing, withdrawn
 from bapsim.wheel.stock import origin_of
 
 
@@ -215,8 +215,11 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 def gather(project: Project, sources: dict[str, Source], turn: Turn) -> dict[str, int]:
     """Run every source that has something new; returns new records by source."""
-    fresh = {}
+    fresh, gone = {}, withdrawn(project.ledger)
     for name, source in sources.items():
+        if is_over(source, gone):
+            fresh[name] = 0
+            continue
         before = project.shards(before=turn.n)
         key = f"gather:{name}:{fingerprint(source, inputs_of(source, turn, before))}"
         staged = project.ledger.value("select output from stage where key=?", key)

@@ -7,17 +7,19 @@ them does not allow is left out, with the reason, and the strictest decides.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from bapsim.core.errors import RecipeError
-from bapsim.core.recipe import Dataset, Recipe
+from bapsim.core.recipe import Recipe
 from bapsim.core.records import Verdicts, verdicts
 from bapsim.core.turn import Turn
+from bapsim.gather.service import Service
 from bapsim.store.lake import View
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
@@ -60,6 +62,15 @@ def withdrawn(ledger: Ledger) -> set[str]:
     return {str(row["consent"]) for row in ledger.rows("select consent from withdrawal")}
 
 
+def is_over(source: Any, gone: Collection[str]) -> bool:
+    """Whether a source stands under a withdrawn consent as a whole; the lines of a log may name others."""
+    while source is not None:
+        if getattr(source, "consent", None) in gone and not isinstance(source, Service):
+            return True
+        source = getattr(source, "source", None)
+    return False
+
+
 def not_allowed(ledger: Ledger, purposes: Iterable[str], day: date) -> dict[str, str]:
     """By consent: why its records may not be used for these purposes on a day."""
     wanted = tuple(purposes)
@@ -68,7 +79,7 @@ def not_allowed(ledger: Ledger, purposes: Iterable[str], day: date) -> dict[str,
 
 
 def resting_on(ledger: Ledger, stock: Stock, reasons: Mapping[str, str]) -> np.ndarray:
-    """object[N]: the reason of the strictest of these consents that a row rests on, else None."""
+    """object[N]: the reason of the strictest of these consents that a row rests on, None: it does on none."""
     found = np.full(len(stock), None, object)
     for why in reversed(REFUSALS):
         names = {name for name, one in reasons.items() if one == why}
@@ -84,7 +95,7 @@ def _descendants(ledger: Ledger, consents: Iterable[str]) -> set[bytes]:
 
 
 def by_terms(ledger: Ledger, recipe: Recipe, turn: Turn, stock: Stock) -> Verdicts:
-    """What the recipe's purposes have no permit for, and what was made of records of which none may be."""
+    """What the recipe's purposes have no permit for, and what was made of records of which nothing may be."""
     day = date.fromisoformat(turn.day)
     why = resting_on(ledger, stock, not_allowed(ledger, recipe.purposes, day))
     made = stock.by_machine & stock.of_origins(lambda _, origin: not origin.method.endswith(MASKED))
@@ -107,16 +118,13 @@ def sparing(project: Project, turn: Turn) -> Turn:
     stock = load_stock(project, turn.task, before=turn.n)
     masks = stock.split(barred(project.ledger, stock, day))
     hide = {shard.key: mask for shard, mask in zip(stock.shards, masks, strict=True)}
-    data: dict[str, Dataset] = {}
-    for name, view in turn.data.items():
-        if isinstance(view, View):
-            hidden = view.hidden or [None] * len(view.shards)
-            parts = zip(view.shards, hidden, strict=True)
-            unseen = tuple(hide[s.key] | (False if m is None else m) for s, m in parts)
-            data[name] = replace(view, hidden=unseen)
-        else:
-            data[name] = view
+    data = {n: _hiding(view, hide) if isinstance(view, View) else view for n, view in turn.data.items()}
     return replace(turn, data=data)
+
+
+def _hiding(view: View, more: Mapping[str, np.ndarray]) -> View:
+    parts = zip(view.shards, view.hidden or [None] * len(view.shards), strict=True)
+    return replace(view, hidden=tuple(more[s.key] if m is None else m | more[s.key] for s, m in parts))
 
 
 def known_purposes(recipe: Recipe) -> None:

@@ -64,7 +64,9 @@ def state(project: Project, recipe: Recipe, n: int) -> Turn:
         place = folder if folder.is_dir() else folder.parent / "served"
         models["current"] = merging(artifacts.load(place, project.root), recipe.task)
     oof = Answers(table_of(champion.oof)) if champion is not None and champion.oof is not None else None
-    asked = {r["id"]: r["draw"] for r in ledger.rows("select id, draw from question")}
+    asked = {
+        r["id"]: r["draw"] for r in ledger.rows("select id, draw from question where state<>'withdrawn'")
+    }
     origins = {r["n"]: origin_of(r) for r in ledger.rows("select * from origin where turn < ?", n)}
     return Turn(
         n=n,

@@ -38,6 +38,7 @@ from bapsim.wheel.state import begin, the_champion, the_newest, unseen
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, examined, load_stock, standing
 from bapsim.wheel.suspicion import judge_deliveries
 from bapsim.wheel.weighing import weighed_sources
+from bapsim.wheel.withdrawing import finish_withdrawals
 
 Say = Callable[..., None]
 
@@ -66,6 +67,7 @@ def run_turn(
     weighed_sources(recipe)
     known_purposes(recipe)
     tidy(project)  # what a kill after the last commit left behind
+    finish_withdrawals(project, recipe, say)
     turn = begin(project, recipe)
     enter(project, recipe, turn.inbox)  # before anything is erased: who withdraws is owed for the time
     enter_permits(project.ledger, turn)
