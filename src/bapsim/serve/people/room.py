@@ -82,9 +82,7 @@ async def start(ask: Ask) -> Response:
         raise Refused(403, "no_consent")
     topic = clean(ask.form.get("topic"), "topic", 64, empty=True) or None
     await _current(ask)
-    talk, done = await asyncio.to_thread(
-        room_talk.started, ask.rooms, ask.who.id, ask.lang, topic
-    )
+    talk, done = await asyncio.to_thread(room_talk.started, ask.rooms, ask.who.id, ask.lang, topic)
     begun = await ask.write(lambda c: room_talk.begin(c, ask.rooms, talk, done))
     return ask.go(f"/people/room/{begun.name}")
 
@@ -102,9 +100,7 @@ async def _current(ask: Ask) -> None:
 
 
 async def _mine(ask: Ask) -> Talk:
-    return await ask.read(
-        lambda c: room_tape.of_person(c, ask.rooms.keys, ask.path["dialogue"], ask.who.id)
-    )
+    return await ask.read(lambda c: room_tape.of_person(c, ask.rooms.keys, ask.path["dialogue"], ask.who.id))
 
 
 async def talk_page(ask: Ask) -> Response:
@@ -114,7 +110,9 @@ async def talk_page(ask: Ask) -> Response:
         return ask.go(f"/people/room/{talk.name}/end")
     learnt = side["learnt"]
     if talk.turns and (learnt is None or learnt["step"] < _taught_at(talk)):
-        done = await asyncio.to_thread(room_talk.stepped, ask.rooms, talk)  # its effect was lost with a worker
+        done = await asyncio.to_thread(
+            room_talk.stepped, ask.rooms, talk
+        )  # its effect was lost with a worker
         room_talk.teach(ask, talk, done.now, len(talk.turns))
     return ask.page("room_talk.html.j2", seq=seq, **_shown(ask, talk), **side)
 
@@ -146,7 +144,9 @@ def _shown(ask: Ask, talk: Talk) -> Json:
             {**one, "title": _title(one, ask.lang), "measure": _measure(one, ask.lang)}
             for one in about.get("topics", ())
         ],
-        "draft": " ".join(drafts(about, talk.row["lang"])) if question and question.kind == "guideline" else "",
+        "draft": " ".join(drafts(about, talk.row["lang"]))
+        if question and question.kind == "guideline"
+        else "",
         "rule": _in_words(about.get("rule"), talk.row["lang"]),
         "past": [_turn(one, talk, ask.lang) for one in talk.turns if one.question.to == "person"],
         "sure": SURE,
@@ -180,7 +180,12 @@ def _turn(one: Turn, talk: Talk, lang: str) -> Json:
     about, said = one.question.about, one.reply.said
     case = about.get("case") or {}
     asked = say_question(one.question, talk.row["lang"])
-    body: Json = {"step": one.step, "asked": asked, "case": case.get("text", ""), "why": said.get("why") or ""}
+    body: Json = {
+        "step": one.step,
+        "asked": asked,
+        "case": case.get("text", ""),
+        "why": said.get("why") or "",
+    }
     act = said.get("act")
     if act in ACTS:
         body |= {"act": act, "said": str(said.get("said") or ""), "label": str(said.get("label") or "")}
@@ -201,7 +206,11 @@ def _reply(question: Question, said: Mapping[str, Any], tongue: str, lang: str) 
     if question.kind == "sure":
         peers = said.get("peers")
         told = message("people.room.sure.said", lang, share=f"{100 * float(value or 0):.0f}")
-        more = "" if peers is None else message("people.room.peers.said", lang, share=f"{100 * float(peers):.0f}")
+        more = (
+            ""
+            if peers is None
+            else message("people.room.peers.said", lang, share=f"{100 * float(peers):.0f}")
+        )
         return f"{told} {more}".strip()
     if isinstance(value, Mapping):
         return _in_words(value, tongue)
@@ -258,7 +267,9 @@ async def say(ask: Ask) -> Response:
         return ask.go(f"/people/room/{talk.name}/end")
     if ask.form.get("question") != question.name:
         return await _again(ask, talk, "room_another_question")
-    reply = Reply(said=said_in(ask.form, question), at=now(), seconds=desk.seconds_of(ask.form.get("seconds")))
+    reply = Reply(
+        said=said_in(ask.form, question), at=now(), seconds=desk.seconds_of(ask.form.get("seconds"))
+    )
     done = await asyncio.to_thread(room_talk.stepped, ask.rooms, talk, reply, question.name)
     await ask.write(lambda c: room_talk.keep(c, ask.rooms, talk, done))
     after = await _mine(ask)

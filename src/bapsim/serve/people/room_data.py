@@ -57,7 +57,11 @@ class Data:
     def _others(self, connection: sa.Connection, case: str) -> list[Json]:
         said = room_tape.positions(connection, self.rooms.keys, case=case)
         return [
-            {"by": "you" if one["person"] == self.person else "other", "label": one["label"], "why": one["why"]}
+            {
+                "by": "you" if one["person"] == self.person else "other",
+                "label": one["label"],
+                "why": one["why"],
+            }
             for one in said
             if one["dialogue"] != self.dialogue
         ]

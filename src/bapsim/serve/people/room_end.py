@@ -22,7 +22,12 @@ from bapsim.text.rules import rule_of
 
 WORDS = 4_000  # characters
 ORDER = ("rule", "guideline", "example", "vote", "view", "rationale", "qa", "instruction", "pair")
-WORDED = {"rationale": "text", "qa": "answer_text", "guideline": "text", "pair": "chosen"}  # what may be reworded
+WORDED = {
+    "rationale": "text",
+    "qa": "answer_text",
+    "guideline": "text",
+    "pair": "chosen",
+}  # what may be reworded
 Json = dict[str, Any]
 
 
@@ -73,27 +78,29 @@ def _texts(talk: Talk) -> dict[str, str]:
 
 
 def _words(kind: str, body: Mapping[str, Any], texts: Mapping[str, str], lang: str) -> Json:
-    """A line in words: what it is about, and what it says."""
-    about = texts.get(str(body.get("question") or ""), "")
-    if kind == "vote":
-        return {"about": about, "says": body.get("said") or "", "why": body.get("comment") or ""}
-    if kind == "example":
-        return {"about": " ".join(body["input"].values()), "says": body["target"], "why": body.get("why") or ""}
-    if kind == "rule":
-        return {"about": say_rule(rule_of(body["rule"]), lang), "says": body["label"], "why": ""}
-    if kind == "view":
-        shares = ", ".join(f"{label} {100 * share:.0f} %" for label, share in body["distribution"].items())
-        return {"about": about, "says": shares, "why": body.get("comment") or ""}
-    if kind == "guideline":
-        return {"about": body["label"], "says": body["text"], "why": ""}
-    if kind == "qa":
-        return {"about": body["question_text"], "says": body["answer_text"], "why": ""}
-    if kind == "instruction":
-        first, last = body["messages"][0]["content"], body["messages"][-1]["content"]
-        return {"about": first, "says": last, "why": ""}
-    if kind == "pair":
-        return {"about": body["prompt"], "says": body["chosen"], "why": body["rejected"] or ""}
-    return {"about": "", "says": body.get("text") or "", "why": ""}
+    """A line in words: what it is about, what it says, and why."""
+    shown, messages = texts.get(str(body.get("question") or ""), ""), body.get("messages") or [{}]
+    match kind:
+        case "vote":
+            found = (shown, body.get("said"), body.get("comment"))
+        case "example":
+            found = (" ".join(body["input"].values()), body["target"], body.get("why"))
+        case "rule":
+            found = (say_rule(rule_of(body["rule"]), lang), body["label"], "")
+        case "view":
+            shares = (f"{label} {100 * share:.0f} %" for label, share in body["distribution"].items())
+            found = (shown, ", ".join(shares), body.get("comment"))
+        case "guideline":
+            found = (body["label"], body["text"], "")
+        case "qa":
+            found = (body["question_text"], body["answer_text"], "")
+        case "instruction":
+            found = (messages[0].get("content"), messages[-1].get("content"), "")
+        case "pair":
+            found = (body["prompt"], body["chosen"], body["rejected"])
+        case _:
+            found = ("", body.get("text"), "")
+    return dict(zip(("about", "says", "why"), (one or "" for one in found), strict=True))
 
 
 async def decide(ask: Ask) -> Response:
@@ -121,7 +128,7 @@ async def decide(ask: Ask) -> Response:
 
 
 def _approve(connection: sa.Connection, ask: Ask, row: Mapping[str, Any]) -> None:
-    """One line; a text of the guideline is what people are told from now on, if nobody wrote one meanwhile."""
+    """One line; a text of the guideline is told from now on, if nobody wrote one meanwhile."""
     lines.approve(connection, row["id"])
     if row["kind"] != "guideline":
         return

@@ -1,7 +1,7 @@
 """The room's questions in the words of a language model, where the owner set one up; off by default.
 
-The address stands in `people/phrasing.json` (0600), the key in the environment (BAPSIM_PHRASING_KEY). What may
-leave is decided by `compose.phrasing`; that something left is in the audit log.
+The address stands in `people/phrasing.json` (0600), the key in the environment (BAPSIM_PHRASING_KEY). What
+may leave is decided by `compose.phrasing`; that something left is in the audit log.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def path_of(root: Path) -> Path:
 
 
 def set_endpoint(root: Path, url: str, model: str) -> None:
-    """Let questions be phrased by a model; "" = by none any more. Raises InputError for an unclear address."""
+    """Let questions be phrased by a model; "" = by none. Raises InputError for an unclear address."""
     path = path_of(root)
     if not url:
         path.unlink(missing_ok=True)

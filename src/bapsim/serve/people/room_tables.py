@@ -1,4 +1,4 @@
-"""What the expert room keeps: dialogues, their steps, who says what of which case, what the model would learn.
+"""What the expert room keeps: dialogues, their steps, who says what of which case, what was learnt.
 
 All that a person said lies sealed under the consent that it was said under, and goes with it.
 """

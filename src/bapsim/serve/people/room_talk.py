@@ -1,4 +1,4 @@
-"""One step of a dialogue: a reply is kept with all that it leads to, and the next question is there at once."""
+"""One step of a dialogue: a reply is kept with all that it leads to, and the next question is there."""
 
 from __future__ import annotations
 
@@ -178,7 +178,9 @@ def _positions(connection: sa.Connection, rooms: Rooms, talk: Talk, done: Steppe
 def _drafted(connection: sa.Connection, rooms: Rooms, talk: Talk, outcome: Outcome) -> None:
     """All that was given, as drafts that wait for approval."""
     for one in harvest(outcome, of(talk)):
-        body = {key: value for key, value in one.items() if key not in ("id", "kind", "person", "at", "dialogue")}
+        body = {
+            key: value for key, value in one.items() if key not in ("id", "kind", "person", "at", "dialogue")
+        }
         more = {"approved": False, "dialogue": one["dialogue"]}
         lines.add(connection, rooms.keys, talk.row["consent"], one["kind"], body, **more)
     for told in guidelines(outcome):

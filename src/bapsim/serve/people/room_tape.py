@@ -1,4 +1,4 @@
-"""The tape of a dialogue in the service database: replayed at every request, written with what it leads to."""
+"""The tape of a dialogue in the service database: replayed at every request, kept with what it leads to."""
 
 from __future__ import annotations
 
@@ -73,9 +73,7 @@ class Tape:
         """See `intend`."""
 
     def keep(self, key: str, at: int, asked: str, got: Answers) -> None:
-        self.new.append(
-            Turn(step=at, asked=asked, question=question_of(self.rows[at]), reply=reply_of(got))
-        )
+        self.new.append(Turn(step=at, asked=asked, question=question_of(self.rows[at]), reply=reply_of(got)))
 
     def heard(self, exchange: Generator[Rows, Answers, Any]) -> Generator[Rows, Answers, Any]:
         """The exchange, with its questions noted down as they are asked."""
@@ -111,8 +109,8 @@ def of_person(connection: sa.Connection, keys: Keys, name: str, who: str) -> Tal
     turns = []
     for one in steps.mappings():
         body = opened(keys, consent, one["body"])
-        said = {"question": Question(**body["question"]), "reply": Reply(**body["reply"])}
-        turns.append(Turn(step=one["step"], asked=one["asked"], **said))
+        question, reply = Question(**body["question"]), Reply(**body["reply"])
+        turns.append(Turn(step=one["step"], asked=one["asked"], question=question, reply=reply))
     waits = opened(keys, consent, row["waits"])
     return Talk(row=dict(row), manner=json.loads(row["manner"]), waits=waits, turns=tuple(turns))
 

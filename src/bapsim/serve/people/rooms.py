@@ -56,9 +56,9 @@ def key_of(root: Path) -> bytes:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rooms:
-    """secure: whether the service speaks TLS; key: of hashes and of the audit log; lessons: what answers would
-    change, in a process of their own that begins with the first question; trouble: tasks beside the requests
-    that fail, and how; tasks: what requests left to be done; ending: set when the service ends.
+    """secure: whether the service speaks TLS; key: of hashes and of the audit log; lessons: what answers
+    would change, in a process of their own that begins with the first question; trouble: tasks beside the
+    requests that fail, and how; tasks: what requests left to be done; ending: set when the service ends.
     """
 
     root: Path

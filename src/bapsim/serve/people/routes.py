@@ -10,7 +10,19 @@ from starlette.responses import Response
 
 from bapsim.serve.http import answering
 from bapsim.serve.metrics import Metrics
-from bapsim.serve.people import api, auditing, desk, desk_owner, entry, mine, owner, room, room_end, shell, streams
+from bapsim.serve.people import (
+    api,
+    auditing,
+    desk,
+    desk_owner,
+    entry,
+    mine,
+    owner,
+    room,
+    room_end,
+    shell,
+    streams,
+)
 from bapsim.serve.people.doors import Door, Guard
 from bapsim.serve.people.rooms import Rooms
 from bapsim.serve.people.streams import Channel
