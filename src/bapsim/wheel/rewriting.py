@@ -96,8 +96,9 @@ def _name(call: ast.Call) -> str:
 def splices(form: Form, change: Mapping[str, Any]) -> list[Splice] | None:
     """What one change replaces; None where its place is not recognised.
 
-    change: `what` (a name of FORMS with `value`, source text; `weights`, `guideline`, `merged` with `items`,
-    source texts by key; `labels`: the survey of wrong labels; `people`: the source of what the rooms give).
+    change: `what` (a name of FORMS with `value`, source text; `weights`, `guideline`, `told`, `merged` with
+    `items`, source texts by key; `labels`: the survey of wrong labels; `people`: the source of what the rooms
+    give).
     """
     what = change["what"]
     if what in FORMS:
@@ -115,7 +116,9 @@ def splices(form: Form, change: Mapping[str, Any]) -> list[Splice] | None:
         task = _argument(form.call, "task")
         known = isinstance(task, ast.Call) and _name(task) == "Task"
         return _put(form, task, "merged", change["items"]) if known else None  # type: ignore[arg-type]
-    return _put(form, form.call, what, change["items"])
+    if not change["items"]:  # taken back meanwhile
+        return None
+    return _put(form, form.call, "guideline" if what == "told" else what, change["items"])
 
 
 def _argument(call: ast.Call, name: str) -> ast.expr | None:
