@@ -57,7 +57,8 @@ class Guest:
         page = self.who.get(self.path).text
         token = re.search(r'name="_csrf" value="(\w+)"', page)
         asked = re.search(r'name="question" value="([^"]+)"', page)
-        assert token and asked, page
+        assert token, page
+        assert asked, page
         sent = {"_csrf": token[1], "question": asked[1], "seconds": "4.0", **fields}
         return self.who.send(f"{self.path}/say", sent, headers={"hx-request": "true"})
 
@@ -71,25 +72,25 @@ class Guest:
         about = asked.about
         match asked.kind:
             case "choose":
-                return {"said": about["topics"][0]["id"]}
+                found = {"said": about["topics"][0]["id"]}
             case "case" | "counter":
                 label = truth(about["case"]["text"])
-                return {"said": self.contrary.get(label, label), "why": "by its words"}
+                found = {"said": self.contrary.get(label, label), "why": "by its words"}
             case "nothing":
-                return {"new": "card"}
+                found = {"new": "card"}
             case "holds":
-                return {"said": "keep", "why": "I looked twice"}
+                found = {"said": "keep", "why": "I looked twice"}
             case "reason":
-                return {"said": REASON}
+                found = {"said": REASON}
             case "rule":
-                words = "”, “".join(WORDS[about["label"]][:3])
-                return {"said": f"has “{words}”".replace(", ", " or ")}
+                found = {"said": "has " + " or ".join(f"“{one}”" for one in WORDS[about["label"]][:3])}
             case "own":
-                return {"said": "both"}
+                found = {"said": "both"}
             case "sure":
-                return {"said": "0.9", **({"peers": "0.75"} if about.get("peers") else {})}
+                found = {"said": "0.9"} | ({"peers": "0.75"} if about.get("peers") else {})
             case _:
-                return {"said": f"Whatever names {about['label']}."}
+                found = {"said": f"Whatever names {about['label']}."}
+        return found
 
     def topic(self) -> Guest:
         """Answer until a topic is done: the next choice, or the end."""
