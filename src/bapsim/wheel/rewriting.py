@@ -29,10 +29,14 @@ WIDE, BREAK = 80, "\0"  # a longer dict stands on lines of its own: where one be
 IMPORTS = {
     "labels": "from bapsim.refine.label_errors import label_errors",
     "people": "from bapsim.gather.people import people",
+    "rules": "from bapsim.gather.rules import by_rules",
+    "kept": "from bapsim.refine.rules import keeps_rules",
 }
 ADDED = {  # what is added to a dict of Recipe: its keyword, key, and the function that is called
     "labels": ("surveys", '"labels"', "label_errors"),
     "people": ("sources", '"people"', "people"),
+    "rules": ("sources", '"rules"', "by_rules"),
+    "kept": ("surveys", '"rules"', "keeps_rules"),
 }
 
 Splice = tuple[int, int, str]  # from, to, what stands there then: characters of the text
@@ -97,8 +101,8 @@ def splices(form: Form, change: Mapping[str, Any]) -> list[Splice] | None:
     """What one change replaces; None where its place is not recognised.
 
     change: `what` (a name of FORMS with `value`, source text; `weights`, `guideline`, `told`, `merged` with
-    `items`, source texts by key; `labels`: the survey of wrong labels; `people`: the source of what the rooms
-    give).
+    `items`, source texts by key; `labels`: the survey of wrong labels; `people`, `rules`, `kept`: the source
+    of what the rooms give, of what rules label, and the survey that holds rows against rules).
     """
     what = change["what"]
     if what in FORMS:
