@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from bapsim.store.project import opened
+from bapsim.wheel.withdrawal_report import is_sound
 from tests.cli.conftest import COMMON, run, said, write_csv
+from tests.scanner import scan
 from tests.serve.people.house import PASSWORD
 from tests.serve.people.test_browser import Hands, browser  # noqa: F401  a fixture
 from tests.serve.world import Running, serving
@@ -20,6 +22,7 @@ from tests.serve.world import Running, serving
 LABELS = ("card", "loan", "account")
 SYLLABLES = "가나다라마바사아자차카타파하고노도로모보소오조초코토포호구누두루무부수우주추쿠투푸후"
 CANARY = "마늘빵냄새가나면"
+HERS = ("그렇습니다. [PHONE]",)
 TERMS = 24  # words that tell a label: as many as a rule may have
 
 
@@ -220,4 +223,28 @@ def test_two_experts_one_rule_and_a_turn(running: Running, browser: Any) -> None
     with opened(running.root, writing=False) as project:
         consents = {row["consent"] for row in project.ledger.rows("select distinct consent from origin")}
     assert file.stem in consents
+    serves = done["candidate"]
+
+    kim.page.goto(f"{running.url}/people/me")
+    kim.to("a[href$=withdraw]")
+    kim.press("Enter")
+    kim.lands_on("/withdraw")
+    kim.to("button.off")
+    kim.press("Enter")
+    kim.lands_on("/people/me")
+    deadline = time.monotonic() + 60
+    while not kim.page.locator("dd", has_text="done").count() and time.monotonic() < deadline:
+        time.sleep(0.5)
+        kim.page.reload()
+    assert kim.page.locator("dd", has_text="done").count()
+    assert not scan(running.root, [CANARY, *HERS]), "everything of theirs is gone"
+    report = json.loads(
+        (running.root / "reports" / "withdrawals" / file.stem / "report.json").read_text("utf-8")
+    )
+    assert is_sound(report)
+    models = {one["name"]: one for one in report["body"]["consumers"] if one["kind"] == "model"}
+    assert (models[serves]["state"], models[serves]["remedy"]) == ("tainted", "retrain")
+    assert models["t001-people"]["state"] == "clean"
+    owner.page.goto(f"{running.url}/people/room")
+    assert lee.page.goto(f"{running.url}/people/room").status == 200
     assert not owner.complaints + kim.complaints + lee.complaints
