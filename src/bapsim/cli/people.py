@@ -59,7 +59,7 @@ def _phrased(room: Desk, url: str, model: str | None) -> None:
     if url != "off" and not model:
         raise InputError("phrase_model")
     set_endpoint(room.folder, "" if url == "off" else url, model or "")
-    room.say("people_verb.phrase_off" if url == "off" else "people_verb.phrase", url=url, key=KEY)
+    room.say("people_verb.phrase_off" if url == "off" else "people_verb.phrase", url=url, variable=KEY)
 
 
 def _remember(path: Path, url: str) -> None:
