@@ -6,9 +6,9 @@ whatever the turn; parents in the shards are followed as well, so that an older 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,17 +18,17 @@ from bapsim.store.lake import Shard, is_erased, read_batch
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 
+BITS = 20  # of an id that are looked up first: with 6,000 known ones, 6 others in 1,000 pass
 Action = Literal["delete", "drop", "re-verify", "keep"]
 
 
-def descendants(ledger: Ledger, consent: str) -> np.ndarray:
-    """void16[n]: the ids of all records under a consent."""
+def descendants(ledger: Ledger, consent: str) -> set[bytes]:
+    """The ids of all records under a consent."""
     rows = ledger.db.execute("select id from descendant where consent=?", (consent,))
-    return np.frombuffer(b"".join(row[0] for row in rows), "V16")
+    return {row[0] for row in rows}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Member:
+class Member(NamedTuple):
     """One record under a consent: which shard and row, whose it is, from which parents it came.
 
     own: it came under this consent; joint: it was settled from what this person and others said.
@@ -59,38 +59,65 @@ class Closure:
 
 def closure(project: Project, consent: str) -> Closure:
     """Everything under a consent; what was erased before is no member."""
-    ids = descendants(project.ledger, consent)
+    known = Known(descendants(project.ledger, consent))
     query = "select n from origin where consent=?"
-    own = [int(row["n"]) for row in project.ledger.rows(query, consent)]
+    own = {int(row["n"]) for row in project.ledger.rows(query, consent)}
+    others = bool(project.ledger.value("select count(*) from withdrawal where consent<>?", consent))
     shards = tuple(project.shards())
     found: list[Member] = []
-    known, names = ids, set(_bytes(ids))
     gone: set[bytes] = set()
     for i, shard in enumerate(shards):
-        batch = read_batch(project.wheel / shard.path, ["_id", "_origin", "_key", "_parents"])
-        here, left = id_bytes(batch.column("_id")), is_erased(batch)
-        gone.update(one.tobytes() for one in here[left])
-        mine = np.isin(here, known) | np.isin(batch.column("_origin").to_numpy(), own)
-        mine |= _children(batch, known)
-        new = here[mine & ~np.isin(here, known)]
-        known = np.concatenate([known, new])
-        names.update(_bytes(new))
-        found += _members(batch, i, np.flatnonzero(mine & ~left), own, names)
+        batch = read_batch(project.wheel / shard.path, ["_id", "_origin", "_parents"])
+        here = known.among(batch.column("_id"))
+        mine = here | np.isin(batch.column("_origin").to_numpy(), list(own)) | _children(batch, known)
+        if (mine & ~here).any():
+            known.add(_ids(batch, mine & ~here))
+        left = np.zeros(len(batch), bool)
+        if mine.any() or others or shard.path != shard.key:  # elsewhere nothing can have been erased
+            left = is_erased(read_batch(project.wheel / shard.path, ["_key"]))
+            gone.update(_ids(batch, left))
+        found += _members(batch, i, np.flatnonzero(mine & ~left), own, known.ids)
     return Closure(consent=consent, shards=shards, members=tuple(found), gone=frozenset(gone))
 
 
-def _bytes(ids: np.ndarray) -> Iterator[bytes]:
-    return (one.tobytes() for one in ids)
+class Known:
+    """Ids that are known, and a table of their first bits, which tell most others without a search."""
+
+    def __init__(self, ids: set[bytes]) -> None:
+        self.ids: set[bytes] = set()
+        self._heads = np.zeros(1 << BITS, bool)
+        self.add(ids)
+
+    def add(self, ids: Collection[bytes]) -> None:
+        """Know these too."""
+        self.ids.update(ids)
+        self._heads[_heads(np.frombuffer(b"".join(ids), "V16"))] = True
+
+    def among(self, ids: Any) -> np.ndarray:
+        """bool[n]: which of a column's ids are known."""
+        have = id_bytes(ids)
+        found = self._heads[_heads(have)]
+        there = np.flatnonzero(found)
+        found[there] = [one in self.ids for one in have[there].tolist()]
+        return found
 
 
-def _children(batch: pa.RecordBatch, known: np.ndarray) -> np.ndarray:
+def _heads(ids: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.ascontiguousarray(ids).view(np.uint32)[::4] & np.uint32((1 << BITS) - 1)
+    return found
+
+
+def _ids(batch: pa.RecordBatch, rows: np.ndarray) -> Any:
+    return batch.column("_id").filter(pa.array(rows)).to_pylist()
+
+
+def _children(batch: pa.RecordBatch, known: Known) -> np.ndarray:
     """bool[n]: rows of which a parent is known; parents come before their children."""
     parents: Any = batch.column("_parents")
     found = np.zeros(len(batch), bool)
     if parents.null_count < len(batch):
-        flat = parents.flatten()
         of = np.repeat(np.arange(len(batch)), np.nan_to_num(_sizes(parents)).astype(np.int64))
-        found[of[np.isin(id_bytes(flat), known)]] = True
+        found[of[known.among(parents.flatten())]] = True
     return found
 
 
@@ -99,14 +126,13 @@ def _sizes(column: Any) -> np.ndarray:
 
 
 def _members(
-    batch: pa.RecordBatch, shard: int, rows: np.ndarray, own: Sequence[int], known: Collection[bytes]
+    batch: pa.RecordBatch, shard: int, rows: np.ndarray, own: Collection[int], known: Collection[bytes]
 ) -> Iterator[Member]:
-    ids, origins, parents = (batch.column(name) for name in ("_id", "_origin", "_parents"))
-    for row in rows.tolist():
-        mums = tuple(parents[row].as_py() or ())
-        mine = origins[row].as_py() in own
+    some = batch.take(pa.array(rows))
+    columns: list[list[Any]] = [some.column(name).to_pylist() for name in ("_id", "_origin", "_parents")]
+    for row, one, origin, of in zip(rows.tolist(), *columns, strict=True):
+        mums, mine = tuple(of or ()), origin in own
         joint = not mine and not any(mum in known for mum in mums)
-        one = ids[row].as_py()
         yield Member(id=one, shard=shard, row=row, parents=mums, own=mine, joint=joint)
 
 
