@@ -142,8 +142,8 @@ def draws_of(said: Sequence[Said], turn: Turn) -> dict[bytes, str]:
     """
     wanted = sorted({question for question, _ in answers_in(said)} - turn.asked.keys())
     ids = pa.array(wanted, ID)
-    seen = [view.find(ids).column("_id").to_pylist() for view in turn.data.values()] if wanted else []
-    return dict.fromkeys((one for ids in seen for one in ids), CHOSEN) | dict(turn.asked)
+    seen = (view.find(ids) for view in turn.data.values() if wanted)
+    return {bytes.fromhex(one): CHOSEN for found in seen for one in _ids(found)} | dict(turn.asked)
 
 
 def rejection(one: Said) -> Said | None:
