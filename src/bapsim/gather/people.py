@@ -21,7 +21,7 @@ from bapsim.core.arrow import ID, concat, take
 from bapsim.core.records import CERTIFICATE, Draft, Origin, Part, Records, Rows, Task, Unread, derive, rows_of
 from bapsim.core.turn import Turn
 from bapsim.gather.files import nothing
-from bapsim.gather.people_lines import Said, files_of, read_people
+from bapsim.gather.people_lines import Said, files_of, read_people, rejects
 from bapsim.gather.raters import majority
 from bapsim.gather.types import cast, name_of
 from bapsim.gather.votes import RATERS, VOTES
@@ -39,7 +39,9 @@ OTHER: Mapping[str, tuple[str, ...]] = {  # columns of what this task does not l
     "instruction": ("messages",),
     "guideline": ("label", "text"),
     "view": ("input", "about", "distribution"),
+    "not": ("label", "about"),
 }
+CHOSEN = "chosen"  # the draw of an answer about a record that no turn asked about
 
 __all__ = ["FromRooms", "people", "read_people"]
 
@@ -59,7 +61,10 @@ class FromRooms:
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         """Drafts of settled answers, of examples and of the rest, by consent; then what was not read."""
         unread: list[Unread] = []
-        lines = read_people(turn.inbox, unread)
+        lines = {
+            consent: [*those, *filter(None, map(rejection, those))]
+            for consent, those in read_people(turn.inbox, unread).items()
+        }
         licences = {consent: terms.licence for consent, terms in read_terms(turn.inbox).items()}
         said = [one for those in lines.values() for one in those]
         yield from self._answers(said, turn, licences, unread)
@@ -88,10 +93,11 @@ class FromRooms:
     ) -> Iterator[Draft]:
         """An answer to each settled question; of one person it stands under that consent, else under all."""
         together: dict[tuple[str | None, str], list[Settled]] = {}
-        for one in settled(said, turn, unread):
+        draws = draws_of(said, turn)
+        for one in settled(said, turn, unread, draws):
             consents = sorted({vote.consent for vote in one.votes})
             consent = consents[0] if len(consents) == 1 else None
-            together.setdefault((consent, turn.asked[one.question]), []).append(one)
+            together.setdefault((consent, draws[one.question]), []).append(one)
         for (consent, draw), mine in sorted(
             together.items(), key=lambda pair: (pair[0][0] or "", pair[0][1])
         ):
@@ -123,24 +129,52 @@ class Settled:
     said: tuple[str, ...]
 
 
-def settled(said: Sequence[Said], turn: Turn, unread: list[Unread]) -> Iterator[Settled]:
+def answers_in(said: Sequence[Said]) -> Iterator[tuple[bytes, Said]]:
+    """Votes with their questions, in the order in which they were given; hidden tests are none."""
+    for one in sorted(said, key=lambda one: (one.at, one.id)):
+        if one.kind == "vote" and one.body.get("blind") is None:
+            yield bytes.fromhex(one.body["question"]), one
+
+
+def draws_of(said: Sequence[Said], turn: Turn) -> dict[bytes, str]:
+    """The draw of each question that may be answered: what turns asked, and what a person confirmed or
+    rejected of the pool, which was chosen by its looks and stands for nothing else.
+    """
+    wanted = sorted({question for question, _ in answers_in(said)} - turn.asked.keys())
+    ids = pa.array(wanted, ID)
+    seen = (view.find(ids) for view in turn.data.values() if wanted)
+    return {bytes.fromhex(one): CHOSEN for found in seen for one in _ids(found)} | dict(turn.asked)
+
+
+def rejection(one: Said) -> Said | None:
+    """What a vote says that a record is not, as a line of its own; None where it says no such thing."""
+    labels = rejects(one)
+    if not labels:
+        return None
+    label = labels[0] if len(labels) == 1 else labels
+    return replace(one, kind="not", body={"question": one.body["question"], "label": label})
+
+
+def settled(
+    said: Sequence[Said], turn: Turn, unread: list[Unread], draws: Mapping[bytes, str]
+) -> Iterator[Settled]:
     """Questions on which the votes agree well enough, in the order of their ids.
 
-    Of each person the last vote counts. A question that nobody can tell is unread (`cannot_tell`), so that it
-    is not asked again; one on which votes are tied is no answer yet.
+    Of each person the last vote counts; to reject a label takes that person's vote back. A question that
+    nobody can tell is unread (`cannot_tell`), so that it is not asked again; one on which votes are tied is
+    no answer yet.
     """
     votes: dict[bytes, dict[str, Said]] = {}
-    for one in sorted(said, key=lambda one: (one.at, one.id)):
-        if one.kind != "vote" or one.body.get("blind") is not None:
-            continue
-        question = bytes.fromhex(one.body["question"])
-        if question not in turn.asked:
+    for question, one in answers_in(said):
+        if question not in draws:
             unread.append(one.unread("unknown_question"))
+        elif rejects(one):
+            votes.setdefault(question, {}).pop(one.person, None)
         elif one.body.get("said") is None and not one.body.get("cannot_tell"):
             unread.append(one.unread("field", "said"))
         else:
             votes.setdefault(question, {})[one.person] = one
-    for question in sorted(votes):
+    for question in sorted(question for question, mine in votes.items() if mine):
         mine = [votes[question][person] for person in sorted(votes[question])]
         told = [one for one in mine if not one.body.get("cannot_tell")]
         if not told:
