@@ -447,7 +447,8 @@ def _rule(state: State, about: Json, reply: Reply) -> State:
     cases = [one for one in about["cases"] if one["label"] != label]
     broken = matching(rule, folded([one["text"] for one in cases]))
     if about["round"] < ROUNDS and broken.any():
-        return state.then(Step("own", {**what, "case": cases[int(broken.argmax())]}))
+        one = cases[int(broken.argmax())]
+        return state.then(Step("own", {**what, "case": one, "mine": one["label"]}))
     return state.then(Step("counter_of", what), Step("kept", what))
 
 
@@ -469,7 +470,7 @@ def _stated(said: Any, about: Json) -> tuple[Rule, str]:
 def _own(state: State, about: Json, reply: Reply) -> State:
     """The rule against an answer of one's own: that was wrong, the rule is to be mended, or both stand."""
     said, case = reply.said.get("said"), about["case"]
-    rest = {k: v for k, v in about.items() if k != "case"}
+    rest = {k: v for k, v in about.items() if k not in ("case", "mine")}
     if said == "rule":
         full = next(
             one for one in state.given if one.kind == "answer" and one.values["case"]["id"] == case["id"]

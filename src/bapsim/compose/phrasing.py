@@ -289,7 +289,7 @@ def fits(said: str, asked: str, lang: str) -> bool:
         _GAP.findall(said)
     ):
         return False
-    if _LINK.search(said) or _ASKS_FOR.search(said) or said.count("?") > 3 or "?" not in said:
+    if _LINK.search(said) or _ASKS_FOR.search(said) or said.count("?") > 2 or "?" not in said:
         return False
     if len(find([said], PEOPLE).texts):
         return False

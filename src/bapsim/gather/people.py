@@ -37,6 +37,7 @@ OTHER: Mapping[str, tuple[str, ...]] = {  # columns of what this task does not l
     "pair": ("prompt", "chosen", "rejected"),
     "qa": ("question_text", "answer_text"),
     "instruction": ("messages",),
+    "guideline": ("label", "text"),
     "view": ("input", "about", "distribution"),
 }
 

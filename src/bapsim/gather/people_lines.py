@@ -205,5 +205,6 @@ FIELDS: Mapping[str, Mapping[str, Fits]] = {
     "pair": {"prompt": _text, "chosen": _text, "rejected": _text},
     "qa": {"question_text": _text, "answer_text": _text},
     "instruction": {"messages": _messages},
+    "guideline": {"label": _label, "text": _text},
     "view": {"distribution": _shares, "question": _or_none(_id), "input": _or_none(_row)},
 }

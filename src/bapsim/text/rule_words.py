@@ -262,7 +262,7 @@ def say_rule(rule: Rule, lang: str) -> str:
     said = (
         text(f"rule.{one}{end}", lang, terms=terms) for (one, terms), end in zip(parts, ends, strict=True)
     )
-    return text("rule.then", lang).join(said)
+    return " ".join(said)
 
 
 def _in_quotes(terms: tuple[str, ...], lang: str) -> Iterator[str]:

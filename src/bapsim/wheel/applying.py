@@ -14,6 +14,7 @@ from bapsim.core.errors import InputError, RecipeError, text
 from bapsim.core.fingerprint import digest, forget
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Task
+from bapsim.gather.people_lines import read_people
 from bapsim.store import fault
 from bapsim.store.artifacts import import_file
 from bapsim.store.project import Project
@@ -111,7 +112,9 @@ def resolved(project: Project, task: Task, changes: Sequence[Mapping[str, Any]],
             items = {quoted(change["source"]): change["value"]}
         elif change["what"] == "merged":
             items = {quoted(change["pair"][0]): quoted(change["pair"][1])}
-        elif change["what"] == "guideline":
+        elif change["what"] == "told":
+            items = _worded(project, change)
+        elif change["what"] == STUB:
             first, second = change["pair"]
             some = [records[one] for one in change["ids"] if one in records][:EXAMPLES]
             told = "; ".join(text("arrow.rule.example", lang, text=said, label=label) for said, label in some)
@@ -119,6 +122,13 @@ def resolved(project: Project, task: Task, changes: Sequence[Mapping[str, Any]],
             items = {quoted(first): quoted(rule)}
         found.append({**change, "items": items})
     return found
+
+
+def _worded(project: Project, change: Mapping[str, Any]) -> dict[str, str]:
+    """The text that a line of people has for a class; none where it was taken back since."""
+    consent, name = change["line"]
+    mine = (one for one in read_people(project.inbox).get(consent, ()) if one.id == name)
+    return {quoted(change["label"]): quoted(str(one.body["text"])) for one in mine}
 
 
 def _shown(project: Project, task: Task, ids: Sequence[str]) -> dict[str, tuple[str, str]]:

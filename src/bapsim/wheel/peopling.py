@@ -1,4 +1,4 @@
-"""The source of what people give in the rooms, put into a user's recipe: one line, shown as a diff."""
+"""What people give in the rooms, put into a user's recipe: a line or three, shown as a diff."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ LINE = '"people": people()'  # among the sources; what a person types where the 
 
 
 def take_up(root: Path, recipe: Recipe) -> str | None:
-    """Add the source where there is none; returns the diff, "" where it is there, None where it has no place
-    (the recipe is made in another way, or another source has that name).
+    """Add the source where there is none, and what rules of people do where they can (texts of one class
+    each); returns the diff, "" where it is there, None where it has no place (the recipe is made in another
+    way, or another source has that name).
 
     Raises RecipeError where the new recipe would not load; then the old one stays.
     """
@@ -29,8 +30,10 @@ def take_up(root: Path, recipe: Recipe) -> str | None:
         before, encoding = read_recipe(old)
     except (SyntaxError, UnicodeDecodeError):
         return None
-    after, (placed,) = rewritten(before, [{"what": "people"}])
-    if not placed or "people" in recipe.sources:
+    ruled = recipe.task.kind == "text" and recipe.task.answer == "class" and "rules" not in recipe.sources
+    more = ("rules", "kept") if ruled else ()
+    after, placed = rewritten(before, [{"what": one} for one in ("people", *more)])
+    if not placed[0] or "people" in recipe.sources:
         return None
     new = after.encode(encoding)
     loads(path, new)

@@ -23,6 +23,7 @@ from bapsim.gather.service import Service
 from bapsim.store.lake import View
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
+from bapsim.store.stated import METHOD as STATED
 from bapsim.store.terms import REFUSALS, SCOPES, Terms, as_written, parsed, read_terms, refusal
 from bapsim.wheel.stock import Stock, load_stock
 
@@ -98,10 +99,15 @@ def by_terms(ledger: Ledger, recipe: Recipe, turn: Turn, stock: Stock) -> Verdic
     """What the recipe's purposes have no permit for, and what was made of records of which nothing may be."""
     day = date.fromisoformat(turn.day)
     why = resting_on(ledger, stock, not_allowed(ledger, recipe.purposes, day))
-    made = stock.by_machine & stock.of_origins(lambda _, origin: not origin.method.endswith(MASKED))
+    made = stock.by_machine & stock.of_origins(lambda _, origin: not _as_given(origin.method))
     free = np.array([one is None for one in why], bool)
     why[made & free & barred(ledger, stock, day)] = "never_synthesise"
     return _against(why)
+
+
+def _as_given(method: str) -> bool:
+    """Whether a machine made nothing of its own: it masked a row, or did what a person's rule says."""
+    return method.endswith(MASKED) or method.startswith(STATED)
 
 
 def barred(ledger: Ledger, stock: Stock, day: date) -> np.ndarray:

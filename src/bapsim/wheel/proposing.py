@@ -17,6 +17,7 @@ from bapsim.compose.leaving_out import Found, leave_out
 from bapsim.core.arrow import booleans, numbers
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import rows_of
+from bapsim.gather.people_lines import Said, read_people
 from bapsim.judge.compare import wilson
 from bapsim.judge.exam import heard
 from bapsim.judge.power import items_needed
@@ -37,6 +38,7 @@ LATEST = 10  # turns within which the exam has to be that large at the proposed 
 SEEN = 0.005  # smaller gains are not worth an exam
 COPIES, STEP, NEAREST = 30, 0.1, 0.95  # rows that tell; by how much a threshold moves; no higher than that
 SUSPECTS, LESS = 3, 0.5  # sources that are tried a turn; the weight that is tried where leaving out costs
+TOLD = "told"  # the change of what people are told of a class
 PAIRS = 2  # pairs of classes a turn
 
 
@@ -49,6 +51,7 @@ def proposals(
     """
     found = [*_questions(scene, judged, told), *_copies(scene, opinions, people, told)]
     found += [*_labels(scene.recipe, told), *_classes(scene, told), *_sources(scene, people, told)]
+    found += _told(scene)
     return found
 
 
@@ -152,6 +155,22 @@ def _classes(scene: Scene, told: Mapping[str, Any]) -> Iterator[Row]:
             labels = scene.stock.labels[scene.stock.labelled]
             rarer, other = sorted((first, second), key=lambda one: (int((labels == one).sum()), one))
             yield {"what": "merged", "pair": [rarer, other], "evidence": {"name": "merge", **why}}
+
+
+def _told(scene: Scene) -> Iterator[Row]:
+    """What people are told of a class: as an expert worded it last, and approved. The proposal names the
+    line; the words stay where they are, so that they go with their consent.
+    """
+    last: dict[str, Said] = {}
+    lines = [one for mine in read_people(scene.project.inbox).values() for one in mine]
+    for one in sorted(lines, key=lambda one: (one.at, one.id)):
+        if one.kind == "guideline":
+            last[str(one.body["label"])] = one
+    known = set(scene.stock.labels[scene.stock.labelled].tolist())
+    for label, one in last.items():
+        if label in known and scene.recipe.guideline.get(label) != one.body["text"]:
+            why = {"name": "told", "label": label, "person": one.person}
+            yield {"what": TOLD, "label": label, "line": [one.consent, one.id], "evidence": why}
 
 
 def _apart(pair: Mapping[str, Any], recipe: Recipe) -> bool:

@@ -29,10 +29,14 @@ WIDE, BREAK = 80, "\0"  # a longer dict stands on lines of its own: where one be
 IMPORTS = {
     "labels": "from bapsim.refine.label_errors import label_errors",
     "people": "from bapsim.gather.people import people",
+    "rules": "from bapsim.gather.rules import by_rules",
+    "kept": "from bapsim.refine.rules import keeps_rules",
 }
 ADDED = {  # what is added to a dict of Recipe: its keyword, key, and the function that is called
     "labels": ("surveys", '"labels"', "label_errors"),
     "people": ("sources", '"people"', "people"),
+    "rules": ("sources", '"rules"', "by_rules"),
+    "kept": ("surveys", '"rules"', "keeps_rules"),
 }
 
 Splice = tuple[int, int, str]  # from, to, what stands there then: characters of the text
@@ -96,8 +100,9 @@ def _name(call: ast.Call) -> str:
 def splices(form: Form, change: Mapping[str, Any]) -> list[Splice] | None:
     """What one change replaces; None where its place is not recognised.
 
-    change: `what` (a name of FORMS with `value`, source text; `weights`, `guideline`, `merged` with `items`,
-    source texts by key; `labels`: the survey of wrong labels; `people`: the source of what the rooms give).
+    change: `what` (a name of FORMS with `value`, source text; `weights`, `guideline`, `told`, `merged` with
+    `items`, source texts by key; `labels`: the survey of wrong labels; `people`, `rules`, `kept`: the source
+    of what the rooms give, of what rules label, and the survey that holds rows against rules).
     """
     what = change["what"]
     if what in FORMS:
@@ -115,7 +120,9 @@ def splices(form: Form, change: Mapping[str, Any]) -> list[Splice] | None:
         task = _argument(form.call, "task")
         known = isinstance(task, ast.Call) and _name(task) == "Task"
         return _put(form, task, "merged", change["items"]) if known else None  # type: ignore[arg-type]
-    return _put(form, form.call, what, change["items"])
+    if not change["items"]:  # taken back meanwhile
+        return None
+    return _put(form, form.call, "guideline" if what == "told" else what, change["items"])
 
 
 def _argument(call: ast.Call, name: str) -> ast.expr | None:

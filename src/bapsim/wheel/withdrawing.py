@@ -262,7 +262,8 @@ def _finish(work: _Work, plan: Plan) -> dict[str, Any]:
         for ending in ("plan", "journal"):
             if work.path(ending).exists():
                 remove(work.path(ending))
-    return said
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def rehearsed(project: Project, recipe: Recipe, consent: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Rooms on SQLite and on Postgres: the same tests on both; one server for all tests of a process."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,4 +71,30 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def home(root: Path, url: str) -> Iterator[House]:
     """Rooms with nobody in them."""
     with house(root, url) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one turn: three intents, and two words with which people mostly get them wrong."""
+    place = tmp_path_factory.mktemp("taught")
+    rows = sentences(400, 5)
+    for at, row in enumerate(rows):
+        for word, mistaken in (("한도", "loan"), ("transfer", "card"), ("repay", "account")):
+            if word in row["text"].split() and at % 5:
+                row["label"] = mistaken
+    for row in rows[300:]:
+        row["label"] = ""
+    file = write_csv(place / "rows.csv", rows)
+    run("new", place / "bank", "--from", file, "--text", "text", "--target", "label")
+    run("-C", place / "bank", "people")
+    run("-C", place / "bank", "turn")
+    return place / "bank"
+
+
+@pytest.fixture
+def lesson(taught: Path, url: str, tmp_path: Path) -> Iterator[House]:
+    """Rooms of a project with a turn."""
+    shutil.copytree(taught, tmp_path / "project", ignore=shutil.ignore_patterns("people.sqlite*"))
+    with house(tmp_path / "project", url) as one:
         yield one

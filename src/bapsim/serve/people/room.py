@@ -149,6 +149,9 @@ def _shown(ask: Ask, talk: Talk) -> Json:
         else "",
         "rule": _in_words(about.get("rule"), talk.row["lang"]),
         "past": [_turn(one, talk, ask.lang) for one in talk.turns if one.question.to == "person"],
+        "others": list(dict.fromkeys(str(one["label"]) for one in about.get("against", ()) if "label" in one))
+        if question and question.kind == "holds"
+        else [],
         "sure": SURE,
         "peers": PEERS,
         "word": "",
@@ -201,8 +204,8 @@ def _reply(question: Question, said: Mapping[str, Any], tongue: str, lang: str) 
         titles = {one["id"]: _title(one, lang) for one in question.about.get("topics", ())}
         return titles.get(value, "")
     if question.kind in ("holds", "own"):
-        key = f"people.room.{question.kind}.{value}"
-        return message(key, lang, label=said.get("label") or question.about.get("mine") or "")
+        mine = question.about["mine" if question.kind == "holds" else "label"]
+        return message(f"people.room.{question.kind}.{value}", lang, label=said.get("label") or mine)
     if question.kind == "sure":
         peers = said.get("peers")
         told = message("people.room.sure.said", lang, share=f"{100 * float(value or 0):.0f}")
@@ -305,9 +308,9 @@ def said_in(form: Form, question: Question) -> Json:
         return found | ({"why": why} if why else {})
     if act:
         raise bad("desk_label", "act")
-    body = {"said": _said(form, question)} | ({"why": why} if why else {})
-    if question.kind == "holds" and form.get("label"):
-        body["label"] = clean(form.get("label"), "label", LABEL)
+    body = {"said": "" if form.get("change") else _said(form, question)} | ({"why": why} if why else {})
+    if question.kind == "holds" and form.get("change"):
+        body |= {"said": "change", "label": clean(form.get("change"), "change", LABEL)}
     if question.kind == "sure" and form.get("peers"):
         body["peers"] = desk.among(form.get("peers"), "peers", PEERS)
     return body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -42,10 +43,10 @@ async def end_page(ask: Ask) -> Response:
         talk=talk,
         learnt=learnt,
         drafts=drafts,
+        groups=[(kind, list(those)) for kind, those in groupby(drafts, lambda one: str(one["kind"]))],
         approved=[one for one in given if one["state"] == "approved"],
         cases=8,
         worded=WORDED,
-        rows=len({one.question.name for one in talk.turns if one.question.to == "person"}),
     )
 
 

@@ -194,9 +194,18 @@ def _drafted(connection: sa.Connection, rooms: Rooms, talk: Talk, outcome: Outco
 
 def teach(ask: Ask, talk: Talk, outcome: Outcome, step: int) -> None:
     """Ask what the dialogue would change, beside this request; it is told as an event when it is known."""
-    work = asyncio.create_task(_taught(ask.rooms, talk, taught(outcome, of(talk)), step))
+    given = [*taught(outcome, of(talk)), *_stated(talk)]
+    work = asyncio.create_task(_taught(ask.rooms, talk, given, step))
     ask.rooms.tasks.add(work)
     work.add_done_callback(ask.rooms.tasks.discard)
+
+
+def _stated(talk: Talk) -> list[Json]:
+    """The rule that is still being talked about, as it stands: its effect is what there is to talk about."""
+    question = talk.question
+    if question is None or question.kind not in ("own", "counter") or not question.about.get("rule"):
+        return []
+    return [{"id": "stated", "kind": "rule", **{key: question.about[key] for key in ("rule", "label")}}]
 
 
 async def _taught(rooms: Rooms, talk: Talk, given: Sequence[Mapping[str, Any]], step: int) -> None:

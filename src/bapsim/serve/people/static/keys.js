@@ -37,8 +37,20 @@
     if (!found) return;
     event.preventDefault();
     if (found.matches("input:not([type=radio],[type=checkbox]), textarea, select")) found.focus();
-    else if (found.tagName === "DETAILS") found.open = !found.open;
+    else if (found.tagName === "DETAILS") {
+      found.open = !found.open;
+      if (found.open) found.querySelector("textarea, input:not([type=hidden]), select")?.focus();
+    }
     else found.click();
+  });
+
+  // A long text is sent by Ctrl+Enter (Command on a Mac).
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.isComposing) return;
+    if (event.target.matches?.("textarea[data-sends]")) {
+      event.preventDefault();
+      event.target.form.requestSubmit();
+    }
   });
 
   // A search field narrows a list of choices: data-filters names the list. Enter takes the only one, or the first.

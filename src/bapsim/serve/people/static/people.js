@@ -19,6 +19,12 @@ document.addEventListener("click", async (event) => {
     try { await navigator.clipboard.writeText(from.value); } catch { document.execCommand("copy"); }
     document.getElementById("said").textContent = copies.dataset.done;
   }
+  const ticks = at?.closest("[data-ticks]");
+  if (ticks) {
+    const boxes = [...document.getElementById(ticks.dataset.ticks).querySelectorAll("input[type=checkbox]")];
+    const all = boxes.every((one) => one.checked);
+    for (const one of boxes) one.checked = !all;
+  }
   const select = at?.closest("[data-select]");
   if (select) select.select();
 });
