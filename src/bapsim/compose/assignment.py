@@ -1,8 +1,8 @@
-"""Whom to ask what next: one vote first, more where people or the model disagree, none once an item is settled.
+"""Whom to ask what next: one vote first, more where people or the model disagree, none once it is settled.
 
-Blind tests come in between, and nothing that a person sees tells them apart: items whose answer is known, more
-often for who is not known yet, and items that the person answered a while ago. Pure: who holds what, and until
-when, is the caller's.
+Blind tests come in between, and nothing that a person sees tells them apart: items whose answer is known,
+more often for who is not known yet, and items that the person answered a while ago. Pure: who holds what, and
+until when, is the caller's.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ State = Literal["open", "settled", "disputed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much is asked. limit: the probability from which on a label is settled; alone: the skill from which on
-    one vote settles where no model says anything (above 1: never); confident: of the model's label, from which
-    on another first vote is looked at again, however skilled; cap: votes on one item.
+    """How much is asked. limit: the probability from which on a label is settled; alone: the skill from which
+    on one vote settles where no model says anything (above 1: never); confident: of the model's label, from
+    which on another first vote is looked at again, however skilled; cap: votes on one item.
 
     gold, trusted: one item in so many is a test whose answer is known, until somebody is an expert, and then;
     again: one in so many is an item of the person's own, answered at least `after` answers before.
@@ -50,8 +50,9 @@ PLAN = Plan()
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """An item with what was said of it: votes: by person, None = cannot tell, tests left out; guess: the model's
-    probabilities, none where there is no model; labels: how many could be given; leased: who has it before them.
+    """An item with what was said of it: votes: by person, None = cannot tell, tests left out; guess: the
+    model's probabilities, none where there is no model; labels: how many could be given; leased: who has it
+    before them.
     """
 
     key: str
@@ -100,8 +101,8 @@ class Need:
 def need(item: Item, skills: Mapping[str, float], plan: Plan = PLAN) -> Need:
     """Whether an item is settled, and if not, how many votes may be asked for at once.
 
-    skills: the share of right votes by person; of whom it does not name, SKILL. The label is the people's: what
-    the model says costs votes or saves some, and decides nothing.
+    skills: the share of right votes by person; of whom it does not name, SKILL. The label is the people's:
+    what the model says costs votes or saves some, and decides nothing.
     """
     said = tuple((label, skills.get(name, SKILL)) for name, label in sorted(item.votes.items()))
     label, sure = _lead(item, said)
@@ -143,9 +144,9 @@ def _lead(item: Item, said: _Votes) -> tuple[str | None, float]:
     names = sorted({label for label, _ in said if label is not None} | set(item.guess))
     count = max(item.labels, len(names), 2)
     score = np.zeros(len(names) + 1)  # the last is any label that nobody names
-    for label, skill in said:
+    for label, told in said:
         if label is not None:
-            skill = min(max(skill, WORST), TOP)
+            skill = min(max(told, WORST), TOP)
             score += math.log((1 - skill) / (count - 1))
             score[names.index(label)] += math.log(skill * (count - 1) / (1 - skill))
     given = [at for at, name in enumerate(names) if any(name == label for label, _ in said)]
@@ -180,9 +181,9 @@ def next_item(
 ) -> Asked | None:
     """What a person gets next; None where nothing is left for them to do.
 
-    items: the work in the order of asking; known: keys of the items whose answer is known. Nobody gets an item
-    twice but as a blind test, and no item is held by more people than votes it must at least have. Who gets a
-    test, and when, follows from the seed, the name and how much the person has done.
+    items: the work in the order of asking; known: keys of the items whose answer is known. Nobody gets an
+    item twice but as a blind test, and no item is held by more people than votes it must at least have. Who
+    gets a test, and when, follows from the seed, the name and how much the person has done.
     """
     mine = {*person.answered, *person.skipped}
     work = next(

@@ -22,9 +22,9 @@ from bapsim.core.records import CERTIFICATE, Draft, Origin, Part, Records, Rows,
 from bapsim.core.turn import Turn
 from bapsim.gather.files import nothing
 from bapsim.gather.people_lines import Said, files_of, read_people
-from bapsim.gather.raters import majority
 from bapsim.gather.types import cast, name_of
 from bapsim.gather.votes import RATERS, VOTES
+from bapsim.raters.votes import majority
 from bapsim.store.terms import read_terms
 from bapsim.text.targets import number_of
 from bapsim.text.targets import written as in_one_form

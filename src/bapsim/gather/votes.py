@@ -89,8 +89,8 @@ class Votes:
     or the columns of one rater each; rater: who voted; item: the name of the item, which makes lines one
     record; items: another file with the items' columns, by the same name; settled: the column with the
     file's own settled label (blank is none), if not that of the target; else `settle` by "majority",
-    "dawid_skene", "one_coin", "weighted" by how often each rater is right where `gold`, a column that few items
-    fill, holds what is known, or "tested": the one of these that gold speaks for.
+    "dawid_skene", "one_coin", "weighted" by how often each rater is right where `gold`, a column that few
+    items fill, holds what is known, or "tested": the one of these that gold speaks for.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""Models of agreement: labels and skills that explain the votes best, with what is known for certain held fast.
+"""Models of agreement: labels and skills that explain the votes best, with what is known held fast.
 
 They gain where people err independently of one another, and lose where most share a mistake, for then they
 trust most those who share it. Whether they may settle anything is decided by items whose label is known
@@ -41,7 +41,7 @@ def clamped(posterior: Floats, known: Ints) -> Floats:
 
 
 def shares(votes: Coded) -> Floats:
-    """float64[items, labels]: the share of each item's votes, certain of what is known; zeros without a vote."""
+    """float64[items, labels]: shares of each item's votes, certain of what is known; zeros without a vote."""
     counts = votes.counts()
     return clamped(counts / np.maximum(counts.sum(1, keepdims=True), 1), votes.known)
 
@@ -69,9 +69,9 @@ def one_coin(votes: Coded) -> Agreement:
 def dawid_skene(votes: Coded) -> Agreement:
     """Each rater takes each label for another with probabilities of their own.
 
-    A rater's confusions lean on those of all raters as if LEAN votes of each class had been seen, and those of
-    all raters on right being twice as likely as any one mistake: whoever voted three times is judged by the
-    crowd, whoever voted a hundred times by the votes. Memory: votes x labels, never raters x labels x labels.
+    A rater's confusions lean on those of all raters as if LEAN votes of each class had been seen, and those
+    of all raters on right being twice as likely as any one mistake: whoever voted three times is judged by
+    the crowd, whoever voted a hundred times by the votes. Memory: votes x labels.
     """
     classes, raters = len(votes.labels), len(votes.raters)
     pair, cell = np.unique(votes.rater * max(classes, 1) + votes.label, return_inverse=True)
@@ -101,9 +101,9 @@ def dawid_skene(votes: Coded) -> Agreement:
 def weighted(votes: Coded) -> Agreement:
     """Each rater's vote counts by how often it was right where the label is known.
 
-    Skills lean on that of all raters, as if each had PLAIN votes at its rate. Nobody's vote counts against the
-    label that it names unless known labels leave no doubt that they are right less often than chance. Labels
-    that are known do not vote for themselves: the posterior of such an item leaves its own label out.
+    Skills lean on that of all raters, as if each had PLAIN votes at its rate. Nobody's vote counts against
+    the label that it names unless known labels leave no doubt that they are right less often than chance.
+    Labels that are known do not vote for themselves: the posterior of such an item leaves its own label out.
     """
     classes, raters = len(votes.labels), len(votes.raters)
     there = votes.known[votes.item] >= 0
@@ -130,11 +130,11 @@ def weighted(votes: Coded) -> Agreement:
 
 def _leaning(hits: Floats, of: Floats) -> Floats:
     rate = (hits.sum() + 1) / (of.sum() + 2)
-    return (hits + PLAIN * rate) / (of + PLAIN)
+    return np.asarray((hits + PLAIN * rate) / (of + PLAIN))
 
 
 def _gain(hits: Floats, of: Floats, classes: int) -> Floats:
-    """What a rater's vote adds to the score of its label; below 0 only for who is surely worse than chance."""
+    """What a rater's vote adds to its label's score; below 0 only for who is surely worse than chance."""
     from scipy.special import betainc
 
     skill = _leaning(hits, of)
@@ -155,12 +155,12 @@ def _spread(votes: Coded, gain: Floats) -> Floats:
     """float64[items, labels]: what the votes add to the score of each label."""
     width = len(votes.labels)
     whole = np.bincount(votes.item * width + votes.label, gain, votes.items * width)
-    return whole.reshape(votes.items, width)
+    return whole.reshape(votes.items, width).astype(np.float64)
 
 
 def _prior(posterior: Floats) -> Floats:
     voted = posterior.sum(1) > 0
-    return (posterior.sum(0) + 1) / (voted.sum() + posterior.shape[1])
+    return np.asarray((posterior.sum(0) + 1) / (voted.sum() + posterior.shape[1]))
 
 
 def _posterior(votes: Coded, score: Floats, before: Floats) -> Floats:

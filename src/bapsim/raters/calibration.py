@@ -20,11 +20,11 @@ LEAN = 10.0  # answers by which a score leans on that of all people
 class Calibration:
     """A person's confidence against what was right, in answers whose truth is known.
 
-    brier: mean squared distance, 0 is best, .25 is "always .5", with its interval; shrunk: the same, leaning on
-    that of all people; reliability: how far stated shares are from those that came true, 0 is best; resolution:
-    how far the person can tell the sure from the unsure, more is better; uncertainty: what the answers
-    themselves have; brier = reliability - resolution + uncertainty. over: confidence less the share of right
-    answers, above 0 is too sure.
+    brier: mean squared distance, 0 is best, .25 is "always .5", with its interval; shrunk: the same, leaning
+    on that of all people; reliability: how far stated shares are from those that came true, 0 is best;
+    resolution: how far the person can tell the sure from the unsure, more is better; uncertainty: what the
+    answers themselves have; brier = reliability - resolution + uncertainty. over: confidence less the share
+    of right answers, above 0 is too sure.
     """
 
     brier: Share
@@ -38,7 +38,7 @@ class Calibration:
 def calibration(
     confidence: Sequence[float], right: Sequence[bool], everybody: float = 0.25
 ) -> Calibration | None:
-    """The calibration of one person; None without an answer. everybody: the mean Brier score of all people."""
+    """The calibration of one person; None without an answer. everybody: the mean Brier score of all."""
     if not len(confidence):
         return None
     said = np.round(np.clip(np.asarray(confidence, np.float64), 0, 1) * STEPS) / STEPS

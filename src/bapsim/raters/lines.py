@@ -1,4 +1,4 @@
-"""Answers as the files of people have them, one JSON object a line, made ready for the question of who is right."""
+"""Answers as the files of people have them, made ready for the question of who is right."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bapsim.text.targets import decimal, joined, visible
 
 
 def said_in(lines: Iterable[Mapping[str, Any]]) -> list[Said]:
-    """The votes among lines of `inbox/people/`, in the order in which they were given; other kinds are left out."""
+    """The votes among lines of `inbox/people/`, in the order in which they were given."""
     votes = [one for one in lines if one.get("kind") == "vote" and one.get("question") and one.get("person")]
     return [_said(one) for one in sorted(votes, key=lambda one: (str(one.get("at")), str(one.get("id"))))]
 
@@ -46,7 +46,7 @@ def _share(value: Any) -> float | None:
 
 
 def said_of_votes(said: Sequence[Sequence[Vote]], known: Mapping[int, str] | None = None) -> list[Said]:
-    """Votes that a file has on its items, by position, as answers; items whose label is known were blind tests."""
+    """Votes of a file on its items, by position, as answers; those whose label is known were blind tests."""
     known = known or {}
     return [
         Said(person=rater, item=str(i), label=label, blind="gold" if i in known else None)

@@ -1,8 +1,8 @@
 """Surprisingly popular answers: a flag that the crowd may be wrong and who knows better is few.
 
-Each is asked what share of their peers would agree. Who knows better knows also that most do not; so an answer
-that more people give than people foretold is likelier to be right than one that most give. It holds where
-those who know foresee the error of the others; it is a reason to ask on, never a label.
+Each is asked what share of their peers would agree. Who knows better knows also that most do not; so an
+answer that more people give than people foretold is likelier to be right than one that most give. It holds
+where those who know foresee the error of the others; it is a reason to ask on, never a label.
 Source: Prelec, Seung and McCoy 2017.
 """
 

@@ -1,8 +1,8 @@
 """Who is right, as far as anything shows it: rung by rung, each with its interval, never one bare score.
 
-From firm to weak: items whose answer is known, blind; outcomes that were confirmed later; the same item again;
-what others said without knowing; how well confidence is placed; and what a model of agreement infers, which is
-told only where known items show that mistakes are not shared.
+From firm to weak: items whose answer is known, blind; outcomes that were confirmed later; the same item
+again; what others said without knowing; how well confidence is placed; and what a model of agreement infers,
+which is told only where known items show that mistakes are not shared.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ Blind = Literal["gold", "again"]
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """One answer, in the order in which they were given. label: None = cannot tell; confidence: 0 to 1, that it
-    is right; peers: 0 to 1, the share of others who are expected to say the same; blind: it was a hidden test.
+    """One answer, in the order in which they were given. label: None = cannot tell; confidence: 0 to 1, that
+    it is right; peers: 0 to 1, the share of others who are expected to say the same; blind: it was a hidden
+    test.
     """
 
     person: str
@@ -41,12 +42,12 @@ class Said:
 class Reliability:
     """What is known of how right one person is.
 
-    answers: outside tests; cannot_tell: of all; gold: right on items whose answer is known; outcomes: right by
-    what was confirmed later; again: the same answer to the same item; others: with the majority of the others
-    on an item; agreement: as a model of agreement infers it, None where nothing shows that it may; calibration:
-    None without confidences on known answers; standing: novice, expert or undecided, from `asked` known items;
-    skill: of gold and outcomes, leaning on that of all people; diverges: gold says otherwise than the others do,
-    so that one of the two is wrong about this person.
+    answers: outside tests; cannot_tell: of all; gold: right on items whose answer is known; outcomes: right
+    by what was confirmed later; again: the same answer to the same item; others: with the majority of the
+    others on an item; agreement: as a model of agreement infers it, None where nothing shows that it may;
+    calibration: None without confidences on known answers; standing: novice, expert or undecided, from
+    `asked` known items; skill: of gold and outcomes, leaning on that of all people; diverges: gold says
+    otherwise than the others do, so that one of the two is wrong about this person.
     """
 
     person: str
@@ -79,7 +80,7 @@ class _Seen(NamedTuple):
     first: dict[str, Said]
 
     def right(self, truth: Mapping[str, str], blind: Blind | None) -> list[bool]:
-        """Whether each first answer of this kind is right, where the truth is known and something was said."""
+        """Whether each first answer of this kind is right, where the truth is known and a label was given."""
         mine = [one for one in self.first.values() if one.blind == blind and one.item in truth]
         return [one.label == truth[one.item] for one in mine if one.label is not None]
 
@@ -104,9 +105,9 @@ def reliability(
 ) -> Panel:
     """What each person's answers show.
 
-    gold: the label of each item that is known, made by people, with a known source, never of an exam; outcomes:
-    labels, confirmed since, of items that were work. Only blind answers to gold count, and of each person the
-    first to an item: who has seen the answer, or made it, is tested by nothing.
+    gold: the label of each item that is known, made by people, with a known source, never of an exam;
+    outcomes: labels, confirmed since, of items that were work. Only blind answers to gold count, and of each
+    person the first to an item: who has seen the answer, or made it, is tested by nothing.
     """
     outcomes = outcomes or {}
     seen = {name: _seen(answers) for name, answers in _by_person(said).items()}
@@ -167,7 +168,7 @@ def _votes(seen: Mapping[str, _Seen], *blind: Blind | None) -> dict[str, list[Vo
 
 
 def _agreement(seen: Mapping[str, _Seen], gold: Mapping[str, str]) -> tuple[Mistakes, dict[str, Share]]:
-    """Whether mistakes are shared, and the share of right answers that a model of agreement expects of each."""
+    """Whether mistakes are shared, and the share of right answers that a model of agreement expects."""
     votes = _votes(seen, None, "gold")
     items = sorted(votes)
     known = {at: gold[item] for at, item in enumerate(items) if item in gold}

@@ -31,8 +31,9 @@ class Test:
 def tested(right: Iterable[bool]) -> Test:
     """The verdict on answers in the order in which they were given.
 
-    Who reached a bound stays there until the other one is reached, and the evidence never goes beyond a bound,
-    so that somebody who was good and no longer is, is found again in as many questions as anybody else.
+    Who reached a bound stays there until the other one is reached, and the evidence never goes beyond a
+    bound, so that somebody who was good and no longer is, is found again in as many questions as anybody
+    else.
     """
     bound = math.log((1 - ERROR) / ERROR)
     gain, loss = math.log(EXPERT / NOVICE), math.log((1 - EXPERT) / (1 - NOVICE))

@@ -1,8 +1,9 @@
 """One label for each item, by the method that items with a known label speak for.
 
-Votes alone cannot tell a crowd that errs independently from one that shares a mistake: a model of agreement is
-better with the first and worse than counting with the second. So it settles something only where known labels
-bear it out; without any the majority does, and where the model is sure of something else the item is doubted.
+Votes alone cannot tell a crowd that errs independently from one that shares a mistake: a model of agreement
+is better with the first and worse than counting with the second. So it settles something only where known
+labels bear it out; without any the majority does, and where the model is sure of something else the item is
+doubted.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ SURE = 0.95  # the posterior from which on a model that differs from the label m
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A method against the majority on items whose label is known, which it was not told: how many it gained and
-    lost (a tie of k labels is 1/k right), and the chance that it is the better one of the two.
+    """A method against the majority on items whose label is known, which it was not told: how many it gained
+    and lost (a tie of k labels is 1/k right), and the chance that it is the better one of the two.
     """
 
     method: str

@@ -1,7 +1,8 @@
 """Do people make the same mistakes together? Shown by items whose label is known, and by nothing else.
 
 Where they do, agreement says nothing about who is right, and a model of agreement ranks those who know better
-last. Mistakes that a class of items invites in everybody are no such sharing: a model of confusions knows them.
+last. Mistakes that a class of items invites in everybody are no such sharing: a model of confusions knows
+them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Mistakes:
 
 
 def shared_mistakes(votes: Coded) -> Mistakes:
-    """A permutation test: each rater's votes are exchanged among known items of one class. Same votes, same p."""
+    """A permutation test: each rater's votes are exchanged among known items of one class. Same votes, same
+    p."""
     there = votes.known[votes.item] >= 0
     item, rater, label = votes.item[there], votes.rater[there], votes.label[there]
     truth = votes.known[item]

@@ -24,8 +24,8 @@ class Share:
 def share(hits: float, of: float, level: float = 0.95) -> Share:
     """A share with the interval of Jeffreys (the ends are 0 and 1 where none or all hit); 0 to 1 of nothing.
 
-    For the mean of `of` values between 0 and 1 it is at least as wide as it should be, for no values with that
-    mean vary more than zeros and ones. Source: Brown, Cai and DasGupta 2001.
+    For the mean of `of` values between 0 and 1 it is at least as wide as it should be, for no values with
+    that mean vary more than zeros and ones. Source: Brown, Cai and DasGupta 2001.
     """
     if of <= 0:
         return Share(hits=0.0, of=0.0, low=0.0, high=1.0)

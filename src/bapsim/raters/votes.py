@@ -1,4 +1,4 @@
-"""What several people say of one item, as pairs and as codes; the majority; how far each goes with the others.
+"""What several people say of one item, as pairs and as codes; the majority; who goes with the others.
 
 Below the stages: sources settle votes, the label desk decides by them whom to ask, reports tell who is right.
 """
@@ -21,8 +21,9 @@ SAME = 1e-6  # scores that differ by less are a tie
 
 @dataclass(frozen=True, kw_only=True)
 class Coded:
-    """Votes as codes from 0: item, rater, label int64[votes]; raters and labels are their names in order; known
-    int64[items] is the label that is known of an item, -1 = none; items counts those without a vote, too.
+    """Votes as codes from 0: item, rater, label int64[votes]; raters and labels are their names in order;
+    known int64[items] is the label that is known of an item, -1 = none; items counts those without a vote,
+    too.
     """
 
     items: int
@@ -66,7 +67,8 @@ def counted(said: Sequence[Vote]) -> list[Vote]:
 
 
 def coded(said: Sequence[Sequence[Vote]], known: Mapping[int, str] | None = None) -> Coded:
-    """The votes of each item as codes; a vote of nobody's is that of a rater of its own; known: labels by item.
+    """The votes of each item as codes; a vote of nobody's is that of a rater of its own; known: labels by
+    item.
 
     A known label that nobody gave is a label like the others.
     """
@@ -110,7 +112,7 @@ def majority(said: Sequence[Vote]) -> str | None:
 
 
 def with_others(said: Sequence[Sequence[Vote]]) -> dict[str, tuple[int, int]]:
-    """Of each rater's votes on which the others have a majority, how many go with it, and how many there are."""
+    """Of each rater's votes where the others have a majority: how many go with it, and how many there are."""
     went, of = Counter[str](), Counter[str]()
     for one in said:
         votes = counted(one)
