@@ -18,7 +18,6 @@ from bapsim.raters.votes import Coded, Floats, Ints
 ROUNDS, STILL = 200, 1e-6
 LEAN = 4.0  # votes by which a rater's confusions lean on those of all raters, for each class
 PLAIN = 4.0  # of one's own skill at items whose label is known: as many votes at the rate of all raters
-CONTRARY = 0.975  # how sure it must be that a rater is worse than chance, for the vote to count against it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +101,8 @@ def weighted(votes: Coded) -> Agreement:
     """Each rater's vote counts by how often it was right where the label is known.
 
     Skills lean on that of all raters, as if each had PLAIN votes at its rate. Nobody's vote counts against
-    the label that it names unless known labels leave no doubt that they are right less often than chance.
-    Labels that are known do not vote for themselves: the posterior of such an item leaves its own label out.
+    the label that it names: of many raters with a few known items each, some are wrong on all of theirs by
+    chance. Labels that are known do not vote for themselves: such an item's posterior leaves its own out.
     """
     classes, raters = len(votes.labels), len(votes.raters)
     there = votes.known[votes.item] >= 0
@@ -134,13 +133,9 @@ def _leaning(hits: Floats, of: Floats) -> Floats:
 
 
 def _gain(hits: Floats, of: Floats, classes: int) -> Floats:
-    """What a rater's vote adds to its label's score; below 0 only for who is surely worse than chance."""
-    from scipy.special import betainc
-
+    """What a rater's vote adds to its label's score: never less than nothing."""
     skill = _leaning(hits, of)
-    gain = np.log(skill) - np.log((1 - skill) / max(classes - 1, 1))
-    luck = betainc(hits + 0.5, of - hits + 0.5, 1 / max(classes, 2))  # the chance of being worse than chance
-    return np.where(luck < CONTRARY, np.maximum(gain, 0.0), gain)
+    return np.asarray(np.maximum(np.log(skill) - np.log((1 - skill) / max(classes - 1, 1)), 0.0))
 
 
 def _summed(values: Floats, by: Ints, count: int) -> Floats:
