@@ -25,6 +25,7 @@ MODELS: Mapping[str, Callable[[Coded], Agreement]] = {  # from few assumptions t
     "dawid_skene": dawid_skene,
 }
 ODDS = 0.75  # three to one that a method settles more items rightly than the majority
+FEWEST = 10  # known items with a vote, below which the majority settles
 SURE = 0.95  # the posterior from which on a model that differs from the label makes an item doubted
 
 
@@ -90,10 +91,12 @@ def settle(
 def tried(votes: Coded) -> tuple[Trial, ...]:
     """Each method against the majority on the items whose label is known and that somebody voted on.
 
-    Models of agreement are told none of them, so that they cannot look better than they are; a vote that is
-    weighted by known labels leaves out the item's own.
+    Nothing is tried on fewer than FEWEST. Models of agreement are told none of them, so that they cannot look
+    better than they are; a vote that is weighted by known labels leaves out the item's own.
     """
     there = np.flatnonzero((votes.known >= 0) & (np.bincount(votes.item, minlength=votes.items) > 0))
+    if len(there) < FEWEST:
+        return ()
     truth = votes.known[there]
     blind = votes.unknown()
     plain = credit(shares(blind)[there], truth)
