@@ -31,15 +31,17 @@ class Plan:
     on one vote settles where no model says anything (above 1: never); confident: of the model's label, from
     which on another first vote is looked at again, however skilled; cap: votes on one item.
 
-    gold, trusted: one item in so many is a test whose answer is known, until somebody is an expert, and then;
-    again: one in so many is an item of the person's own, answered at least `after` answers before.
+    gold, trusted: one item in so many is a test whose answer is known, until it is told whether somebody is
+    an expert, for `trial` answers at most, and then; again: one in so many is an item of the person's own,
+    answered at least `after` answers before.
     """
 
     limit: float = 0.9
-    alone: float = SKILL
+    alone: float = 0.7
     confident: float = 0.8
     cap: int = 5
     gold: int = 4
+    trial: int = 60
     trusted: int = 12
     again: int = 20
     after: int = 15
@@ -160,15 +162,15 @@ def _lead(item: Item, said: _Votes) -> tuple[str | None, float]:
 
 def _model(item: Item, names: Sequence[str], count: int) -> np.ndarray:
     """What the model makes of each label, and of all others together: float64[names + 1], above 0."""
-    others = max(count - len(names), 0)
-    guess = np.array([max(item.guess.get(name, 0.0), 0.0) for name in names])
-    total = max(float(guess.sum()), 1.0) if item.guess else 1.0
-    if not item.guess:
-        return np.array([*np.full(len(names), 1 / count), max(others / count, LEAST)])
-    rest = max(1 - float(guess.sum()), 0.0) if others else 0.0
-    shares = np.array([*(guess / total), rest])
+    others = count - len(names)
     even = np.array([*np.full(len(names), 1 / count), others / count])
-    return np.maximum((1 - SPREAD) * shares + SPREAD * even, LEAST)
+    if not item.guess:
+        return np.asarray(np.maximum(even, LEAST))
+    told = {name: max(share, 0.0) for name, share in item.guess.items()}
+    total = max(sum(told.values()), 1.0)  # what is left is shared by the labels that the model does not name
+    left = max(1 - sum(told.values()), 0.0) / max(count - len(told), 1)
+    shares = np.array([*(told.get(name, left) / total for name in names), left * others])
+    return np.asarray(np.maximum((1 - SPREAD) * shares + SPREAD * even, LEAST))
 
 
 def next_item(
@@ -193,7 +195,8 @@ def next_item(
         return None
     count = len(person.answered) + len(person.tested) + len(person.repeated)
     draw = named_seed("assignment", seed, person.name, count)
-    draw, test = divmod(draw, plan.trusted if person.standing == "expert" else plan.gold)
+    new = person.standing == "undecided" and count < plan.trial
+    draw, test = divmod(draw, plan.gold if new else plan.trusted)
     draw, again = divmod(draw, plan.again)
     fresh = [key for key in known if key not in mine and key not in set(person.tested)]
     if test == 0 and fresh:
