@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +18,7 @@ from bapsim.store.lake import Shard, is_erased, read_batch
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 
-<<<<<<< HEAD
 BITS = 20  # of an id that are looked up first: with 6,000 known ones, 6 others of 1,000 pass
-=======
->>>>>>> desk
 Action = Literal["delete", "drop", "re-verify", "keep"]
 
 
@@ -31,8 +28,7 @@ def descendants(ledger: Ledger, consent: str) -> np.ndarray:
     return np.frombuffer(b"".join(row[0] for row in rows), "V16")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Member:
+class Member(NamedTuple):
     """One record under a consent: which shard and row, whose it is, from which parents it came.
 
     own: it came under this consent; joint: it was settled from what this person and others said.
@@ -157,12 +153,11 @@ def _sizes(column: Any) -> np.ndarray:
 def _members(
     batch: pa.RecordBatch, shard: int, rows: np.ndarray, own: Sequence[int], known: Collection[bytes]
 ) -> Iterator[Member]:
-    ids, origins, parents = (batch.column(name) for name in ("_id", "_origin", "_parents"))
-    for row in rows.tolist():
-        mums = tuple(parents[row].as_py() or ())
-        mine = origins[row].as_py() in own
+    some = batch.take(pa.array(rows))
+    columns: list[list[Any]] = [some.column(name).to_pylist() for name in ("_id", "_origin", "_parents")]
+    for row, one, origin, of in zip(rows.tolist(), *columns, strict=True):
+        mums, mine = tuple(of or ()), origin in own
         joint = not mine and not any(mum in known for mum in mums)
-        one = ids[row].as_py()
         yield Member(id=one, shard=shard, row=row, parents=mums, own=mine, joint=joint)
 
 
