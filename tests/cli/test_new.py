@@ -36,6 +36,18 @@ def test_new_says_what_it_inferred(tmp_path: Path) -> None:
     assert "recipe.py" in words
 
 
+def test_the_licence_beside_a_file_is_written_into_the_recipe(tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "a.csv", sentences(30, 1))
+    assert said("new", tmp_path / "alone", "--from", file)["rights"] == "own"
+    (tmp_path / "README.md").write_text("# A\n\n## License\n\nCC BY-NC 4.0\n")
+    assert said("new", tmp_path / "read", "--from", file)["rights"] == "CC-BY-NC-4.0"
+    assert 'maker="person", rights="CC-BY-NC-4.0"' in (tmp_path / "read/recipe.py").read_text("utf-8")
+    (tmp_path / "LICENSE").write_text("a licence of our own")
+    words = run("new", tmp_path / "odd", "--from", file).stdout
+    assert "LICENSE beside the file" in words
+    assert 'rights="unknown"' in (tmp_path / "odd/recipe.py").read_text("utf-8"), "what nobody knows is not own"
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     file = write_csv(tmp_path / "a.csv", sentences(30, 1))
     (tmp_path / "there").mkdir()

@@ -381,7 +381,7 @@ BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b", b"\xef\xbb\xbf", b"\x28\xb5", b"P
 
 
 def test_reasons_are_listed():
-    found = re.compile(r'(?:NotRead|Cut|refused|NoPicture)\("(\w+)"|reason="(\w+)"')
+    found = re.compile(r'(?:NotRead|Cut|refused|NoPicture|unread)\("(\w+)"|reason="(\w+)"')
     folders = [Path(module.__file__).parent, Path(module.__file__).parents[1] / "image"]
     sources = [path.read_text() for folder in folders for path in folder.glob("*.py")]
     said = {one for text in sources for pair in found.findall(text) for one in pair if one}

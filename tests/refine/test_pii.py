@@ -115,7 +115,7 @@ def test_no_rows_no_draft_and_unknown_kinds_are_errors() -> None:
     assert len(personal_data()(Records(none), TURN)) == 0
     assert len(personal_data().mend(Records(none), OWN, TURN).rows) == 0
     with pytest.raises(RecipeError) as caught:
-        PersonalData(kinds=("name",))
+        PersonalData(kinds=("shoe",))
     assert caught.value.key == "unknown_pii_kind"
 
 

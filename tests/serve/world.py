@@ -182,7 +182,7 @@ def serving(root: Path, *options: object, **changes: Any) -> Iterator[Running]:
     assert process.stdout is not None
     found = None
     for line in process.stdout:
-        found = re.search(r"http://[0-9.]+:[0-9]+", line)
+        found = re.search(r"https?://[0-9.]+:[0-9]+", line)
         if found:
             break
     if found is None:

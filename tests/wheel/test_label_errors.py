@@ -55,7 +55,7 @@ def told(root: Path, recipe: Recipe) -> dict[str, Any]:
         exam = stock.rows_with(exam_ids(project.ledger))
         start = 0
         for shard in stock.shards:
-            said = stored_verdicts(project, shard.path)["labels"].to_pylist()
+            said = stored_verdicts(project, shard)["labels"].to_pylist()
             for i, one in enumerate(said):
                 found[stock.texts[start + i]] = one | {"exam": bool(exam[start + i])}
             start += shard.rows

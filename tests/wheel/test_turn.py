@@ -483,7 +483,7 @@ def test_rows_without_the_input_column_are_refused_in_words(tmp_path: Path) -> N
     root = founded(tmp_path / "p")
     recipe = bank(sources=dict(bank().sources) | {"foreign": Foreign()}, checks={"schema": schema()})
     told = turns(root, recipe, 1)[-1]
-    assert told["reasons"]["empty_input"] == 2
+    assert told["reasons"]["other_task"] == 2
     assert adds_up(told["accounts"])
 
 

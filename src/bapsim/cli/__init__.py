@@ -1,12 +1,12 @@
 """The program `bapsim`: `main`, and a verb for each thing that one may do."""
 
-from bapsim.cli import asking, serving, shipping, verbs, watching
+from bapsim.cli import asking, paying, people, serving, shipping, verbs, watching
 from bapsim.cli.group import main
 
 ORDER = (  # of a person's work
     *("audit", "new", "add", "turn", "ask", "show", "why", "use"),
-    *("serve", "watch", "ship", "predict", "check", "export", "demo"),
+    *("people", "serve", "watch", "pay", "ship", "predict", "check", "export", "demo"),
 )
 main.commands = dict(sorted(main.commands.items(), key=lambda pair: ORDER.index(pair[0])))
 
-__all__ = ["ORDER", "asking", "main", "serving", "shipping", "verbs", "watching"]
+__all__ = ["ORDER", "asking", "main", "paying", "people", "serving", "shipping", "verbs", "watching"]

@@ -40,6 +40,10 @@ def _option(*names: str, **about: Any) -> Any:
     _option("--durable/--no-durable", default=None),
     _option("--retain", metavar="DAYS", type=click.IntRange(1)),
     _option("--rate", metavar="N", type=click.FloatRange(0, min_open=True)),
+    _option("--people/--no-people", default=None),
+    _option("--tls-cert", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False)),
+    _option("--tls-key", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False)),
+    _option("--insecure", is_flag=True),
     _option("--shadow", metavar="VERSION|newest|none"),
     _option("--canary", metavar="VERSION|newest|none"),
     _option("--share", metavar="SHARE", type=float, default=0.1),
@@ -100,38 +104,90 @@ def _change(room: Desk, said: Mapping[str, Any], what: Any) -> dict[str, Any]:
 
 def _run(room: Desk, said: Mapping[str, Any]) -> dict[str, Any]:
     """Serve until a signal ends it."""
-    from bapsim.serve import deployment, release
+    from bapsim.serve import deployment
     from bapsim.serve.openapi import curl
     from bapsim.serve.refused import Limits
     from bapsim.serve.retention import log_folder
     from bapsim.serve.running import Setting, about_of, listen, serve, typed_task
 
     root, name = room.folder, str(said["deployment"])
-    task, types = typed_task(root)
-    version = release.serving(root, release.read(root))
-    if version is None:
-        raise InputError("nothing_serves")
+    people = _has_rooms(root, said)
+    version = _version(root, people)
     limits = Limits(rate=said["rate"])
     with deployment.held(root, name) as lock, listen(said["host"], said["port"]) as held:
         terms = deployment.agreed(root, name, {term: said[term] for term in TERMS})
         port = held.getsockname()[1]
-        url = f"http://{_named(said['host'])}:{port}"
-        room.say("serve.begins", version=version, url=url)
+        url = f"{'https' if said['tls_cert'] else 'http'}://{_named(said['host'])}:{port}"
+        if version is None:
+            room.say("serve.rooms_only", url=url)
+        else:
+            room.say("serve.begins", version=version, url=url)
+        if people:
+            room.say("serve.rooms", url=url, bapsim=room.called)
         pii = text(f"serve.pii.{terms.pii}", room.lang)
         room.say("serve.log", path=str(log_folder(root)), pii=pii, rights=terms.rights)
-        if said["host"] not in ("127.0.0.1", "::1", "localhost"):
+        if not _is_near(said["host"]):
             room.say("serve.open", host=said["host"])
-        about = about_of(root, task, types, limits, ())
-        room.say("serve.try", curl=curl(about, url))
+        if version is not None:
+            about = about_of(root, *typed_task(root), limits, ())
+            room.say("serve.try", curl=curl(about, url))
         setting = Setting(
             root=str(Path(root).resolve()),
             deployment=name,
             workers=said["workers"],
             limits={"rate": said["rate"]},
+            people=people,
+            cert=None if said["tls_cert"] is None else str(said["tls_cert"].resolve()),
+            key=None if said["tls_key"] is None else str(said["tls_key"].resolve()),
         )
+        if people:
+            _write_address(root, url)
         serve(setting, held, lock)
     room.say("serve.ended")
     return {"deployment": name, "url": url, "ended": True}
+
+
+def _has_rooms(root: Path, said: Mapping[str, Any]) -> bool:
+    """Whether people's rooms are open: where asked for, or set up before. Beyond this machine they need
+    TLS, for sessions travel, or somebody who says that a proxy does it.
+    """
+    from bapsim.serve.people.rooms import is_open
+
+    if (said["tls_cert"] is None) != (said["tls_key"] is None):
+        raise InputError("serve_half_tls")
+    people = is_open(root) if said["people"] is None else bool(said["people"])
+    if people and not (_is_near(said["host"]) or said["tls_cert"] or said["insecure"]):
+        raise InputError("people_needs_tls", host=said["host"])
+    return people
+
+
+def _version(root: Path, people: bool) -> str | None:
+    """Which model serves; None where there is none yet, and the rooms are open without it."""
+    from bapsim.serve import release
+    from bapsim.serve.running import typed_task
+    from bapsim.wheel.founding import load_recipe
+
+    load_recipe(root)
+    if people and not (root / "wheel" / "ledger.sqlite").exists():
+        return None
+    typed_task(root)
+    version = release.serving(root, release.read(root))
+    if version is None and not people:
+        raise InputError("nothing_serves")
+    return version
+
+
+def _write_address(root: Path, url: str) -> None:
+    """Where the rooms are, for links that `bapsim people` makes."""
+    from bapsim.serve.people.rooms import folder_of, key_of
+
+    key_of(root)  # makes the folder
+    (folder_of(root) / "address").write_text(url, "utf-8")
+
+
+def _is_near(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    return host in ("::1", "localhost") or host.startswith("127.")
 
 
 def _named(host: str) -> str:

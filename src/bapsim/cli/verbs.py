@@ -121,6 +121,7 @@ def _new(project: Path, source: Path) -> dict[str, Any]:
         "slips": found.slips,
         "strays": found.odd,
         "personal": found.personal,
+        "rights": found.rights,
         "sheets": list(found.sheets),
         "workloads": found.workloads,
     }
@@ -310,6 +311,7 @@ def _shortly(one: dict[str, Any]) -> str:
 def _tell(number: int | None) -> dict[str, Any]:
     from bapsim.report.facts import facts, serving
     from bapsim.report.page import gain_in_words, write_report
+    from bapsim.report.paid import BRIEF, table
     from bapsim.report.words import held_out_in_words
     from bapsim.report.words import number as count
 
@@ -331,6 +333,8 @@ def _tell(number: int | None) -> dict[str, Any]:
         rows.append([str(one["turn"]), word, gain_in_words(one), count(one["train_rows"]), held])
     room.table(rows, right=[0, 3, 4])
     say_story(room, said)
+    if "people" in said:
+        room.table(table(said["people"], room.lang, BRIEF))
     if now is not None and said["serves"] is not None and now["version"] != said["serves"]["version"]:
         room.say("show.now", version=now["version"], reason=now["reason"])
     room.say("turn.report", path=str(page))

@@ -166,7 +166,9 @@ class Recipe:
     exam: how held-out items are drawn (compose.exam.exam); folds: parts of the out-of-fold table; guideline:
     what people are told of a label, by label: where it changes, the older labels are asked about again;
     weights: by source, how much its rows count in training, 1 where none is given, 0 = left out; when: the
-    rule by which a watched project makes a turn (compose.when.when).
+    rule by which a watched project makes a turn (compose.when.when); purposes: what its records are used for:
+    those whose terms (store.terms) do not allow all of it are left out, and listed; pay: what is owed for
+    people's work (judge.pay.pay), which says nothing about data or models.
     """
 
     task: Task
@@ -185,6 +187,8 @@ class Recipe:
     when: Callable[[Any], Any] | None = None
     folds: int = 5
     seed: int = 0
+    purposes: tuple[str, ...] = ("train", "evaluate")
+    pay: Any = field(default=None, metadata={"identity": False})
 
 
 def only(source: str, check: Check) -> Check:

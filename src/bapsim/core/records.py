@@ -117,7 +117,8 @@ class Draft:
     keys: the source's own name of each row; again: how often the source has said the same of that name
     before, and something else since: such a row is news. asked: rows hold the target alone, as text, and
     answer these questions; the wheel adds the rest, for a source does not see a question that became an exam
-    item; places: file and line of each such row.
+    item; places: file and line of each such row. consents: under which each row stands beside its origin's,
+    where several persons settled it.
     """
 
     rows: Rows
@@ -129,6 +130,7 @@ class Draft:
     asked: Sequence[bytes] | None = None
     places: Sequence[tuple[str, int]] = ()
     unread: tuple[Unread, ...] = field(default=())
+    consents: Sequence[Sequence[str]] | None = None
 
 
 def _int8(values: np.ndarray) -> Column:

@@ -27,7 +27,8 @@ class Turn:
     doubtful first: `_id`, `why`, `wrong` (estimated chance that the label is wrong); duel: rows on which what
     serves and the last proven model differ, in the order in which they were drawn: `_id`, and `only` where a
     row has a label, and is in the pool for the duel alone; types: of the task's columns, as the recipe
-    declares them, else as the records have them.
+    declares them, else as the records have them; day: the ISO date (UTC) on which the turn began, by which
+    terms, embargoes and deals are decided: the same one when the turn is resumed.
     """
 
     n: int
@@ -42,6 +43,7 @@ class Turn:
     doubts: Rows | None = None
     duel: Rows | None = None
     types: Mapping[str, str] = field(default_factory=dict)
+    day: str = ""
 
     def rng(self, *name: object) -> np.random.Generator:
         """A generator of its own for each named purpose: adding one does not change another."""

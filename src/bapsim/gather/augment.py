@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +47,7 @@ class Misspell:
     share: float = 0.2
     changes: int = 2
     rights: str = "derived"
+    purpose: ClassVar[str] = "synthesise"  # rows of which nothing may be made are not shown to it
 
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         rng = turn.rng("misspell", self.of)

@@ -20,6 +20,7 @@ from bapsim.core.records import Draft, Maker, Origin, Rows, Unread
 from bapsim.core.turn import Turn
 from bapsim.gather.chunk import Chunk, NotRead
 from bapsim.gather.columnar import is_dataset
+from bapsim.gather.folder_rights import DETECT, FolderRights, parted
 from bapsim.gather.infer import infer
 from bapsim.gather.read import read, readable
 from bapsim.gather.types import agreed, arrow_type, typed
@@ -32,7 +33,8 @@ pc: Any = pyarrow.compute  # its stubs lack most overloads
 class Files:
     """A source of rows from the inbox.
 
-    path: a file or folder in it; rights: the terms of use; maker: who wrote inputs and targets ("unknown" for
+    path: a file or folder in it; rights: the terms of use, "detect": of each file what lies beside it says
+    (gather.folder_rights); maker: who wrote inputs and targets ("unknown" for
     a crawl: never in an exam); key: the column with the source's own name for each row; types: what columns
     are read as, others are inferred over all files; nulls: texts that mean that there is no value; rename:
     other names for columns; labelled=False: a pool, whose targets are not taken; sheet: of a workbook.
@@ -58,17 +60,26 @@ class Files:
             arrow_type(kind)
 
     def reads(self, turn: Turn) -> list[Path]:
-        """The files and `datasets` folders that make this source, in the order of reading."""
-        return found(turn.inbox, self.path)
+        """The files and `datasets` folders that make this source, in the order of reading, and those that say
+        under which licence they are.
+        """
+        data, evidence = self._found(turn)
+        return [*data, *evidence]
 
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         """One draft per chunk; raises InputError where a file as a whole cannot be used."""
-        paths = found(turn.inbox, self.path)
+        paths, _ = self._found(turn)
         types = self._types([path for path in paths if readable(path)], turn)
+        licences = FolderRights(turn.inbox) if self.rights == DETECT else None
         for path in paths:
             name = path.relative_to(turn.inbox).as_posix()
+            rights = self.rights if licences is None else licences.of(path).rights
             for chunk in self._chunks(path, name):
-                yield self._draft(typed(chunk, types, self.nulls), turn)
+                yield self._draft(typed(chunk, types, self.nulls), turn, rights)
+
+    def _found(self, turn: Turn) -> tuple[list[Path], list[Path]]:
+        paths = found(turn.inbox, self.path)
+        return parted(turn.inbox, paths) if self.rights == DETECT else (paths, [])
 
     def _chunks(self, path: Path, name: str) -> Iterator[Chunk]:
         if not readable(path):
@@ -89,7 +100,7 @@ class Files:
         types = agreed(schema.types, turn.types)
         return {**types, turn.task.target: types.get(turn.task.target, "string"), **self.types}
 
-    def _draft(self, chunk: Chunk, turn: Turn) -> Draft:
+    def _draft(self, chunk: Chunk, turn: Turn, rights: str) -> Draft:
         chunk = with_key(chunk, self.key)
         rows = pooled(chunk.rows, turn.task.target, labelled=self.labelled)
         return Draft(
@@ -99,7 +110,7 @@ class Files:
                 input_maker=self.maker,
                 target_maker=self.maker,
                 method="files",
-                rights=self.rights,
+                rights=rights,
                 consent=self.consent,
                 batch=chunk.file,
             ),

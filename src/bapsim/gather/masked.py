@@ -70,5 +70,6 @@ masked = Masked
 def _part(draft: Draft, rows: np.ndarray, *, unread: bool) -> Draft:
     """Some rows of a draft, with or without what it could not read."""
     keys = None if draft.keys is None else [draft.keys[i] for i in rows.tolist()]
+    consents = None if draft.consents is None else [draft.consents[i] for i in rows.tolist()]
     left = draft.unread if unread else ()
-    return replace(draft, rows=Rows(take(draft.rows, rows)), keys=keys, unread=left)
+    return replace(draft, rows=Rows(take(draft.rows, rows)), keys=keys, consents=consents, unread=left)

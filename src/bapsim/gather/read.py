@@ -59,6 +59,9 @@ REASONS = (
     "unknown_label",
     "spans",
     "cannot_tell",
+    "unknown_kind",
+    "field",
+    "unknown_parent",
 )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LANGUAGES = ("en", "ko")
 WIDEST = 100  # columns; longer lines are hard to read
 OWN_VERB = re.compile(
-    r"\bbapsim(?= (?:add|turn|ask|show|why|use|check|predict|serve|watch|export|ship)\b)"
+    r"\bbapsim(?= (?:add|turn|ask|show|why|use|check|people|predict|serve|watch|export|ship)\b)"
 )  # in what to type next
 UNBROKEN = "\N{NO-BREAK SPACE}"
 

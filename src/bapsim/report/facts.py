@@ -10,6 +10,7 @@ from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.wheel.audit import chain_at
 from bapsim.wheel.costs import costs_of_turn
+from bapsim.wheel.pay_costs import kept_costs
 from bapsim.wheel.worth import told_worth
 
 WEIGHED = (
@@ -49,10 +50,12 @@ def facts(project: Project, n: int | None = None) -> dict[str, Any]:
         "sources": _sources(ledger, said, number),
         "market": said.get("market", []),
         "duel": said.get("duel"),
+        "rules": said.get("rules", []),
         "refused": _sorted(said["reasons"]),
         "unread": _unread(ledger, number),
         "curve": curve(ledger, number),
         **{name: said[name] for name in ("forecast", "proposal") if name in said},  # older turns have none
+        **({"people": paid} if (paid := kept_costs(ledger, number)) is not None else {}),
         "recipe": turn["recipe"],
         "chain": chain_at(ledger, number),
     }
@@ -91,11 +94,19 @@ def _serves(ledger: Ledger, said: dict[str, Any], n: int) -> dict[str, Any] | No
 def _sources(ledger: Ledger, said: dict[str, Any], n: int) -> list[dict[str, Any]]:
     """What each source gave and cost, with what was asked about its worth since."""
     worth = {one["source"]: one for one in told_worth(ledger, n)}
+    people = {one["name"]: one for one in (kept_costs(ledger, n) or {"sources": []})["sources"] if one["ms"]}
     found = []
     for row in said.get("sources", []):  # turns of earlier versions have none
-        asked = worth.get(row["name"])
-        found.append(row if asked is None else row | {"points": asked})
+        asked, paid = worth.get(row["name"]), people.get(row["name"])
+        more = {} if paid is None else _paid(paid)
+        found.append(row | more | ({} if asked is None else {"points": asked}))
     return found
+
+
+def _paid(one: dict[str, Any]) -> dict[str, Any]:
+    """The costs of a source with what people have coming for it."""
+    each = {currency: cost["each"] for currency, cost in one["accepted"].items() if cost["each"] is not None}
+    return {"costs": one["owed"], "cost_per_accepted": each}
 
 
 def _sorted(counts: dict[str, int]) -> dict[str, int]:

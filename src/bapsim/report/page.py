@@ -14,6 +14,8 @@ from bapsim.judge.gate import FULL
 from bapsim.report import ahead, charts
 from bapsim.report.facts import facts, turns
 from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
+from bapsim.report.paid import section
+from bapsim.report.ruled import rules, rules_in_words
 from bapsim.report.sourced import market, sources, spent
 from bapsim.report.words import (
     Story,
@@ -44,6 +46,7 @@ def write_report(project: Project, n: int, lang: str) -> Path:
     """Write report.json and index.html of a turn that ended; returns the page's path."""
     said, folder = facts(project, n), folder_of(project, n)
     shown = examples(project, said["task"], list(named_ids([said["notice"], said["asked"]])))
+    shown |= rules_in_words(project, said, lang)
     body = json.dumps(said, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
     fault.write(folder / "report.json", body.encode())
     proposal = proposed(project, n)
@@ -97,7 +100,7 @@ def page(
             _noted(one) for one in (*ahead.sections(report, proposal, lang), *_sections(report, shown, lang))
         ],
         spent=spent(report["curve"], lang),
-        tables=[_noted(one) for one in (market(report, lang), sources(report, lang)) if one is not None],
+        tables=[_noted(one) for one in _tables(report, shown, lang) if one is not None],
         made=list(made(report, lang)),
         made_note=text("insight.made.note", lang, rows=number(report["train_rows"])),
         wear=_wear(report, lang),
@@ -116,6 +119,15 @@ def _sections(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) ->
             key = f"insight.{name}.note"
             note = text(key, lang) if key in messages() else ""
             yield {"title": text(f"insight.{name}", lang), "note": note, "groups": groups}
+
+
+def _tables(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> Iterator[Any]:
+    yield from (
+        market(report, lang),
+        sources(report, lang),
+        rules(report, shown, lang),
+        section(report, lang),
+    )
 
 
 def _noted(table: dict[str, Any]) -> dict[str, Any]:

@@ -62,12 +62,14 @@ def say_found(room: Desk, found: Found, root: Path) -> None:
 
 
 def _say_odd(room: Desk, found: Found) -> None:
-    """What has to be known of the data first: personal data, names of the log's, and the few texts in columns
-    of numbers, with what to write into the recipe where they mean no value.
+    """What has to be known of the data first: its licence, personal data, names of the log's, and the few
+    texts in columns of numbers, with what to write into the recipe where they mean no value.
     """
     from bapsim.report.words import number
     from bapsim.wheel.founding import quoted
 
+    if found.licence.file:
+        room.say("new.licence", rights=found.rights, file=found.licence.file)
     if found.personal:
         room.say("new.personal", rows=number(found.personal))
     if found.taken:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from bapsim.serve.http import (
     within_rate,
 )
 from bapsim.serve.page import docs_page, live_page
+from bapsim.serve.people.routes import put_into
 from bapsim.serve.pictures import checked
 from bapsim.serve.refused import Refused, bad
 from bapsim.serve.serving import Service
@@ -41,8 +42,15 @@ KEPT = {"cache-control": "max-age=3600", "x-content-type-options": "nosniff"}
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def application(service: Callable[[], Service], lifespan: Lifespan, about: openapi.About) -> FastAPI:
-    """The app; `service` gives the worker's service, which is there once the app has started."""
+def application(
+    service: Callable[[], Service],
+    lifespan: Lifespan,
+    about: openapi.About,
+    rooms: Callable[[], Any] | None = None,
+) -> FastAPI:
+    """The app; `service` gives the worker's service, and raises Refused while there is no model yet; rooms:
+    gives people's rooms where they are open.
+    """
     app = FastAPI(
         title=about.title,
         version=about.version,
@@ -54,7 +62,8 @@ def application(service: Callable[[], Service], lifespan: Lifespan, about: opena
     )
 
     def refused(status: str) -> None:
-        service().live.refused[status] += 1
+        with suppress(Refused):  # without a model nothing counts but the metrics
+            service().live.refused[status] += 1
 
     def route(path: str, handler: Handler, *, method: str = "GET", **extra: Any) -> None:
         made = answering(path, COUNTED, refused)(handler)
@@ -63,7 +72,7 @@ def application(service: Callable[[], Service], lifespan: Lifespan, about: opena
     predict, feedback = _asking(service, about)
     route("/predict", predict, method="POST", **openapi.predict(about))
     route("/feedback", feedback, method="POST", **openapi.feedback(about))
-    health, figures, status, live, docs = _telling(service, about, app)
+    health, figures, status, live, docs = _telling(service, about, app, rooms)
     route("/health", health, **openapi.health(about))
     route("/metrics", figures, **openapi.figures())
     route("/status", status, **openapi.status())
@@ -71,6 +80,8 @@ def application(service: Callable[[], Service], lifespan: Lifespan, about: opena
     route("/docs", docs, include_in_schema=False)
     for name, kind in (("style.css", "text/css"), ("live.js", "text/javascript")):
         route(f"/{name}", _file((HERE / name).read_bytes(), kind), include_in_schema=False)
+    if rooms is not None:
+        put_into(app, rooms, COUNTED)
     return app
 
 
@@ -99,15 +110,25 @@ def _asking(service: Callable[[], Service], about: openapi.About) -> tuple[Handl
     return predict, feedback
 
 
-def _telling(service: Callable[[], Service], about: openapi.About, app: FastAPI) -> tuple[Handler, ...]:
-    """What says how the service stands."""
+def _telling(
+    service: Callable[[], Service], about: openapi.About, app: FastAPI, rooms: Callable[[], Any] | None
+) -> tuple[Handler, ...]:
+    """What says how the service stands; where the rooms are open, also without a model."""
 
     async def health(request: Request) -> Response:
-        return as_json(*_health(service()))
+        try:
+            said, status = _health(service())
+        except Refused as why:
+            said, status = {"ok": True, "serves": None, "warnings": {"model": str(why).split("\n")[0]}}, 200
+        if rooms is not None and rooms().trouble:
+            troubles = {f"rooms: {name}": why for name, why in rooms().trouble.items()}
+            said |= {"ok": False, "warnings": said["warnings"] | troubles}
+        return as_json(said, status)
 
     async def figures(request: Request) -> Response:
-        held = service()
-        COUNTED.stands(held.roles, held.waiting, held.log)
+        with suppress(Refused):
+            held = service()
+            COUNTED.stands(held.roles, held.waiting, held.log)
         return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def status(request: Request) -> Response:
@@ -115,7 +136,12 @@ def _telling(service: Callable[[], Service], about: openapi.About, app: FastAPI)
 
     async def live(request: Request) -> Response:
         lang = language(request)
-        facts = await of_worker(service())
+        try:
+            facts = await of_worker(service())
+        except Refused:
+            if rooms is None:
+                raise
+            return Response(status_code=303, headers={**SAFE, "location": "/people"})
         return Response(live_page(facts, lang), media_type="text/html", headers=_page(lang))
 
     async def docs(request: Request) -> Response:

@@ -123,14 +123,17 @@ def client_of(request: Request) -> str | None:
 
 @dataclass
 class Rate:
-    """A bucket of tokens for each client: `a_second` of them flow in, as many as one second's lie in it."""
+    """A bucket of tokens for each client: `a_second` of them flow in, as many as lie in it as flow in during
+    `burst` seconds.
+    """
 
     a_second: float
+    burst: float = 1.0
     buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
 
     def take(self, client: str, now: float) -> bool:
         """Whether a client may ask now."""
-        most = max(self.a_second, 1.0)
+        most = max(self.a_second * self.burst, 1.0)
         left, at = self.buckets.pop(client, (most, now))
         left = min(left + (now - at) * self.a_second, most)
         allowed = left >= 1.0

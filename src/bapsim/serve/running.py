@@ -21,22 +21,27 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from bapsim.core.errors import BapsimError, InputError, RecipeError
 from bapsim.core.records import Task
 from bapsim.gather.service import names_of_the_log
 from bapsim.serve import deployment, ids, release
 from bapsim.serve.app import application
-from bapsim.serve.keeping import Keeper, live_path
+from bapsim.serve.keeping import Keeper, aside, live_path
 from bapsim.serve.lineup import Lineup, player
 from bapsim.serve.log import Log
 from bapsim.serve.models import Served, served
 from bapsim.serve.openapi import About
-from bapsim.serve.refused import Limits
+from bapsim.serve.people.living import living
+from bapsim.serve.people.rooms import Rooms, rooms_of
+from bapsim.serve.people.routes import CHANNELS, DOORS
+from bapsim.serve.refused import Limits, Refused
 from bapsim.serve.retention import log_folder
 from bapsim.serve.serving import Service
 from bapsim.store.project import opened
@@ -46,6 +51,8 @@ from bapsim.wheel.founding import load_recipe
 BACKLOG = 2048
 IDLE = 75  # seconds for which a connection is kept: longer than clients do, so that they close it
 DRAIN = 30  # seconds for requests that have begun when the service is told to end
+AWAITED = 1.0  # seconds between two looks whether there is a model
+SHUT = 2.0  # seconds for a client to agree that a TLS connection ends
 SOON = 1.0  # seconds after which a worker that died is started again
 SWITCH = 0.0005  # seconds after which a thread that computes lets the event loop in; Python's own are .005
 said = logging.getLogger("bapsim.serve")
@@ -53,13 +60,18 @@ said = logging.getLogger("bapsim.serve")
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Everything that a worker has to know; as JSON on its way to another process."""
+    """Everything that a worker has to know; as JSON on its way to another process. people: whether it has
+    the rooms, and then a model may come later; cert, key: files for TLS.
+    """
 
     root: str
     deployment: str
     worker: int = 0
     workers: int = 1
     limits: dict[str, Any] = field(default_factory=dict)
+    people: bool = False
+    cert: str | None = None
+    key: str | None = None
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -119,6 +131,108 @@ def about_of(
     )
 
 
+@dataclass(eq=False)
+class Worker:
+    """One process of the service. first: the model to begin with; service: None until there is one; app: what
+    answers now.
+    """
+
+    setting: Setting
+    parent: int | None = None
+    first: Served | None = None
+    service: Service | None = None
+    rooms: Rooms | None = None
+    server: uvicorn.Server | None = None
+    app: FastAPI = field(init=False)
+    task: Task = field(init=False)
+    types: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.root = Path(self.setting.root)
+        self.limits = Limits(**self.setting.limits)
+
+    def served(self) -> Service:
+        """The service; raises Refused where there is no model yet."""
+        if self.service is None:
+            raise Refused(503, "no_model")
+        return self.service
+
+    def answer_with(self, first: Served | None, task: Task, types: dict[str, str]) -> None:
+        """Put an app in place that tells of this model."""
+        self.task, self.types = task, types
+        classes = () if first is None else tuple(getattr(first.model, "classes", ()))
+        about = about_of(self.root, task, types, self.limits, classes)
+        rooms = (lambda: self.rooms) if self.setting.people else None
+        self.app = application(self.served, self.living, about, rooms)
+
+    @contextlib.asynccontextmanager
+    async def living(self, _: Any) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            if self.rooms is not None:
+                await stack.enter_async_context(living(self.rooms, self.setting.worker, self.ending))
+            if self.first is not None:
+                await self.begin(self.first, self.task, self.types)
+                await self.keeper.follow()
+            stack.push_async_callback(self.drained, asyncio.create_task(self.run()))
+            yield
+
+    async def run(self) -> None:
+        """Wait for a model where there is none yet, and keep the service up to date."""
+        while self.service is None:
+            if self.orphaned():
+                return
+            await asyncio.sleep(AWAITED)
+            with contextlib.suppress(BapsimError):
+                await self.try_to_begin()
+        await self.keeper.run()
+
+    async def try_to_begin(self) -> None:
+        """Begin to answer if a turn has proved a model meanwhile."""
+        if release.serving(self.root, release.read(self.root)) is None:
+            return
+        task, types = await aside(typed_task, self.root)
+        first = await aside(first_model, self.root, task, types)
+        self.answer_with(first, task, types)
+        await self.begin(first, task, types)
+
+    async def begin(self, first: Served, task: Task, types: dict[str, str]) -> None:
+        """Answer with this model from now on."""
+        service = _service(self.setting, task, types, self.limits, first)
+        service.log.start()
+        self.service = service
+
+    @cached_property
+    def keeper(self) -> Keeper:
+        """Of the service, once there is one."""
+        return Keeper(self.served(), self.parent, self.end)
+
+    def orphaned(self) -> bool:
+        """End where the process that started this one is gone."""
+        gone = self.parent is not None and os.getppid() != self.parent
+        if gone:
+            self.end()
+        return gone
+
+    def end(self) -> None:
+        if self.server is not None:
+            self.server.should_exit = True
+
+    def ending(self) -> bool:
+        return self.server is not None and self.server.should_exit
+
+    async def drained(self, work: asyncio.Task[None]) -> None:
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+        if self.service is not None:
+            await self.service.drained()
+            await self.keeper.tell()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """As an ASGI application: the one that is in place at this moment."""
+        await self.app(scope, receive, send)
+
+
 def work(setting: Setting, held: socket.socket, parent: int | None = None) -> None:
     """Serve from this process until it is told to end."""
     told: list[int] = []
@@ -126,35 +240,16 @@ def work(setting: Setting, held: socket.socket, parent: int | None = None) -> No
         signal.SIGTERM, lambda number, _: told.append(number)
     )  # what uvicorn passes on when it ends
     sys.setswitchinterval(SWITCH)
-    root = Path(setting.root)
-    task, types = typed_task(root)
-    limits = Limits(**setting.limits)
-    first = first_model(root, task, types)
-    about = about_of(root, task, types, limits, tuple(getattr(first.model, "classes", ())))
-    box: dict[str, Service] = {}
-    server: uvicorn.Server
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
-        service = box["service"] = _service(setting, task, types, limits, first)
-        service.log.start()
-
-        def orphaned() -> None:
-            server.should_exit = True
-
-        keeper = Keeper(service, parent, orphaned)
-        await keeper.follow()
-        keeping = asyncio.create_task(keeper.run())
-        yield
-        keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeping
-        await service.drained()
-        await keeper.tell()
-
-    app = application(lambda: box["service"], lifespan, about)
+    if setting.cert is not None:
+        asyncio.constants.SSL_SHUTDOWN_TIMEOUT = SHUT  # type: ignore[attr-defined]  # no option reaches it
+    first, task, types = _first(setting, Path(setting.root))
+    worker = Worker(setting, parent, first)
+    if setting.people:
+        secure = setting.cert is not None
+        worker.rooms = rooms_of(worker.root, secure=secure, doors=DOORS, channels=CHANNELS)
+    worker.answer_with(first, task, types)
     config = uvicorn.Config(
-        app,
+        worker,
         log_level="warning",
         access_log=False,
         lifespan="on",
@@ -163,13 +258,26 @@ def work(setting: Setting, held: socket.socket, parent: int | None = None) -> No
         backlog=BACKLOG,
         server_header=False,
         date_header=False,
+        ssl_certfile=setting.cert,
+        ssl_keyfile=setting.key,
     )
-    server = uvicorn.Server(config)
+    server = worker.server = uvicorn.Server(config)
     if told:
         return
     server.run(sockets=[held])
     if not server.started:
         raise InputError("cannot_start")
+
+
+def _first(setting: Setting, root: Path) -> tuple[Served | None, Task, dict[str, str]]:
+    """The model to begin with; None where there is none yet and the rooms are open without it."""
+    try:
+        task, types = typed_task(root)
+        return first_model(root, task, types), task, types
+    except BapsimError as why:
+        if not setting.people or why.key not in ("nothing_serves", "no_turn_yet"):
+            raise
+    return None, load_recipe(root).task, {}
 
 
 def _service(setting: Setting, task: Task, types: dict[str, str], limits: Limits, first: Served) -> Service:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.arrow import Column, concat, id_bytes, positions, take
+from bapsim.core.arrow import Column, concat, id_bytes, positions, take, valid
 from bapsim.core.errors import Damaged
 from bapsim.core.records import CERTIFICATE, Records, Verdicts
 from bapsim.store import fault
 
+_GENERATION = re.compile(r"\.g[0-9]+\.parquet$")
 SHARD_ROWS = 65_536
 SHARD_BYTES = 256 << 20  # of a shard in memory: pictures fill it before there are so many rows
 
@@ -85,6 +87,50 @@ class Shard:
     path: str  # relative to the wheel, records/TABLE/NAME.g0.parquet
     rows: int
     sha256: str
+
+    @property
+    def key(self) -> str:
+        """What the ledger calls it: the path of its first generation."""
+        return of_generation(self.path, 0)
+
+
+def of_generation(path: str, number: int) -> str:
+    """Where a generation of a shard lies; each erasure in it is a new one, and the old one goes."""
+    return _GENERATION.sub(f".g{number}.parquet", path)
+
+
+def erased(records: pa.RecordBatch, rows: np.ndarray) -> Records:
+    """Records without what these rows (bool[n]) said: all columns of the user and the key are null.
+
+    What stays tells nothing of a person: the id (a keyed digest), the origin, depths, and the parents' ids.
+    """
+    keep: Any = pa.array(np.arange(len(records)), mask=rows)
+    columns = [
+        _taken(records.column(name), keep) if _says(name) else records.column(name)
+        for name in records.schema.names
+    ]
+    return Records(pa.RecordBatch.from_arrays(columns, schema=records.schema))
+
+
+def only_rows(batch: pa.RecordBatch, keep: np.ndarray) -> pa.RecordBatch:
+    """The rows where a mask is true, and nothing of the others: a dictionary keeps values that no row has."""
+    at = pa.array(np.flatnonzero(keep))
+    return pa.RecordBatch.from_arrays([_taken(column, at) for column in batch.columns], schema=batch.schema)
+
+
+def _taken(column: Any, at: Any) -> Any:
+    if pa.types.is_dictionary(column.type):
+        return column.dictionary_decode().take(at).dictionary_encode().cast(column.type)
+    return column.take(at)
+
+
+def _says(name: str) -> bool:
+    return name == "_key" or name not in CERTIFICATE.names
+
+
+def is_erased(records: pa.RecordBatch) -> np.ndarray:
+    """bool[n]: rows that were erased; every other record has a key."""
+    return ~valid(records.column("_key"))
 
 
 def regroup(batches: Iterable[Records], rows: int = SHARD_ROWS, size: int = SHARD_BYTES) -> Iterator[Records]:

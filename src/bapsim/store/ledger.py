@@ -20,7 +20,7 @@ from typing import Any
 
 from bapsim.core.errors import Damaged
 from bapsim.store import fault
-from bapsim.store.schema import GUARDED, MIGRATIONS, VOLATILE
+from bapsim.store.schema import APPEND_ONLY, GUARDED, MIGRATIONS, VOLATILE
 
 START = "0" * 64
 Row = dict[str, Any]
@@ -64,6 +64,11 @@ def _strange(db: sqlite3.Connection) -> set[str]:
     version = db.execute("pragma user_version").fetchone()[0]
     names = {str(name) for name, *_ in here ^ there if not str(name).startswith("sqlite_stat")}
     return names if version == len(MIGRATIONS) else names | {"user_version"}
+
+
+def _may_change(table: str) -> None:
+    if table in APPEND_ONLY:
+        raise Damaged("append_only", table=table)
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,11 @@ class Ledger:
         self._seal(table, row)
 
     def amend(self, table: str, key: Mapping[str, object], /, **changes: object) -> None:
-        """Change columns of one row of a guarded table; the change is an event of its own."""
+        """Change columns of one row of a guarded table; the change is an event of its own.
+
+        Raises Damaged for a row of a table that only grows.
+        """
+        _may_change(table)
         sets = ", ".join(f"{name}=?" for name in changes)
         where = " and ".join(f"{name}=?" for name in key)
         query = f"update {table} set {sets} where {where}"  # noqa: S608
@@ -164,7 +173,11 @@ class Ledger:
         self._seal(table, key)
 
     def erase(self, table: str, key: Mapping[str, object]) -> None:
-        """Delete one row of a guarded table; that it is gone is an event."""
+        """Delete one row of a guarded table; that it is gone is an event.
+
+        Raises Damaged for a row of a table that only grows.
+        """
+        _may_change(table)
         row = self._guarded(table, key)
         where = " and ".join(f"{name}=?" for name in key)
         self.db.execute(f"delete from {table} where {where}", list(key.values()))  # noqa: S608
@@ -243,18 +256,22 @@ class Ledger:
     def _verify(self, kept: tuple[int, str]) -> list[Finding]:
         previous = START
         latest: dict[str, dict[str, tuple[int, str]]] = {table: {} for table in GUARDED}
+        rewritten: list[Finding] = []
         for number, row in enumerate(self.rows("select * from event order by seq"), 1):
             body = (row["seq"], row["at"], row["kind"], row["subject"], row["digest"], previous)
             if row["seq"] != number or row["previous"] != previous or row["mac"] != self._mac(*body):
                 return [Finding("chain_broken", f"event {number}")]
             previous = row["mac"]
-            rows = latest.get(row["kind"].removeprefix("erased "), {})
+            table = row["kind"].removeprefix("erased ")
+            rows = latest.get(table, {})
+            if table in APPEND_ONLY and row["subject"] in rows:
+                rewritten.append(Finding("rewritten", f"{table} {row['subject']}"))
             first, _ = rows.get(row["subject"], (number, ""))
             if row["kind"].startswith("erased "):
                 rows.pop(row["subject"], None)
             else:
                 rows[row["subject"]] = (first, row["digest"])
-        found = [] if self.knows(*kept) else [Finding("chain_cut", f"event {kept[0]}")]
+        found = rewritten if self.knows(*kept) else [*rewritten, Finding("chain_cut", f"event {kept[0]}")]
         found += [Finding("schema_changed", name) for name in sorted(_strange(self.db))]
         for table, expected in latest.items():
             found += self._verify_table(table, expected)

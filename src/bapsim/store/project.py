@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bapsim.core.errors import InputError, Locked, StoreError
 from bapsim.store import fault
-from bapsim.store.lake import Shard
+from bapsim.store.lake import Shard, of_generation
 from bapsim.store.ledger import Ledger
 
 
@@ -46,9 +46,12 @@ class Project:
 
     def shards(self, before: int | None = None) -> list[Shard]:
         """All shards of records in the order in which they were gathered, or those of turns before one."""
-        query = "select path, rows, sha256 from shard where turn < ? order by rowid"
+        query = "select path, generation, rows, sha256 from shard where turn < ? order by rowid"
         rows = self.ledger.rows(query, 1 << 60 if before is None else before)
-        return [Shard(path=r["path"], rows=r["rows"], sha256=r["sha256"]) for r in rows]
+        return [
+            Shard(path=of_generation(r["path"], r["generation"]), rows=r["rows"], sha256=r["sha256"])
+            for r in rows
+        ]
 
 
 def is_project(root: Path) -> bool:

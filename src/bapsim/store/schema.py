@@ -13,6 +13,9 @@ VOLATILE: dict[str, tuple[str, ...]] = {
     "look": ("at",),
     "cost": ("at",),
     "consent": ("at",),
+    "withdrawal": ("at", "report", "ended"),
+    "entry": ("at",),
+    "appeal": ("at",),
 }
 
 MIGRATIONS: tuple[str, ...] = (
@@ -63,6 +66,28 @@ create table asking(id blob not null, turn integer not null, why text not null, 
 create table guideline(label text not null, turn integer not null, rule text not null,
     primary key(label, turn));
 """,
+    """
+create table permit(consent text primary key, person text not null, given text not null,
+    terms text not null, turn integer not null);
+create table withdrawal(consent text primary key, person text not null, at text not null, by text not null,
+    state text not null, report text, ended text);
+create table action(id blob not null, consent text not null, action text not null, reason text not null,
+    primary key(id, consent));
+create table taint(kind text not null, name text not null, consent text not null, turn integer not null,
+    rows integer not null, remedy text not null, primary key(kind, name, consent));
+create index descendant_of on descendant(consent, id);
+""",
+    """
+create table entry(n integer primary key, transfer text not null, account text not null,
+    person text not null, source text not null, minor integer not null, currency text not null,
+    what text not null, why text not null, ref text not null, turn integer not null, at text,
+    unique(transfer, account, person, source));
+create table worked(consent text not null, line text not null, person text not null,
+    source text not null, said real not null, ms integer not null, rule text not null,
+    turn integer not null, primary key(consent, line));
+create table appeal(n integer primary key, ref text not null, person text not null, state text not null,
+    decider text not null, why text not null, turn integer not null, at text);
+""",
 )
 
 # Tables whose every row is in the audit chain, with their key columns.
@@ -87,4 +112,14 @@ GUARDED: dict[str, tuple[str, ...]] = {
     "consent": ("n",),
     "descendant": ("id", "consent"),
     "used": ("n",),
+    "permit": ("consent",),
+    "withdrawal": ("consent",),
+    "action": ("id", "consent"),
+    "taint": ("kind", "name", "consent"),
+    "entry": ("n",),
+    "worked": ("consent", "line"),
+    "appeal": ("n",),
 }
+
+# Tables of which no row is ever changed or erased: a correction is a row of its own.
+APPEND_ONLY = frozenset({"entry", "worked"})

@@ -23,7 +23,8 @@ from bapsim.store.project import Project
 
 
 def whole(project: Project, draft: Draft, turn: Turn) -> Iterator[Draft]:
-    """A draft as it is, or, where its rows are bare answers, drafts of the questions that they answer.
+    """A draft as it is, or, where its rows are bare answers, drafts of the questions that they answer; other
+    columns of the answers stand beside the target.
 
     A target that does not fit the type of its column is an unread line (`type`).
     """
@@ -37,6 +38,9 @@ def whole(project: Project, draft: Draft, turn: Turn) -> Iterator[Draft]:
         parents = Records(take(asked, np.array([place[draft.asked[i]] for i in mine], np.int64)))
         given = pa.array([said[i] for i in mine], pa.string())
         rows, bad = with_target(rows_of(parents), turn.task, given)
+        for name in (n for n in draft.rows.schema.names if n != turn.task.target):
+            column = draft.rows.column(name).take(pa.array(mine, pa.int64()))
+            rows = _beside(rows, name, column)
         good = np.flatnonzero(~bad)
         made = derive(
             Records(take(parents, good)),
@@ -46,7 +50,15 @@ def whole(project: Project, draft: Draft, turn: Turn) -> Iterator[Draft]:
             origin=draft.origin,
         )
         places = (draft.places[mine[i]] for i in np.flatnonzero(bad))
-        yield replace(made, unread=tuple(_unfit(file, line, turn.task.target) for file, line in places))
+        unread = tuple(_unfit(file, line, turn.task.target) for file, line in places)
+        consents = None if draft.consents is None else [draft.consents[mine[i]] for i in good.tolist()]
+        yield replace(made, unread=unread, consents=consents)
+
+
+def _beside(rows: pa.RecordBatch, name: str, column: Any) -> pa.RecordBatch:
+    """The rows with a column that the answers brought along, such as who said what."""
+    at = rows.schema.get_field_index(name)
+    return rows.append_column(name, column) if at < 0 else rows.set_column(at, name, column)
 
 
 def _unfit(file: str, line: int, target: str) -> Unread:

@@ -177,7 +177,7 @@ def take_over(project: Project) -> Row:
         return told | {"changed": False}
     if now != said.old:
         raise InputError("recipe_changed", path=str(path), diff=str(folder(project, said.turn) / DIFF))
-    _loads(path, said.new)
+    loads(path, said.new)
     fault.write(backup, said.old)
     fault.write(path, said.new)
     sys.modules.pop(path.stem, None)  # for whoever runs the next turn in this very process
@@ -185,7 +185,7 @@ def take_over(project: Project) -> Row:
     return told | {"changed": True}
 
 
-def _loads(path: Path, body: bytes) -> None:
+def loads(path: Path, body: bytes) -> None:
     """Raises RecipeError unless the new recipe is one: tried beside the old one, for what it imports."""
     trial = path.with_name("_proposed_recipe.py")
     try:

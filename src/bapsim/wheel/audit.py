@@ -14,7 +14,8 @@ from bapsim.core.arrow import ID, id_bytes
 from bapsim.core.errors import Damaged, InputError
 from bapsim.core.recipe import Recipe
 from bapsim.store import artifacts
-from bapsim.store.lake import View, file_sha256, sha256
+from bapsim.store.entries import unbalanced
+from bapsim.store.lake import Shard, View, file_sha256, of_generation, sha256
 from bapsim.store.ledger import Finding, Ledger
 from bapsim.store.project import Project
 from bapsim.store.tape import in_doubt
@@ -42,7 +43,7 @@ def check(project: Project, recipe: Recipe, head: str | None = None) -> dict[str
     head: "SEQ MAC" as an earlier report printed it; it must still be in the chain. A kept head shows even a
     rewrite by somebody who has the key.
     """
-    found = project.ledger.verify()
+    found = [*project.ledger.verify(), *unbalanced(project.ledger)]
     if head is not None:
         seq, _, mac = head.strip().partition(" ")
         if not seq.isdigit() or not project.ledger.knows(int(seq), mac):
@@ -89,7 +90,7 @@ def _files(project: Project) -> list[Finding]:
     """Every shard, verdict file and model is the one that was written."""
     named: list[tuple[str, str]] = []
     for row in project.ledger.rows("select * from shard"):
-        named.append((row["path"], row["sha256"]))
+        named.append((of_generation(row["path"], row["generation"]), row["sha256"]))
         if row["verdicts"] is not None:
             named.append((row["verdicts"], row["verdicts_sha256"]))
     found = [Finding("file_changed", path) for path, sha in named if _sha(project.wheel / path) != sha]
@@ -116,7 +117,7 @@ def stands(project: Project, stock: Stock) -> np.ndarray:
     superseded = np.zeros(len(stock), bool)
     for i, shard in enumerate(stock.shards):
         part = slice(int(stock.starts[i]), int(stock.starts[i + 1]))
-        said = stored_verdicts(project, shard.path)
+        said = stored_verdicts(project, shard)
         refused[part] |= refused_by(said, shard.rows)
         superseded[part] = superseded_by(said, shard.rows)
     exam = stock.rows_with(exam_ids(project.ledger))
@@ -202,7 +203,7 @@ def why_record(project: Project, recipe: Recipe, said: str) -> dict[str, Any]:
     about = ledger.row("select turn, state from origin where n=?", int(stock.origin[at]))
     if about is None:
         raise Damaged("row_is_gone", table="origin", key=str(stock.origin[at]))
-    eaten = ledger.rows("select version, mask from eaten where shard=? order by rowid", shard.path)
+    eaten = ledger.rows("select version, mask from eaten where shard=? order by rowid", shard.key)
     values = record.to_pylist()[0]
     subject = subjects(stock)
     heirs = (subject == subject[at]) & (subject >= 0) & np.isin(state, (EXAM, PENDING, TRAINED))
@@ -226,7 +227,7 @@ def why_record(project: Project, recipe: Recipe, said: str) -> dict[str, Any]:
             "delivery": about["state"],
         },
         "stands": STATES[int(state[at])],
-        "verdicts": _verdicts_about(project, shard.path, row),
+        "verdicts": _verdicts_about(project, shard, row),
         "parents": [i.hex() for i in values["_parents"] or []],
         "children": [stock.ids[r].tobytes().hex() for r, mums in stock.parents if at in mums],
         "eaten_by": [r["version"] for r in eaten if _mask(r["mask"])[row]],
@@ -240,7 +241,7 @@ def _readable(value: Any) -> Any:
     return value
 
 
-def _verdicts_about(project: Project, shard: str, row: int) -> list[dict[str, Any]]:
+def _verdicts_about(project: Project, shard: Shard, row: int) -> list[dict[str, Any]]:
     """What each check said of one row; those that abstained are left out."""
     found = []
     for name, said in stored_verdicts(project, shard).items():

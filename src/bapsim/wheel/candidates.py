@@ -148,7 +148,7 @@ def _train(scene: Scene, rows: np.ndarray, folder: Path, identity: dict[str, str
         for shard, mask in zip(stock.shards, stock.split(rows), strict=True):
             if mask.any():
                 body = zlib.compress(np.packbits(mask).tobytes(), 6)
-                ledger.add("eaten", version=folder.name, shard=shard.path, mask=body)
+                ledger.add("eaten", version=folder.name, shard=shard.key, mask=body)
     return project.ledger.rows("select * from model where version=?", folder.name)[0]
 
 

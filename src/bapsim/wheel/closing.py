@@ -29,6 +29,7 @@ from bapsim.wheel.judging import Judged, Opponent, random_rows
 from bapsim.wheel.noticing import SHOWN, notice
 from bapsim.wheel.proposing import proposals
 from bapsim.wheel.refining import Opinions
+from bapsim.wheel.ruling import rules_table
 from bapsim.wheel.served import market
 from bapsim.wheel.sources import sources_table
 from bapsim.wheel.stock import REFUSED, Scene, accounts, standing
@@ -127,6 +128,7 @@ def finish(
         "task": {"inputs": list(task.inputs), "target": task.target, "kind": task.kind, "answer": task.answer}
     }
     summary |= {"notice": notice(scene, newest, found), "market": market(stock)}
+    summary["rules"] = rules_table(scene)
     say("forecast")
     summary["forecast"] = next_turn(scene, people, random_rows(scene), asked, summary)
     changes = proposals(scene, opinions, judged, people, summary)

@@ -92,6 +92,7 @@ def _part(draft: Draft, at: np.ndarray) -> Draft:
         draft,
         rows=Rows(take(draft.rows, at)),
         keys=None if draft.keys is None else [draft.keys[i] for i in at.tolist()],
+        consents=None if draft.consents is None else [draft.consents[i] for i in at.tolist()],
         parents=line
         and Lineage(
             ids=line.ids.take(index),

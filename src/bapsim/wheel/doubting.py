@@ -1,5 +1,5 @@
-"""Labels worth a second look: a rule about them changed, they look wrong, they contradict their like, or they
-are a sample of a delivery that was set aside, or of a stream that only people can judge.
+"""Labels worth a second look: a rule about them changed or contradicts them, they look wrong, they contradict
+their like, or they are a sample of a delivery that was set aside, or of a stream that only people can judge.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bapsim.wheel.aside import set_aside, to_check
 from bapsim.wheel.candidates import Candidate
 from bapsim.wheel.cross_check import to_compare, unclear
 from bapsim.wheel.held_out import held_out
+from bapsim.wheel.ruling import doubted_by_rules
 from bapsim.wheel.stock import AGAIN, PENDING, TRAINED, Scene, standing
 from bapsim.wheel.weighing import WRONG, coded, doubt, inputs_alike, looks_of, trusted
 
@@ -93,8 +94,8 @@ def doubted(scene: Scene, model: Candidate) -> Doubted:
 
 
 def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
-    """Rows `_id`, `why` (set_aside, stream, guideline, contradiction, label_error), `wrong`; the most worthy
-    first.
+    """Rows `_id`, `why` (set_aside, stream, guideline, contradiction, rule, label_error), `wrong`; the most
+    worthy first.
 
     askable: bool[N]. A label that was looked at again is only doubted for a new rule; of a row and what a
     machine made of it, only the row's own.
@@ -113,15 +114,17 @@ def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
     ruled = np.array([max((since.get(one, -1) for one in part), default=-1) for part in parts]) >= given
     ruled &= found.borne < CERTAIN
     looked = stock.of_origins(lambda _, o: o.method == AGAIN)[at]
-    why = np.select([ruled, contradicted, wrong >= WRONG], ["guideline", "contradiction", "label_error"], "")
+    reasons = {"guideline": ruled, "contradiction": contradicted, "rule": doubted_by_rules(scene)[at]}
+    reasons["label_error"] = wrong >= WRONG
+    why = np.select(list(reasons.values()), list(reasons), "")
     why[looked & ~ruled | ~askable[at] | variants(scene, at)[at] | np.isin(at, sample)] = ""
-    rank = np.select([why == "guideline", why == "contradiction"], [0, 1], 2)
+    rank = np.select([why == one for one in ("guideline", "contradiction", "rule")], [0, 1, 2], 3)
     rows = np.flatnonzero(why != "")
     rows = rows[np.lexsort((stock.ids[at[rows]], -wrong[rows], rank[rows]))]
-    reasons = [SET_ASIDE] * (len(sample) - len(other)) + [STREAM] * len(other) + why[rows].tolist()
+    said = [SET_ASIDE] * (len(sample) - len(other)) + [STREAM] * len(other) + why[rows].tolist()
     columns = [
         stock.part(np.concatenate([sample, at[rows]])).column("_id"),
-        pa.array(reasons, pa.string()),
+        pa.array(said, pa.string()),
         pa.array(np.concatenate([np.full(len(sample), np.nan), wrong[rows]])),
     ]
     return Rows(pa.record_batch(columns, names=["_id", "why", "wrong"]))

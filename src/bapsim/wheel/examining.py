@@ -13,6 +13,8 @@ from bapsim.core.turn import Turn
 from bapsim.judge.gate import refund, wear_after
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
+from bapsim.wheel.deals import ENDED
+from bapsim.wheel.permits import TERMS
 from bapsim.wheel.refining import Opinions
 from bapsim.wheel.stock import ASKED, Stock, exam_ids
 
@@ -53,6 +55,9 @@ def compose_exam(
     if not drawn:
         have = stock.rows_with(exam_ids(ledger))
         old, new = corrected(have, may, settled.heir)
+        old |= have & opinions.says_no(TERMS)  # its terms ended, or do not allow the recipe's purposes
+        if ENDED in opinions.named:
+            old |= have & opinions.says_no(ENDED)  # bought items leave the exam with their deal
         if have.any():
             fresh = may & stock.of_origins(lambda _, o: o.method == FRESH) & ~have
             fresh &= ~np.isin(groups, groups[have])  # a second copy of an item tells nothing new
@@ -61,7 +66,7 @@ def compose_exam(
                 fresh &= ~np.isin(groups, groups[others])
         else:
             fresh = first_exam(recipe, turn, stock, may, groups)
-        if fresh.any() or new.any():
+        if fresh.any() or old.any():
             _enter(ledger, turn.n, stock, fresh, have, old, new)
     return stock.rows_with(exam_ids(ledger))
 

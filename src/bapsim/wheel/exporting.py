@@ -1,7 +1,7 @@
 """Export: a project's rows as a folder that others can load, with a card that says what they are.
 
 Rows stream shard by shard; the folder is there whole or not at all. The same project and the same options
-give the same bytes. Nothing is written into the project.
+give the same bytes. Nothing is written into the project but a note of what left (wheel.departures).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from bapsim.store import fault
 from bapsim.store.lake import Shard
 from bapsim.store.project import Project
 from bapsim.wheel.audit import chain_at, stands
+from bapsim.wheel.departures import note
 from bapsim.wheel.refining import stored_verdicts
 from bapsim.wheel.settling import SUPERSEDED
 from bapsim.wheel.stock import ASKED, STATES, Stock, load_stock
@@ -73,6 +74,8 @@ def export(project: Project, recipe: Recipe, wanted: Wanted, out: Path, lang: st
         fault.write(temporary / "croissant.json", body.encode())
         for folder in sorted({Path(file.path).parent for split in label.splits for file in split.files}):
             fault.sync(temporary / folder)
+        rests_on = {name for code in np.unique(seen.codes[seen.chosen]) for name in seen.terms[code].consents}
+        note(project, "export", temporary, place, rests_on)
         fault.rename(temporary, place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -109,6 +112,7 @@ def _seen(project: Project, task: Task, wanted: Wanted) -> Seen:
         stock.origin, stock.origins, [(row, _all_parents(stock, row, m)) for row, m in stock.parents]
     )
     free = np.array([not wanted.rights or set(one.rights) <= set(wanted.rights) for one in terms], bool)
+    asked &= ~stock.erased
     chosen = asked & free[codes]
     if not chosen.any():
         names = sorted({name for one in terms for name in one.rights})
@@ -177,7 +181,7 @@ def _pieces(project: Project, seen: Seen, i: int, shard: Shard, columns: list[st
     states = [STATES[code] for code in np.unique(state[chosen]).tolist()]
     if not states:
         return
-    named = stored_verdicts(project, shard.path) if any(SPLITS[s][1] == ASIDE for s in states) else {}
+    named = stored_verdicts(project, shard) if any(SPLITS[s][1] == ASIDE for s in states) else {}
     file = pq.ParquetFile(project.wheel / shard.path, buffer_size=1 << 20, pre_buffer=False)
     there = [name for name in columns if name in file.schema_arrow.names]
     size = sum(file.metadata.row_group(g).total_byte_size for g in range(file.num_row_groups))

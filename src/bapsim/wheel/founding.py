@@ -6,7 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from bapsim.core.arrow import strings
 from bapsim.core.errors import InputError, RecipeError, text
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Answer, Task
+from bapsim.gather import folder_rights
 from bapsim.gather.columnar import is_dataset
 from bapsim.gather.infer import NUMERIC, SPLITS, Column, Schema, guess_answer, infer
 from bapsim.gather.read import PARQUET, WORKBOOKS, read, suffix
@@ -71,7 +72,7 @@ class Found:
     left_out: columns that a table model cannot read, or that it could where a text was guessed; odd: texts
     that alone keep a column from being numbers; sheets: of a workbook, those with rows, the one that is read
     first; workloads: of a service log, with their counts, the one that is read first; personal: rows whose
-    inputs hold personal data that has a form.
+    inputs hold personal data that has a form; licence: what lies beside the file says of it.
     """
 
     file: str
@@ -89,10 +90,16 @@ class Found:
     sheets: tuple[str, ...] = ()
     workloads: Mapping[str, int] | None = None
     personal: int = 0
+    licence: folder_rights.Found = field(default=folder_rights.Found(folder_rights.UNKNOWN))
 
     @property
     def labelled(self) -> int:
         return sum(self.said.values())
+
+    @property
+    def rights(self) -> str:
+        """The licence that was found beside the file; where nothing speaks of one, it is the user's own."""
+        return self.licence.rights if self.licence.file else "own"
 
     @property
     def numeric(self) -> bool:
@@ -183,6 +190,7 @@ def look_into(file: Path, wanted: Wanted) -> Found:
         left_out=left_out,
         sheets=tuple(sheets(file)) if suffix(file) in WORKBOOKS else (),
         personal=sum(int((scrub_columns(chunk.rows, inputs)[1] > 0).sum()) for chunk in read(file)),
+        licence=folder_rights.FolderRights(file.parent).of(file),
     )
 
 
@@ -524,7 +532,7 @@ def _log(found: Found, lang: str) -> Iterator[str]:
 
 def _files(found: Found, lang: str) -> Iterator[str]:
     key = f" key={quoted(found.wanted.key)}," if found.wanted.key else ""
-    line = f'            "data/", maker="person", rights="own",{key}'
+    line = f'            "data/", maker="person", rights={quoted(found.rights)},{key}'
     if not key and found.schema.id is not None:
         hint = f"  # {text('recipe.key', lang, key=_comment(f'key={quoted(found.schema.id)}'))}"
         line += hint if len(line + hint) <= WIDTH else ""

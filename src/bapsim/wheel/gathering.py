@@ -18,11 +18,22 @@ from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Source
 from bapsim.core.records import Draft, Numbering, Origin, Records, Task, Unread, certify
 from bapsim.core.turn import Turn
-from bapsim.store.lake import SHARD_BYTES, SHARD_ROWS, Shard, file_sha256, read_batch, regroup, write_shard
+from bapsim.store.lake import (
+    SHARD_BYTES,
+    SHARD_ROWS,
+    Shard,
+    erased,
+    file_sha256,
+    read_batch,
+    regroup,
+    write_shard,
+)
+from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.text.targets import written
 from bapsim.wheel.answering import whole
 from bapsim.wheel.column_types import fitting, known_types
+from bapsim.wheel.permits import SYNTHESISE, is_over, sparing, withdrawn
 from bapsim.wheel.stock import origin_of
 
 
@@ -42,7 +53,9 @@ class Delivery:
     unread: list[Unread] = field(default_factory=list)
     brought: int = 0
     again: int = 0
+    heard: set[Origin] = field(default_factory=set)  # under which known rows came once more
     consents: list[tuple[bytes, str]] = field(default_factory=list)
+    withdrawn: set[str] = field(default_factory=set)
     waiting: dict[str, list[Records]] = field(default_factory=dict)
     shards: list[tuple[str, Shard]] = field(default_factory=list)  # with the columns of their folder
     old_origins: dict[Origin, int] = field(default_factory=dict)
@@ -66,7 +79,8 @@ class Delivery:
         """Certify a draft and keep the rows that nobody delivered before."""
         before, self.brought = self.brought, self.brought + len(draft.rows)
         draft = fitting(draft, self.turn.types, before)
-        self.unread += draft.unread
+        gone = draft.origin.consent in self.withdrawn
+        self.unread += (replace(one, detail="") for one in draft.unread) if gone else draft.unread
         if not len(draft.rows):
             return
         origin = replace(draft.origin, source=self.name)
@@ -80,25 +94,38 @@ class Delivery:
                 self.known.add(one)
                 fresh[i] = True
         self.again += int((~fresh).sum())
+        if not fresh.all():
+            self.heard.add(origin)
         if fresh.any():  # a file that is read again, and has nothing new, is no delivery
             if origin not in self.old_origins:
                 self.origins[origin] = number
             if draft.keys is not None:
                 self.keyed.add(number)
-            self._under_consent(Records(take(records, fresh)), origin)
+            consents = draft.consents or [()] * len(records)
+            beside = [names for names, new in zip(consents, fresh, strict=True) if new]
+            new = Records(take(records, fresh))
+            left = self._under_consent(new, origin, beside)
             columns = columns_of(records.schema)
-            self.waiting.setdefault(columns, []).append(Records(take(records, fresh)))
+            self.waiting.setdefault(columns, []).append(erased(new, left) if left.any() else new)
             self._write(columns, full_only=True)
 
-    def _under_consent(self, records: Records, origin: Origin) -> None:
-        """Index records under a consent, and what was derived from such: withdrawal must find them."""
+    def _under_consent(self, records: Records, origin: Origin, beside: Sequence[Sequence[str]]) -> np.ndarray:
+        """Index records under a consent, and what was derived from such: withdrawal must find them.
+
+        beside: other consents of each row. Returns bool[n]: rows that rest on one that was withdrawn, of
+        which nothing but that they came may enter.
+        """
         own = set() if origin.consent is None else {origin.consent}
         query = "select consent from descendant where id=?"
         ids: list[Any] = records.column("_id").to_pylist()
         parents: list[Any] = records.column("_parents").to_pylist()
-        for one, mums in zip(ids, parents, strict=True):
+        left = np.zeros(len(records), bool)
+        for i, (one, mums, others) in enumerate(zip(ids, parents, beside, strict=True)):
             inherited = {str(r["consent"]) for m in mums or () for r in self.project.ledger.rows(query, m)}
-            self.consents += [(one, consent) for consent in sorted(own | inherited)]
+            all_of = own | inherited | set(others)
+            self.consents += [(one, consent) for consent in sorted(all_of)]
+            left[i] = bool(all_of & self.withdrawn)
+        return left
 
     def finish(self) -> None:
         """Write what waits, however few rows it is."""
@@ -188,8 +215,11 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 def gather(project: Project, sources: dict[str, Source], turn: Turn) -> dict[str, int]:
     """Run every source that has something new; returns new records by source."""
-    fresh = {}
+    fresh, gone = {}, withdrawn(project.ledger)
     for name, source in sources.items():
+        if is_over(source, gone):
+            fresh[name] = 0
+            continue
         before = project.shards(before=turn.n)
         key = f"gather:{name}:{fingerprint(source, inputs_of(source, turn, before))}"
         staged = project.ledger.value("select output from stage where key=?", key)
@@ -219,8 +249,9 @@ def gather_one(
     types = known_types(ledger, turn.task) | dict(turn.types)  # a source before it may have told some
     turn = replace(turn, types=types)
     delivery = Delivery(project=project, name=name, turn=turn, known=known, first_origin=first)
+    delivery.withdrawn = withdrawn(ledger)
     delivery.resume()
-    for draft in source(turn):
+    for draft in source(sparing(project, turn) if getattr(source, "purpose", "") == SYNTHESISE else turn):
         if not isinstance(draft, Draft):
             raise InputError("not_a_draft", source=name, found=type(draft).__name__)
         for part in whole(project, draft, turn):
@@ -235,6 +266,7 @@ def _enter(project: Project, delivery: Delivery, turn: Turn, stage: dict[str, An
     """One transaction: origins, folders, shards, counts, unread lines, and that the stage is done."""
     name = delivery.name
     with project.ledger.change("gathered") as ledger:
+        _mend_rights(ledger, delivery)
         for origin, number in delivery.origins.items():
             machine = "machine" in (origin.input_maker, origin.target_maker)
             names = ("input_maker", "target_maker", "method", "rights", "consent", "batch")
@@ -261,6 +293,37 @@ def _enter(project: Project, delivery: Delivery, turn: Turn, stage: dict[str, An
         counts = {"again": delivery.again, "fresh": stage["output"]["fresh"], "unread": len(unread)}
         _count(project, turn.n, name, counts)
         ledger.add("stage", turn=turn.n, **stage | {"output": json.dumps(stage["output"])})
+
+
+def _mend_rights(ledger: Ledger, delivery: Delivery) -> None:
+    """Rows that came before under other rights stand under those that their source says now.
+
+    A licence may be read, bought or mended later; what was said before stays in the ledger. Where a batch is
+    under several rights, nobody can say whose changed, and nothing is.
+    """
+    known: dict[Origin, dict[int, str]] = {}
+    for row in ledger.rows("select * from origin where source=?", delivery.name):
+        known.setdefault(_batch(origin_of(row)), {})[int(row["n"])] = str(row["rights"])
+    said: dict[Origin, set[str]] = {}
+    for origin in delivery.heard | set(delivery.origins):
+        said.setdefault(_batch(origin), set()).add(origin.rights)
+    for origin in sorted(delivery.heard, key=str):
+        before = known.get(_batch(origin), {})
+        if said[_batch(origin)] | set(before.values()) <= {origin.rights} or len(said[_batch(origin)]) > 1:
+            continue
+        if len(set(before.values())) == 1:
+            for n, rights in before.items():
+                count = int(ledger.value("select count(*) from stage where name='rights'"))
+                output = json.dumps({"n": n, "was": rights, "is": origin.rights}, ensure_ascii=False)
+                ledger.amend("origin", {"n": n}, rights=origin.rights)
+                ledger.add(
+                    "stage", key=f"rights:{count + 1}", name="rights", turn=delivery.turn.n, output=output
+                )
+
+
+def _batch(origin: Origin) -> Origin:
+    """What was delivered, whatever its rights."""
+    return replace(origin, rights="")
 
 
 def _count(project: Project, turn: int, source: str, counts: dict[str, int]) -> None:

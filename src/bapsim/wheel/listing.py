@@ -51,7 +51,7 @@ def refused(project: Project, recipe: Recipe) -> Iterator[dict[str, Any]]:
     for i, shard in enumerate(stock.shards):
         start = int(stock.starts[i])
         rows = np.flatnonzero(state[start : start + shard.rows] == REFUSED)
-        named = stored_verdicts(project, shard.path)
+        named = stored_verdicts(project, shard)
         no = {n: ~booleans(said.column("keep"), True) for n, said in named.items() if n != SUPERSEDED}
         for row in rows.tolist():
             check = next((name for name, mask in no.items() if mask[row]), None)

@@ -116,7 +116,7 @@ def _made(
     wanted = np.zeros(len(stock), bool)
     parts = [slice(int(a), int(b)) for a, b in pairwise(stock.starts)]
     for shard, part in zip(stock.shards, parts, strict=True):
-        if shard.path in paths:
+        if shard.key in paths:
             body = with_columns(read_batch(project.wheel / shard.path), recipe.task.columns)
             said = one.check(Records(take(body, shown[part])), turn)
             wanted[part] = ~booleans(spread(said, shown[part], one.name).column("keep"), True)

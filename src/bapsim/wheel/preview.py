@@ -14,6 +14,7 @@ from bapsim.wheel.answering import whole
 from bapsim.wheel.column_types import fitting
 from bapsim.wheel.examining import wear
 from bapsim.wheel.gathering import returns
+from bapsim.wheel.permits import is_over, withdrawn
 from bapsim.wheel.state import state
 
 
@@ -32,7 +33,9 @@ def preview(project: Project, recipe: Recipe) -> dict[str, Any]:
     before = wear(ledger, recipe.gate.budget)
     level = recipe.gate.level(before) if before.items else None
     exam = {"items": before.items, "looks": before.looks, "budget": before.budget, "level": level}
-    found = {name: _read(project, name, source, turn, known) for name, source in recipe.sources.items()}
+    gone = withdrawn(ledger)
+    sources = {name: one for name, one in recipe.sources.items() if not is_over(one, gone)}
+    found = {name: _read(project, name, source, turn, known) for name, source in sources.items()}
     return {"turn": n, "resumes": open_turn is not None, "sources": found, "exam": exam}
 
 

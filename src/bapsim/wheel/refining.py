@@ -15,6 +15,7 @@ from bapsim.core.records import Records, Verdicts, abstained, verdicts
 from bapsim.core.turn import Turn
 from bapsim.image import alike
 from bapsim.store.lake import (
+    Shard,
     View,
     read_batch,
     read_verdicts,
@@ -25,6 +26,7 @@ from bapsim.store.lake import (
 from bapsim.store.project import Project
 from bapsim.text.minhash import near
 from bapsim.text.quoted import partial, quoting
+from bapsim.wheel.permits import TERMS, WITHDRAWN, by_terms, by_withdrawal
 from bapsim.wheel.reading import as_read, reading
 from bapsim.wheel.settling import SUPERSEDED, Settled, settle
 from bapsim.wheel.stock import Stock
@@ -96,6 +98,9 @@ def refine(
     Surveys do not see settled rows either, nor corrections of exam items: nothing is a copy of them.
     """
     opinions = Opinions(stock=stock)
+    opinions.add(WITHDRAWN, by_withdrawal(project.ledger, stock))
+    opinions.add(TERMS, by_terms(project.ledger, recipe, turn, stock))
+    hidden = hidden | stock.erased | stock.other_task
     turn = replace(turn, origins=stock.origins)  # `only` must know this turn's deliveries, too
     for name, said in _checked(project, recipe, turn, stock, stock.split(~hidden)).items():
         opinions.add(name, said)
@@ -114,6 +119,8 @@ def refine(
         parts = list(survey(reading(view, recipe.task, stock.records.schema), turn))
         opinions.add(name, spread(concat(parts) if parts else abstained(0), ~hidden, name))
     opinions.add("conflict", verdicts(~settled.conflicting, "conflict"))
+    if stock.other_task.any():
+        opinions.add("other_task", verdicts(~stock.other_task, "other_task"))
     return opinions
 
 
@@ -181,15 +188,15 @@ def write_opinions(project: Project, opinions: Opinions, turn: int) -> None:
         named = {n: Verdicts(v.slice(int(stock.starts[i]), size)) for n, v in whole.items()}
         path = verdict_path(shard.path, turn)
         if named:
-            written[shard.path] = (path, write_verdicts(project.wheel, path, named))
+            written[shard.key] = (path, write_verdicts(project.wheel, path, named))
     with project.ledger.change("refined") as ledger:
-        for shard_path, (path, sha) in written.items():
-            old = ledger.row("select verdicts, verdicts_sha256 from shard where path=?", shard_path)
+        for key, (path, sha) in written.items():
+            old = ledger.row("select verdicts, verdicts_sha256 from shard where path=?", key)
             if old != {"verdicts": path, "verdicts_sha256": sha}:
-                ledger.amend("shard", {"path": shard_path}, verdicts=path, verdicts_sha256=sha)
+                ledger.amend("shard", {"path": key}, verdicts=path, verdicts_sha256=sha)
 
 
-def stored_verdicts(project: Project, shard: str) -> Mapping[str, pa.RecordBatch]:
+def stored_verdicts(project: Project, shard: Shard) -> Mapping[str, pa.RecordBatch]:
     """The verdicts about one shard as the last turn left them."""
-    path = project.ledger.value("select verdicts from shard where path=?", shard)
+    path = project.ledger.value("select verdicts from shard where path=?", shard.key)
     return read_verdicts(project.wheel, path) if path else {}

@@ -26,7 +26,14 @@ FORMS: Mapping[str, tuple[str, str, str, int | None]] = {  # keyword of Recipe, 
     "copies": ("surveys", "near_duplicates", "threshold", 0),
 }
 WIDE, BREAK = 80, "\0"  # a longer dict stands on lines of its own: where one begins
-IMPORTS = {"labels": "from bapsim.refine.label_errors import label_errors"}
+IMPORTS = {
+    "labels": "from bapsim.refine.label_errors import label_errors",
+    "people": "from bapsim.gather.people import people",
+}
+ADDED = {  # what is added to a dict of Recipe: its keyword, key, and the function that is called
+    "labels": ("surveys", '"labels"', "label_errors"),
+    "people": ("sources", '"people"', "people"),
+}
 
 Splice = tuple[int, int, str]  # from, to, what stands there then: characters of the text
 
@@ -90,7 +97,7 @@ def splices(form: Form, change: Mapping[str, Any]) -> list[Splice] | None:
     """What one change replaces; None where its place is not recognised.
 
     change: `what` (a name of FORMS with `value`, source text; `weights`, `guideline`, `merged` with `items`,
-    source texts by key; `labels`: the survey of wrong labels).
+    source texts by key; `labels`: the survey of wrong labels; `people`: the source of what the rooms give).
     """
     what = change["what"]
     if what in FORMS:
@@ -99,10 +106,11 @@ def splices(form: Form, change: Mapping[str, Any]) -> list[Splice] | None:
         calls = [] if whole is None else [n for n in ast.walk(whole) if isinstance(n, ast.Call)]
         calls = [one for one in calls if _name(one) == function]
         return _set(form, calls[0], parameter, place, change) if len(calls) == 1 else None
-    if what == "labels":
-        said = _put(form, form.call, "surveys", {'"labels"': "label_errors()"})
+    if what in ADDED:
+        keyword, key, function = ADDED[what]
+        said = _put(form, form.call, keyword, {key: f"{function}()"})
         bound = {a.asname or a.name for n in form.tree.body if isinstance(n, ast.ImportFrom) for a in n.names}
-        return said if said is None or "label_errors" in bound else [*said, _import(form, IMPORTS[what])]
+        return said if said is None or function in bound else [*said, _import(form, IMPORTS[what])]
     if what == "merged":
         task = _argument(form.call, "task")
         known = isinstance(task, ast.Call) and _name(task) == "Task"

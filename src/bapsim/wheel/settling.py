@@ -64,7 +64,7 @@ def _keyed(stock: Stock, among: np.ndarray) -> Iterator[tuple[int, _Name]]:
     """Rows (bool[N]) of sources that delivered keys more than once: source, key and input of each."""
     counts = Counter(stock.origins[n].source for n in stock.keyed)
     keyed = stock.of_origins(lambda n, origin: n in stock.keyed and counts[origin.source] > 1)
-    rows = np.flatnonzero(keyed & among).tolist()
+    rows = np.flatnonzero(keyed & among & ~stock.erased).tolist()
     keys = strings(stock.records.column("_key")) if rows else []
     for row in rows:
         yield row, (stock.origins[int(stock.origin[row])].source, keys[row], stock.texts[row])

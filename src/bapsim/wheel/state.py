@@ -64,7 +64,9 @@ def state(project: Project, recipe: Recipe, n: int) -> Turn:
         place = folder if folder.is_dir() else folder.parent / "served"
         models["current"] = merging(artifacts.load(place, project.root), recipe.task)
     oof = Answers(table_of(champion.oof)) if champion is not None and champion.oof is not None else None
-    asked = {r["id"]: r["draw"] for r in ledger.rows("select id, draw from question")}
+    asked = {
+        r["id"]: r["draw"] for r in ledger.rows("select id, draw from question where state<>'withdrawn'")
+    }
     origins = {r["n"]: origin_of(r) for r in ledger.rows("select * from origin where turn < ?", n)}
     return Turn(
         n=n,
@@ -77,17 +79,22 @@ def state(project: Project, recipe: Recipe, n: int) -> Turn:
         origins=origins,
         asked=asked,
         types=known_types(ledger, recipe.task) | declared_types(recipe),
+        day=str(ledger.value("select started from turn where n=?", n) or now())[: len("2026-01-01")],
     )
 
 
 def views(project: Project, recipe: Recipe, n: int) -> dict[str, View]:
-    """Every table as the last turn left it, without exam items; refused rows are marked by its verdicts."""
+    """Every table of the task as the last turn left it, without exam items; refused rows are marked by its
+    verdicts.
+    """
     if not project.shards(before=n):
         return {}
     stock = load_stock(project, recipe.task, before=n)
-    hidden = stock.split(unseen(stock, stock.rows_with(examined(project.ledger, before=n))))
+    hidden = stock.split(stock.erased | unseen(stock, stock.rows_with(examined(project.ledger, before=n))))
     found: dict[str, View] = {}
     for folder, mine in by_folder(stock.shards).items():
+        if stock.strange.issuperset(mine):
+            continue
         found[folder] = View(
             name=folder,
             root=project.wheel,

@@ -17,15 +17,15 @@ from bapsim.core.recipe import Recipe
 from bapsim.core.records import CERTIFICATE, Origin, Records, Task
 from bapsim.core.turn import Turn
 from bapsim.image.alike import Sketches, joined, sketches
-from bapsim.store.lake import Shard, read_batch, with_columns
+from bapsim.store.lake import Shard, is_erased, read_batch, with_columns
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.text.minhash import unite
-from bapsim.text.pii import KINDS, scrub_columns
+from bapsim.text.pii import ALL, scrub_columns
 from bapsim.text.targets import renamed, votes_in, written
 from bapsim.wheel.column_types import alike
 
-MASK = re.compile(rf"\[(?:{'|'.join(KINDS).upper()})\]")  # what stands where personal data stood
+MASK = re.compile(rf"\[(?:{'|'.join(ALL).upper()})\]")  # what stands where personal data stood
 TAG = re.compile("<[a-zA-Z/!][^<>]*>")
 FILE = "file"  # the column in which a source of pictures says where each came from
 ASKED = "asked:"  # how the method of an answer begins
@@ -49,6 +49,7 @@ class Stock:
     states: dict[int, str]  # of origins: kept, pending, released, refused
     turns: dict[int, int]  # of origins
     keyed: frozenset[int]  # origins whose source has a name of its own for each row
+    strange: frozenset[int] = frozenset()  # shards without any input of the task: rows of another one
 
     def __len__(self) -> int:
         return len(self.records)
@@ -57,6 +58,14 @@ class Stock:
     def starts(self) -> np.ndarray:
         """int64[shards + 1]: where each shard's rows begin."""
         return np.cumsum([0, *(s.rows for s in self.shards)]).astype(np.int64)
+
+    @cached_property
+    def other_task(self) -> np.ndarray:
+        """bool[N]: rows that have no input of the task."""
+        found = np.zeros(len(self), bool)
+        for i in self.strange:
+            found[self.starts[i] : self.starts[i + 1]] = True
+        return found
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -136,6 +145,11 @@ class Stock:
         given = numbers(self.records.column("_input_depth"))
         target = numbers(self.records.column("_target_depth"))
         return np.asarray(np.where(self.labelled, np.maximum(given, target), given))
+
+    @cached_property
+    def erased(self) -> np.ndarray:
+        """bool[N]: rows whose content went with a consent that was withdrawn."""
+        return is_erased(self.records)
 
     @cached_property
     def by_people(self) -> np.ndarray:
@@ -281,10 +295,12 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
     columns = list(task.columns)
     if task.kind == "image":  # too much to have at hand: read when it is needed
         columns = [FILE, *(name for name in columns if name not in (FILE, *task.inputs))]
-    tables = []
-    for shard in shards:
+    tables, strange = [], set()
+    for i, shard in enumerate(shards):
         file = pq.ParquetFile(project.wheel / shard.path)
         have = set(file.schema_arrow.names)
+        if not have & set(task.inputs):
+            strange.add(i)
         wanted = [*columns, *CERTIFICATE.names]
         tables.append(in_one_form(file.read(columns=[c for c in wanted if c in have]), task))
     empty = in_one_form(pa.table({name: pa.nulls(0) for name in columns}), task)  # null: any type
@@ -303,6 +319,7 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
         states={r["n"]: r["state"] for r in rows},
         turns={r["n"]: r["turn"] for r in rows},
         keyed=frozenset(r["n"] for r in rows if r["keyed"]),
+        strange=frozenset(strange),
     )
 
 
@@ -352,6 +369,7 @@ def standing(stock: Stock, exam: np.ndarray, refused: np.ndarray, superseded: np
     state[refused] = REFUSED
     state[superseded] = SUPERSEDED
     state[exam] = EXAM
+    state[stock.erased] = REFUSED
     return state
 
 

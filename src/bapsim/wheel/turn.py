@@ -22,6 +22,7 @@ from bapsim.store import artifacts
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME, Candidate, candidate, refit
 from bapsim.wheel.closing import finish, summarise, tidy
+from bapsim.wheel.deals import ENDED, by_deal, deals, enter_deals
 from bapsim.wheel.dueling import told
 from bapsim.wheel.examining import WITHHELD, compose_exam, withheld
 from bapsim.wheel.gathering import gather
@@ -30,11 +31,14 @@ from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, 
 from bapsim.wheel.kin import kin
 from bapsim.wheel.mending import mend, menders
 from bapsim.wheel.merging import merging_opponent
+from bapsim.wheel.pay import enter
+from bapsim.wheel.permits import enter_permits, known_purposes
 from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
 from bapsim.wheel.state import begin, the_champion, the_newest, unseen
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, examined, load_stock, standing
 from bapsim.wheel.suspicion import judge_deliveries
 from bapsim.wheel.weighing import weighed_sources
+from bapsim.wheel.withdrawing import finish_withdrawals
 
 Say = Callable[..., None]
 
@@ -61,8 +65,13 @@ def run_turn(
     started = time.perf_counter()
     menders(recipe)  # a recipe that cannot run is told before anybody is asked
     weighed_sources(recipe)
+    known_purposes(recipe)
     tidy(project)  # what a kill after the last commit left behind
+    finish_withdrawals(project, recipe, say)
     turn = begin(project, recipe)
+    enter(project, recipe, turn.inbox)  # before anything is erased: who withdraws is owed for the time
+    enter_permits(project.ledger, turn)
+    enter_deals(project.ledger, recipe, turn)
     say("gather")
     fresh = gather(project, dict(recipe.sources), turn) | mend(project, recipe, turn)
     fought, turn = told(project, recipe, turn)
@@ -132,6 +141,8 @@ def _judged(project: Project, recipe: Recipe, turn: Turn, stock: Stock, exam: np
     """Verdicts on every row and, after those of the recipe, on whole deliveries."""
     hidden = exam | stock.rows_with(examined(project.ledger, before=turn.n))
     opinions = refine(project, recipe, turn, stock, unseen(stock, hidden), exam)
+    if deals(project.ledger):
+        opinions.add(ENDED, by_deal(project.ledger, recipe, turn, stock))
     _by_origin(opinions, stock, recipe.weights)
     kept = withheld(stock, recipe.questions) & ~opinions.refused() & ~opinions.settled.superseded
     opinions.add(WITHHELD, verdicts(~kept, WITHHELD))

