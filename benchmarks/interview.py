@@ -1,14 +1,15 @@
-"""Is an expert's half hour in the room worth more than as many random questions? Simulated experts, real turns.
+"""Is an expert's half hour in the room worth more than as many random questions? Simulated, real turns.
 
     python benchmarks/interview.py [--seeds 12] [--jobs 2] [--sets clinc150 banking77]
 
-Forty classes of real texts, neighbours together, 15 labelled rows of each, of which a fifth says the class next
-door; a pool of what is left; 1,200 untouched rows. After a first turn an expert who knows the truth gives 30
-answers, and a second turn of the product takes them in: `random`, labels of 30 rows of the pool drawn at
-random; `desk`, answers to the 30 questions that the wheel asks by itself; `room`, 30 answers in an interview,
-whatever they are to: cases, reasons, rules, confidence, guideline (to choose a topic is no answer); `room, no rules`, the same by an
-expert who states none; `room, cases`, the same by one who skips whatever is no case. Measured: accuracy on
-untouched rows of the model that the second turn looked at. Writes docs/results/interview.{json,md}.
+Forty classes of real texts, neighbours together, 15 labelled rows of each, of which a fifth says the class
+next door; a pool of what is left; 1,200 untouched rows. After a first turn an expert who knows the truth
+gives 30 answers, and a second turn of the product takes them in: `random`, labels of 30 rows of the pool
+drawn at random; `desk`, answers to the 30 questions that the wheel asks by itself; `room`, 30 answers in an
+interview, whatever they are to: cases, reasons, rules, confidence, guideline (to choose a topic is no
+answer); `room, no rules`, the same by an expert who states none; `room, cases`, the same by one who skips
+whatever is no case. Measured: accuracy on untouched rows of the model that the second turn looked at.
+Writes docs/results/interview.{json,md}.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ def page(lives: list[dict[str, Any]], seeds: int) -> str:
     lines = [
         "# The room against random questions",
         "",
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, numpy {np.__version__}: `OMP_NUM_THREADS=1 python benchmarks/interview.py --seeds {seeds}`.",
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, numpy {np.__version__}:"
+        f" `OMP_NUM_THREADS=1 python benchmarks/interview.py --seeds {seeds}`.",
         "",
         " ".join(str(__doc__).split("\n\n")[2].split()),
         "",
@@ -127,7 +129,8 @@ def page(lives: list[dict[str, Any]], seeds: int) -> str:
     taught = np.mean([one["taught"] for one in lives])
     lines += [
         "",
-        f"Rules stated a session: {stated:.1f}; in {100 * taught:.0f} % of the worlds one was right often enough to label rows.",
+        f"Rules stated a session: {stated:.1f}; in {100 * taught:.0f} % of the worlds"
+        " one was right often enough to label rows.",
         "",
     ]
     lines += ["Replies of a `room` session by what they were to, mean:", "", "| to | replies |", "|---|---|"]

@@ -6,8 +6,8 @@ Reads BAPSIM_DATA (default ../shared/data), writes docs/results/pay.{json,md}; `
 A project of banking77 (the 20 most frequent classes) or nsmc_ko: 1,300 rows of history (900 in the exam),
 then two turns in which seven people answer 500 questions each time, an eighth of them three at once, with 12
 hidden tests each. On banking77 the history calls most rows of two classes by another one's name, and so do
-all but two of the people. The truth is the Shapley value of every person's answers (all subsets), taken or not, in accuracy and
-in log-loss on 2,500 rows that nobody saw, with true labels. Intervals are over seeds.
+all but two of the people. The truth is the Shapley value of every person's answers (all subsets), taken or
+not, in accuracy and in log-loss on 2,500 rows that nobody saw, with true labels. Intervals are over seeds.
 """
 
 from __future__ import annotations

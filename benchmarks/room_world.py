@@ -1,4 +1,4 @@
-"""A room in a box: texts whose labels are confused between neighbouring classes, an expert who knows the truth.
+"""A room in a box: texts whose labels are confused between neighbouring classes, an expert who knows better.
 
 Used by interview.py and lesson.py. What people give reaches a turn by `Given`, a source of votes and examples
 in the inbox, and by the product's own steps for rules. The project lies in memory (lab.new_folder).

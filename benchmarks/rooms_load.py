@@ -418,8 +418,8 @@ def page(said: dict[str, Any]) -> str:
             "",
             f"`{said['command']}`, {said['date']}; service, database and clients share {said['cpus']} CPUs.",
             "",
-            f"{EXPERTS} experts with an open stream each, {said['seconds']:g} s. A write is synced before it is"
-            " answered; times in milliseconds, from the moment at which the write was due.",
+            f"{EXPERTS} experts with an open stream each, {said['seconds']:g} s. A write is synced before"
+            " it is answered; times in milliseconds, from the moment at which the write was due.",
             "",
             "| database | writes a second | answered p50 | p95 | p99 | seen by both p50 | p95 | CPUs |",
             "|---|---|---|---|---|---|---|---|",

@@ -45,7 +45,7 @@ def test_the_licence_beside_a_file_is_written_into_the_recipe(tmp_path: Path) ->
     (tmp_path / "LICENSE").write_text("a licence of our own")
     words = run("new", tmp_path / "odd", "--from", file).stdout
     assert "LICENSE beside the file" in words
-    assert 'rights="unknown"' in (tmp_path / "odd/recipe.py").read_text("utf-8"), "what nobody knows is not own"
+    assert 'rights="unknown"' in (tmp_path / "odd/recipe.py").read_text("utf-8"), "nobody knows: not own"
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

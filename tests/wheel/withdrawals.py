@@ -1,7 +1,7 @@
 """A bank with an expert whose words are everywhere: what a withdrawal has to find, and has to leave alone.
 
 Each text of the expert holds a canary of its own that nobody else says. They are planted in rows, a pool,
-the exam, answers, votes, comments, rationales, a log, questions, exports, pages, tapes, caches, and a snapshot.
+the exam, answers, votes, comments, rationales, a log, questions, exports, pages, tapes, caches, a snapshot.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ import pyarrow.parquet as pq
 from bapsim.compose.asking import worth_asking
 from bapsim.compose.plan import exam
 from bapsim.core.arrow import concat, take
-from bapsim.core.records import Answers, Draft, Origin, Records, Rows, Task, derive
 from bapsim.core.recipe import Recipe
+from bapsim.core.records import Answers, Draft, Origin, Records, Rows, Task, derive
 from bapsim.core.turn import Turn
 from bapsim.gather.answers import answers, write_questions
 from bapsim.gather.augment import misspell
@@ -65,7 +65,7 @@ def canary(kind: str, i: int) -> str:
 def told(kind: str, i: int) -> str:
     """A sentence of the expert with its canary, about intent `sentence(i)`."""
     said, _ = sentence(5000 + i)
-    return f"{said}, {MOOD[i % 6]} 제 번호는 {canary(kind, i)} 입니다 & <b>\"{MOOD[(i + 1) % 6]}\"</b>"
+    return f'{said}, {MOOD[i % 6]} 제 번호는 {canary(kind, i)} 입니다 & <b>"{MOOD[(i + 1) % 6]}"</b>'
 
 
 def row(kind: str, i: int, *, labelled: bool = True) -> dict[str, Any]:
@@ -99,7 +99,10 @@ class Rephrase:
         texts: list[str] = whole.column("text").to_pylist()
         plans = [
             ([[int(i)] for i in experts[:4]], [f"well: {texts[i]}" for i in experts[:4]]),  # verbatim
-            ([[int(i)] for i in experts[4:8]], [f"a thought number {i}" for i in experts[4:8]]),  # nothing left
+            (
+                [[int(i)] for i in experts[4:8]],
+                [f"a thought number {i}" for i in experts[4:8]],
+            ),  # nothing left
             (
                 [[int(a), int(b)] for a, b in zip(experts[8:], others, strict=False)],
                 [f"both ask: {texts[b]}" for b in others[:4]],  # another parent vouches
@@ -111,7 +114,9 @@ class Rephrase:
             yield derive(whole, of, rows, changed=frozenset({"input"}), origin=made)
 
 
-ORIGIN = Origin(source="rephrase", input_maker="machine", target_maker="machine", method="m", rights="derived")
+ORIGIN = Origin(
+    source="rephrase", input_maker="machine", target_maker="machine", method="m", rights="derived"
+)
 
 
 @dataclass(frozen=True)
@@ -122,8 +127,15 @@ class Jury:
         ids = sorted(one for one, draw in turn.asked.items() if draw == "chosen")[:6]
         if turn.n != 2 or not ids:
             return
-        said = pa.record_batch({"intent": pa.array(["card"] * len(ids)), "why": pa.array([f"{told('jury', i)}" for i in range(len(ids))])})
-        made = replace(ORIGIN, source="jury", input_maker="person", target_maker="person", method="asked:chosen")
+        said = pa.record_batch(
+            {
+                "intent": pa.array(["card"] * len(ids)),
+                "why": pa.array([f"{told('jury', i)}" for i in range(len(ids))]),
+            }
+        )
+        made = replace(
+            ORIGIN, source="jury", input_maker="person", target_maker="person", method="asked:chosen"
+        )
         yield Draft(
             rows=Rows(said.select(["intent"])),
             origin=made,
@@ -165,31 +177,73 @@ def log_line(i: int, text: str, consent: str | None) -> dict[str, Any]:
 def founded(root: Path) -> Path:
     """A project with everything in its inbox."""
     inbox = root / "inbox"
-    lines(inbox / "history.jsonl", [*bank_rows(range(170)), *bank_rows(range(170, 240), labelled=False), {"text": SHARED, "intent": "card"}])
+    lines(
+        inbox / "history.jsonl",
+        [
+            *bank_rows(range(170)),
+            *bank_rows(range(170, 240), labelled=False),
+            {"text": SHARED, "intent": "card"},
+        ],
+    )
     expert = [row("row", i) for i in range(60)] + [row("pool", i, labelled=False) for i in range(12)]
-    expert += [{"text": f"{SHARED} {canary('twin', 0)}", "intent": "card"}, {"text": sentence(3)[0] + ".", "intent": sentence(3)[1]}]
+    expert += [
+        {"text": f"{SHARED} {canary('twin', 0)}", "intent": "card"},
+        {"text": sentence(3)[0] + ".", "intent": sentence(3)[1]},
+    ]
     lines(inbox / "expert" / "rows.jsonl", expert)
     (inbox / "expert" / "broken.jsonl").write_text(f'{{"text": "{told("broken", 1)[:60]}\n', "utf-8")
     said = [log_line(i, told("log", i), EXPERT) for i in range(8)]
     said += [log_line(100 + i, sentence(900 + i)[0], None) for i in range(8)]
-    said += [{"request": "r0001", "at": "2026-11-22T02:00:00+00:00", "comment": told("logcomment", 1), "thumbs": 1}]
+    said += [
+        {"request": "r0001", "at": "2026-11-22T02:00:00+00:00", "comment": told("logcomment", 1), "thumbs": 1}
+    ]
     lines(inbox / "service" / "main-w0-20261122T010203-000000.jsonl", said)
     (inbox / "answers").mkdir()
     person = {"person": PERSON, "at": "2026-11-22T01:00:00+00:00"}
     lines(
         inbox / "people" / f"{EXPERT}.jsonl",
         [
-            {"id": "1", "kind": "vote", "question": "ab" * 16, "said": "card", "comment": told("comment", 1), **person},
+            {
+                "id": "1",
+                "kind": "vote",
+                "question": "ab" * 16,
+                "said": "card",
+                "comment": told("comment", 1),
+                **person,
+            },
             {"id": "2", "kind": "rationale", "text": told("rationale", 1), "parents": [], **person},
-            {"id": "3", "kind": "rule", "rule": {"any": [told("rule", 1)]}, "text": told("rule", 2), "label": "card", **person},
-            {"id": "4", "kind": "pair", "prompt": told("prompt", 1), "chosen": told("chosen", 1), "rejected": "x", **person},
+            {
+                "id": "3",
+                "kind": "rule",
+                "rule": {"any": [told("rule", 1)]},
+                "text": told("rule", 2),
+                "label": "card",
+                **person,
+            },
+            {
+                "id": "4",
+                "kind": "pair",
+                "prompt": told("prompt", 1),
+                "chosen": told("chosen", 1),
+                "rejected": "x",
+                **person,
+            },
         ],
     )
-    lines(inbox / "people" / f"{OTHER}.jsonl", [{"id": "9", "kind": "rationale", "text": "another person's own words", "parents": []}])
-    grant = {"given": "2026-11-22T00:00:00+00:00", "licence": "LicenseRef-expert", "scope": frozenset({"train", "evaluate", "synthesise"})}
+    lines(
+        inbox / "people" / f"{OTHER}.jsonl",
+        [{"id": "9", "kind": "rationale", "text": "another person's own words", "parents": []}],
+    )
+    grant = {
+        "given": "2026-11-22T00:00:00+00:00",
+        "licence": "LicenseRef-expert",
+        "scope": frozenset({"train", "evaluate", "synthesise"}),
+    }
     write_terms(inbox, Terms(consent=EXPERT, person=PERSON, **grant))
     write_terms(inbox, Terms(consent=OTHER, person="p-other23456", **grant))
-    (root / "recipe.py").write_text("from tests.wheel.withdrawals import recipe as made\n\nrecipe = made()\n", "utf-8")
+    (root / "recipe.py").write_text(
+        "from tests.wheel.withdrawals import recipe as made\n\nrecipe = made()\n", "utf-8"
+    )
     return root
 
 
@@ -224,25 +278,44 @@ def scattered(root: Path) -> list[str]:
         out.write_table(coded)
     body = json.dumps({"text": plant("gzip")}) + "\n" + json.dumps(other) + "\n"
     (made / "rows.jsonl.gz").write_bytes(gzip.compress(body.encode()))
-    (made / "rows.csv.bz2").write_bytes(bz2.compress(f'text,n\n"{plant("bz2").replace(chr(34), chr(34) * 2)}",1\nkept,2\n'.encode("cp949", "ignore")))
-    with pa.OSFile(str(made / "rows.jsonl.zst"), "wb") as file, pa.CompressedOutputStream(file, "zstd") as out:
-        out.write((json.dumps({"text": plant("zstd")}, ensure_ascii=False) + "\n" + json.dumps(other)).encode())
+    (made / "rows.csv.bz2").write_bytes(
+        bz2.compress(
+            f'text,n\n"{plant("bz2").replace(chr(34), chr(34) * 2)}",1\nkept,2\n'.encode("cp949", "ignore")
+        )
+    )
+    with (
+        pa.OSFile(str(made / "rows.jsonl.zst"), "wb") as file,
+        pa.CompressedOutputStream(file, "zstd") as out,
+    ):
+        out.write(
+            (json.dumps({"text": plant("zstd")}, ensure_ascii=False) + "\n" + json.dumps(other)).encode()
+        )
     with zipfile.ZipFile(made / "rows.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("inner/rows.jsonl", json.dumps({"text": plant("zip")}) + "\n" + json.dumps(other) + "\n")
+        archive.writestr(
+            "inner/rows.jsonl", json.dumps({"text": plant("zip")}) + "\n" + json.dumps(other) + "\n"
+        )
         inner = io.BytesIO()
         with zipfile.ZipFile(inner, "w") as deeper:
             deeper.writestr("page.html", f"<p>{html.escape(plant('nested'))}</p>")
         archive.writestr("deeper.zip", inner.getvalue())
     (root / "notes.txt").write_text(f"He said: {plant('txt')}. And I agreed.\n", "utf-16")
-    (root / "page.html").write_text(f'<p title="{html.escape(plant("attribute"))}">{html.escape(json.dumps(plant("page")))}</p>', "utf-8")
+    (root / "page.html").write_text(
+        f'<p title="{html.escape(plant("attribute"))}">{html.escape(json.dumps(plant("page")))}</p>', "utf-8"
+    )
     (root / "bapsim.audit.html").write_text(f"<td>{html.escape(plant('clipped')[:70])}…</td>", "utf-8")
     lines(root / "inbox" / "mixed.jsonl", [{"text": plant("mixed")}, other])
-    (root / "inbox" / "mixed.csv").write_bytes(f'text,intent\n"{plant("csv")}"\n'.replace("입니다", "입니다\n").encode("utf-8-sig") + "다른 사람의 말,card\n".encode())
+    (root / "inbox" / "mixed.csv").write_bytes(
+        f'text,intent\n"{plant("csv")}"\n'.replace("입니다", "입니다\n").encode("utf-8-sig")
+        + "다른 사람의 말,card\n".encode()
+    )
     book(root / "questions" / "sheet.xlsx", [["text", "n"], [plant("xlsx"), 1], [other["text"], 2]])
     db = sqlite3.connect(root / "people.sqlite")
     db.execute("pragma journal_mode=wal")
     db.execute("create table said(id text primary key, text text not null, more blob) without rowid")
-    db.executemany("insert into said values(?,?,?)", [("1", plant("sqlite"), plant("blob").encode()), ("2", other["text"], None)])
+    db.executemany(
+        "insert into said values(?,?,?)",
+        [("1", plant("sqlite"), plant("blob").encode()), ("2", other["text"], None)],
+    )
     db.execute("create table freed(text text)")
     db.execute("insert into freed values(?)", (plant("free") * 50,))
     db.execute("delete from freed")
@@ -271,7 +344,9 @@ def lived(root: Path) -> None:
         answered(project)
         run_turn(project, recipe())
         export(project, recipe(), Wanted(form="jsonl"), root / "exports" / "jsonl")
-        export(project, recipe(), Wanted(certificates=False, all_columns=True), root.parent / f"{root.name}-out")
+        export(
+            project, recipe(), Wanted(certificates=False, all_columns=True), root.parent / f"{root.name}-out"
+        )
         write_questions(root / "questions" / "turn-002.csv", open_questions(project, recipe().task))
         keys = Keys(root / "people" / "keys")
         tape = LedgerTape(project.ledger, owner=PERSON, seal=keys.seal, unseal=keys.unseal)
@@ -281,15 +356,25 @@ def lived(root: Path) -> None:
             one.intend(f"d-{kind}", 0, "asked")
             one.keep(f"d-{kind}", 0, "asked", said)
         with project.ledger.change("used") as ledger:
-            ledger.add("used", n=99, version="t001-people", reason=f"person: he said {told('row', 21)}", turn=2)
+            ledger.add(
+                "used", n=99, version="t001-people", reason=f"person: he said {told('row', 21)}", turn=2
+            )
     shutil.copytree(root / "inbox", root / "wheel" / "snapshot" / "t003")
 
 
 def planted() -> list[str]:
     """Every canary of the expert."""
     found = [canary("row", i) for i in range(60)] + [canary("pool", i) for i in range(12)]
-    found += [canary(kind, 1) for kind in ("broken", "logcomment", "comment", "rationale", "rule", "prompt", "chosen")]
-    return [*found, canary("rule", 2), canary("twin", 0), *(canary(k, i) for k in ("log", "note") for i in range(8))]
+    found += [
+        canary(kind, 1)
+        for kind in ("broken", "logcomment", "comment", "rationale", "rule", "prompt", "chosen")
+    ]
+    return [
+        *found,
+        canary("rule", 2),
+        canary("twin", 0),
+        *(canary(k, i) for k in ("log", "note") for i in range(8)),
+    ]
 
 
 def in_a_child(run: Callable[[], Any], die: int | None) -> bool:
@@ -313,4 +398,3 @@ def in_a_child(run: Callable[[], Any], die: int | None) -> bool:
         return True
     assert os.waitstatus_to_exitcode(status) == 0, "a run that was not killed failed"
     return False
-

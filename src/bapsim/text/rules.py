@@ -170,7 +170,7 @@ class Fit(NamedTuple):
 
     @property
     def sure(self) -> float:
-        """What the precision is at least, but for a chance of one in ten: what decides whether to follow it."""
+        """What the precision is at least, but for a chance of one in ten: it decides whether to follow it."""
         return share(self.right, self.matched, ONE_SIDED)[1]
 
     @property

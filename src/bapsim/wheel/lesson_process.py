@@ -1,7 +1,7 @@
 """Lessons in a process of their own: a room asks what lines change, and goes on; the newest request counts.
 
 The process is spawned, opens the project for reading, prepares a classroom and answers one request at a
-time. An effect that is asked for meanwhile takes the place of the one before, whose future is cancelled.
+time. An effect takes the place of an older one of the same dialogue, whose future is cancelled.
 While nobody asks it fits heads that are likely to be needed. It ends with its parent, and is started again if
 it was killed.
 """
@@ -45,7 +45,7 @@ class Lessons:
         self._lock = threading.Lock()
         self._child: Any = None
         self._pipe: Connection | None = None
-        self._waiting: dict[int, tuple[str, Future[Any]]] = {}
+        self._waiting: dict[int, tuple[str | None, Future[Any]]] = {}  # of an effect: whose it is
         self._number = 0
         self._closed = False
 
@@ -55,11 +55,13 @@ class Lessons:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def effect(self, lines: Sequence[Line], before: Sequence[Line] = ()) -> Future[dict[str, Any]]:
+    def effect(
+        self, lines: Sequence[Line], before: Sequence[Line] = (), whose: str = ""
+    ) -> Future[dict[str, Any]]:
         """What `lines` change against `before` (`wheel.effect.effect`) as plain values; cancelled as soon as
-        another effect is asked for.
+        another effect of the same dialogue (`whose`) is asked for.
         """
-        return self._ask(EFFECT, [dict(line) for line in lines], [dict(line) for line in before])
+        return self._ask(EFFECT, whose, [dict(line) for line in lines], [dict(line) for line in before])
 
     def consult(
         self, questions: Sequence[Mapping[str, Any]], minutes: Mapping[str, Any]
@@ -94,11 +96,12 @@ class Lessons:
             if self._pipe is None:
                 self._start()
             self._number += 1
-            if what == EFFECT:
-                old = [number for number, (kind, _) in self._waiting.items() if kind == EFFECT]
+            whose = arguments[0] if what == EFFECT else None
+            if whose is not None:
+                old = [number for number, (other, _) in self._waiting.items() if other == whose]
                 for number in old:
                     self._waiting.pop(number)[1].cancel()
-            self._waiting[self._number] = what, answer
+            self._waiting[self._number] = whose, answer
             with suppress(OSError):  # it died between two requests: the reader tells all who wait
                 assert self._pipe is not None  # noqa: S101  just started
                 self._pipe.send((self._number, what, arguments))
@@ -126,7 +129,7 @@ class Lessons:
             while True:
                 number, said, error = pipe.recv()
                 with self._lock:
-                    _, answer = self._waiting.pop(number, ("", None))
+                    _, answer = self._waiting.pop(number, (None, None))
                 if answer is not None:
                     _settle(answer, said, error)
         child.join()
@@ -183,7 +186,7 @@ def serve(pipe: Connection, root: str) -> None:
 
 
 class _Desk:
-    """Requests in the order in which they came; of effects only the newest is left."""
+    """Requests in the order in which they came; of a dialogue's effects only the newest is left."""
 
     def __init__(self, pipe: Connection, root: Path) -> None:
         self.pipe, self.root = pipe, root
@@ -196,7 +199,7 @@ class _Desk:
         while self.pipe.poll(timeout):
             one = self.pipe.recv()
             if one[1] == EFFECT:
-                self.queue = [other for other in self.queue if other[1] != EFFECT]
+                self.queue = [other for other in self.queue if not _same_effect(other, one)]
             self.queue.append(one)
             timeout = 0
 
@@ -217,14 +220,16 @@ class _Desk:
         self.take(0)
         return bool(self.queue)
 
-    def newer(self) -> bool:
-        """Whether another effect is wanted by now; everything else is quick, and is answered in between."""
+    def newer(self, whose: str) -> bool:
+        """Whether another effect of this dialogue is wanted by now; what is no effect is quick, and is
+        answered in between.
+        """
         self.take(0)
         others = [one for one in self.queue if one[1] != EFFECT]
         self.queue = [one for one in self.queue if one[1] == EFFECT]
         for one in others:
             self.answer(*one)
-        return bool(self.queue)
+        return any(arguments[0] == whose for _, _, arguments in self.queue)
 
     def answer(self, number: int, what: str, arguments: tuple[Any, ...]) -> None:
         """One request."""
@@ -251,15 +256,19 @@ class _Desk:
         return self.room
 
 
+def _same_effect(one: tuple[int, str, tuple[Any, ...]], other: tuple[int, str, tuple[Any, ...]]) -> bool:
+    return one[1] == other[1] == EFFECT and one[2][0] == other[2][0]
+
+
 def _ready(desk: _Desk) -> dict[str, Any]:
     has = desk.prepared().has
     return {"turn": has.turn, "version": has.version, "rows": len(has.y), "classes": list(has.classes)}
 
 
-def _effect(desk: _Desk, lines: list[Line], before: list[Line]) -> dict[str, Any]:
+def _effect(desk: _Desk, whose: str, lines: list[Line], before: list[Line]) -> dict[str, Any]:
     from bapsim.wheel.effect import effect
 
-    return effect(desk.prepared(), lines, before, desk.newer).json()
+    return effect(desk.prepared(), lines, before, lambda: desk.newer(whose)).json()
 
 
 def _consult(desk: _Desk, questions: list[Mapping[str, Any]], minutes: Mapping[str, Any]) -> list[Any]:

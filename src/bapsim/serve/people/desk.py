@@ -220,13 +220,13 @@ def answer_in(
     An answer about the project's own record is a vote; about an item that came in a file, an example, a pair
     or spans with the item in it.
     """
-    body: Json = {"question": row["id"], "seconds": _seconds(form.get("seconds"))}
+    body: Json = {"question": row["id"], "seconds": seconds_of(form.get("seconds"))}
     comment = clean(form.get("comment"), "comment", COMMENT, empty=True)
     if comment:
         body["comment"] = redacted(comment)[0]
-    for name, among in (("confidence", SURE), ("peers", PEERS)):
+    for name, known in (("confidence", SURE), ("peers", PEERS)):
         if form.get(name):
-            body[name] = _among(form.get(name), name, among)
+            body[name] = among(form.get(name), name, known)
     if form.ticked("cannot_tell"):
         return "vote", body | {"said": None, "cannot_tell": True}
     shows = json.loads(row["shows"])
@@ -281,7 +281,7 @@ def _spans(said: str, shows: Mapping[str, str]) -> list[list[Any]]:
     return [[span.start, span.end, clean(span.label, "spans", 200)] for span in found]
 
 
-def _seconds(said: str) -> float:
+def seconds_of(said: str) -> float:
     """What the page measured; nobody is paid for more than LONGEST, nor for what is no time."""
     try:
         value = float(said or 0)
@@ -290,8 +290,9 @@ def _seconds(said: str) -> float:
     return round(min(max(value, 0.0), LONGEST), 1) if math.isfinite(value) else 0.0
 
 
-def _among(said: str, name: str, among: tuple[float, ...]) -> float:
-    found = next((one for one in among if said == f"{one:g}"), None)
+def among(said: str, name: str, known: tuple[float, ...]) -> float:
+    """One of these shares; raises Refused for another."""
+    found = next((one for one in known if said == f"{one:g}"), None)
     if found is None:
         raise bad("desk_label", name)
     return found
@@ -327,7 +328,7 @@ async def confirm(ask: Ask) -> Response:
     }
     if not set(said.values()) <= {"yes", "no"} or len(said) > TILES:
         raise bad("desk_label", "keep")
-    seconds = _seconds(ask.form.get("seconds")) / max(len(said), 1)
+    seconds = seconds_of(ask.form.get("seconds")) / max(len(said), 1)
 
     def keep(connection: sa.Connection) -> None:
         given = standing(connection, ask.who.id)

@@ -203,15 +203,23 @@ def _json(value: Any) -> str:
 
 
 def tell_label(
-    connection: sa.Connection, name: str, label: str, rule: str, examples: Sequence[str], by: str | None
+    connection: sa.Connection,
+    name: str,
+    label: str,
+    rule: str,
+    examples: Sequence[str],
+    by: str | None,
+    *,
+    consent: str | None = None,
 ) -> None:
-    """A new version of what people are told of a label."""
+    """A new version of what people are told of a label; what an expert worded stands under a consent."""
     row = {
         "job": name,
         "label": label,
         "rule": rule,
         "examples": _json(list(examples)),
         "by": by,
+        "consent": consent,
         "at": now(),
     }
     connection.execute(guideline.insert().values(**row))

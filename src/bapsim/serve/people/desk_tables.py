@@ -83,7 +83,8 @@ change = table(
 Index("desk_change_item", change.c.job, change.c.item)
 Index("desk_change_person", change.c.job, change.c.person)
 
-# What people are told of a label: the newest row of each counts; examples: JSON list of texts.
+# What people are told of a label: the newest row of each counts; examples: JSON list of texts; what an expert
+# worded goes with the consent.
 guideline = table(
     "desk_guideline",
     numbered(),
@@ -91,6 +92,7 @@ guideline = table(
     Column("label", String(200), nullable=False),
     Column("rule", Text, nullable=False),
     Column("examples", Text, nullable=False, server_default="[]"),
+    Column("consent", String(14), nullable=True, index=True),
     of_person("by", null=True),
     Column("at", String(40), nullable=False),
 )

@@ -41,7 +41,7 @@ def add(
     body: the fields of its kind, redacted. approved: the person saw and sent exactly this (a vote); else it
     is a draft until `approve`. Raises Refused where the consent does not stand.
     """
-    who = _standing(connection, given)
+    who = standing(connection, given)
     name, at = new_line(), now()
     row: Json = {"id": name, "consent": given, "person": who, "kind": kind, "dialogue": dialogue, "made": at}
     row |= {"question": body.get("question"), "body": keys.seal(given, _encoded(body)), "state": "draft"}
@@ -98,7 +98,7 @@ def of_person(
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _standing(connection: sa.Connection, given: str) -> str:
+def standing(connection: sa.Connection, given: str) -> str:
     """Whose consent this is."""
     query = sa.select(consent.c.person).where(consent.c.id == given, consent.c.state == "given")
     who = connection.execute(query).scalar()
@@ -111,7 +111,7 @@ def _draft(connection: sa.Connection, name: str) -> Mapping[str, Any]:
     row = connection.execute(sa.select(line).where(line.c.id == name)).mappings().first()
     if row is None or row["state"] != "draft":
         raise Refused(409, "line_gone")
-    _standing(connection, row["consent"])
+    standing(connection, row["consent"])
     return dict(row)
 
 

@@ -32,9 +32,10 @@ async def living(rooms: Rooms, worker: int, ending: Callable[[], bool]) -> Async
     finally:
         rooms.ending.set()
         rooms.hub.end()
-        for task in tasks:
+        await asyncio.to_thread(rooms.lessons.close)
+        for task in (*tasks, *rooms.tasks):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *rooms.tasks, return_exceptions=True)
         if worker == 0:
             with contextlib.suppress(Exception):  # it is done at the next start
                 await _aside(publish.publish, rooms.database, rooms.keys, rooms.inbox)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import threading
@@ -19,6 +20,7 @@ from bapsim.serve.people.names import hashed
 from bapsim.serve.people.tables import about
 from bapsim.store import fault
 from bapsim.store.sealing import Keys
+from bapsim.wheel.lesson_process import Lessons
 
 if TYPE_CHECKING:
     from bapsim.serve.people.doors import Door
@@ -54,8 +56,9 @@ def key_of(root: Path) -> bytes:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rooms:
-    """secure: whether the service speaks TLS; key: of hashes and of the audit log; trouble: tasks beside the
-    requests that fail, and how; ending: set when the service ends.
+    """secure: whether the service speaks TLS; key: of hashes and of the audit log; lessons: what answers
+    would change, in a process of their own that begins with the first question; trouble: tasks beside the
+    requests that fail, and how; tasks: what requests left to be done; ending: set when the service ends.
     """
 
     root: Path
@@ -63,10 +66,12 @@ class Rooms:
     database: Database
     hub: Hub
     keys: Keys
+    lessons: Lessons
     secure: bool
     doors: tuple[Door, ...] = ()
     channels: tuple[Channel, ...] = ()
     trouble: dict[str, str] = field(default_factory=dict)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
     ending: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -129,6 +134,7 @@ def rooms_of(
         database=database,
         hub=Hub(database),
         keys=Keys(folder_of(root) / "keys"),
+        lessons=Lessons(root),
         secure=secure,
         doors=doors,
         channels=channels,

@@ -10,7 +10,19 @@ from starlette.responses import Response
 
 from bapsim.serve.http import answering
 from bapsim.serve.metrics import Metrics
-from bapsim.serve.people import api, auditing, desk, desk_owner, entry, mine, owner, shell, streams
+from bapsim.serve.people import (
+    api,
+    auditing,
+    desk,
+    desk_owner,
+    entry,
+    mine,
+    owner,
+    room,
+    room_end,
+    shell,
+    streams,
+)
 from bapsim.serve.people.doors import Door, Guard
 from bapsim.serve.people.rooms import Rooms
 from bapsim.serve.people.streams import Channel
@@ -19,13 +31,15 @@ DOORS: tuple[Door, ...] = (
     *entry.DOORS,
     *desk.DOORS,
     *desk_owner.DOORS,
+    *room.DOORS,
+    *room_end.DOORS,
     *mine.DOORS,
     *owner.DOORS,
     *auditing.DOORS,
     *api.DOORS,
     *streams.DOORS,
 )
-CHANNELS: tuple[Channel, ...] = (*desk_owner.CHANNELS,)
+CHANNELS: tuple[Channel, ...] = (*desk_owner.CHANNELS, *room.CHANNELS)
 KEPT = {"cache-control": "max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 
 

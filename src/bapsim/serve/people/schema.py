@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from bapsim.serve.people import desk_tables, tables
+from bapsim.serve.people import desk_tables, room_tables, tables
 
 NEWEST = 1
 META = tables.META
-ROOMS = (desk_tables,)  # their tables are in it once they are imported
+ROOMS = (desk_tables, room_tables)  # their tables are in it once they are imported
 TABLES: tuple[sa.Table, ...] = tuple(META.sorted_tables)  # what others depend on comes first
 WORDS = tuple(one for one in TABLES if "consent" in one.c)  # they hold what people said, under a consent
