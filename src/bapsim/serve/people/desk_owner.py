@@ -82,12 +82,13 @@ def _read(name: str, body: bytes, kind: Any, target: str | None) -> Job:
 async def likely(ask: Ask) -> Response:
     """A job to confirm: the pool's likeliest items of a class."""
     label = clean(ask.form.get("label"), "label", 200)
+    before = await ask.read(lambda c: desk_jobs.decided(c, label))
     try:
-        brought = await asyncio.to_thread(desk_jobs.to_confirm, ask.rooms.root, label)
+        brought = await asyncio.to_thread(desk_jobs.to_confirm, ask.rooms.root, label, before)
     except BapsimError as why:
         raise bad("desk_likely", "label", why=why.say(ask.lang).splitlines()[0]) from why
     name = await ask.write(lambda c: desk_jobs.add(c, brought, ask.who.id))
-    return ask.go(f"/people/desk/{name}")
+    return ask.go(f"/people/desk/{name}/progress")
 
 
 async def close(ask: Ask) -> Response:
