@@ -17,6 +17,7 @@ from bapsim.report.insight import asked, confused, examples, labels, made, named
 from bapsim.report.paid import section
 from bapsim.report.ruled import rules, rules_in_words
 from bapsim.report.sourced import market, sources, spent
+from bapsim.report.taken_back import section as taken_back
 from bapsim.report.words import (
     Story,
     amount,
@@ -127,6 +128,7 @@ def _tables(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> I
         sources(report, lang),
         rules(report, shown, lang),
         section(report, lang),
+        taken_back(report, lang),
     )
 
 
