@@ -1,4 +1,4 @@
-"""Sixty pictures that a model thinks are platelets, kept or rejected by keyboard alone; a turn takes them in."""
+"""Sixty pictures that may be platelets, kept or rejected by keyboard alone; a turn takes them in."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAGES, TILES = 5, 12
 
 
 def write_cells(data: Path, place: Path) -> dict[str, str]:
-    """Blood cells of real photographs: labelled ones in folders of their class, the pool beside; the truth."""
+    """Blood cells of real photographs: labelled ones in folders of their class, a pool beside; the truth."""
     whole = np.load(data / "bccd" / "crops32.npz")
     pixels, kinds = whole["x"], whole["y"]
     rng, truth = np.random.default_rng(0), {}
@@ -139,8 +139,8 @@ def test_sixty_pictures_by_keyboard_and_a_turn(
     kept = sum(one == SOUGHT for one in decided.values())
     assert kept > PAGES * TILES / 2, "by chance it were a third"
 
-    owner.page.goto(f"{place}/progress")
-    assert "60" in owner.page.inner_text("#figures")
+    owner.page.wait_for_function("() => document.querySelector('#figures').innerText.includes('60 / ')")
+    assert owner.page.url == f"{place}/progress", "live: nobody loaded the page again"
     owner.is_accessible()
     (folder,) = [running.root / "inbox" / "people"]
     deadline = time.monotonic() + 10

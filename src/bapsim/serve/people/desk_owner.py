@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from bapsim.core.errors import BapsimError
 from bapsim.gather.jobs import Job, read_job, write_job
+from bapsim.gather.read import PACKED, suffix
 from bapsim.gather.voices import Item, Span, Voice
 from bapsim.judge.compare import wilson
 from bapsim.serve.people import audit, desk_jobs, desk_queue, lines
@@ -69,7 +70,8 @@ async def bring(ask: Ask) -> Response:
 def _read(name: str, body: bytes, kind: Any, target: str | None) -> Job:
     """The job of an upload; the file is gone when this returns."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"upload{''.join(Path(name).suffixes[-2:])[:12]}"
+        packed = next((one for one in PACKED if name.lower().endswith(one)), "")
+        path = Path(folder) / f"upload{suffix(Path(name))}{packed}"  # no more of a name than how it is read
         path.write_bytes(body)
         try:
             return read_job(path, kind, target)
