@@ -67,6 +67,24 @@ def names(page: Any) -> list[str]:
     return [re.sub(r"^\d+\. ", "", one) for one in page.locator(".tile legend").all_inner_texts()]
 
 
+def answers_and_takes_back(one: Hands, place: str) -> None:
+    """A question of the model: a label by number with a comment, taken back, skipped, taken back."""
+    page = one.page
+    page.goto(place)
+    page.wait_for_function("() => document.querySelector('.shown img').naturalWidth > 0")
+    first = page.inner_text("figcaption")
+    assert "/" not in first, "the folder of a picture is its label"
+    assert "Small, violet" in page.inner_text(".rules")
+    one.press("c")
+    page.keyboard.type("뭉쳐 있음")
+    one.press("Escape")
+    for key in ("2", "s", "0"):
+        one.press(key)
+        page.wait_for_function("was => document.querySelector('figcaption')?.innerText !== was", arg=first)
+        one.press("z")
+        page.wait_for_function("was => document.querySelector('figcaption')?.innerText === was", arg=first)
+
+
 @pytest.mark.data
 def test_sixty_pictures_by_keyboard_and_a_turn(
     running: Running,
@@ -88,18 +106,28 @@ def test_sixty_pictures_by_keyboard_and_a_turn(
     owner.page.wait_for_selector("#link")
     link = owner.page.input_value("#link")
     owner.page.goto(f"{running.url}/people/desk")
+    job = owner.page.locator(".jobs a.quiet").first.get_attribute("href")
+    owner.page.goto(f"{running.url}{job}")
+    owner.page.locator("summary").last.click()
+    owner.fill(label=SOUGHT, rule="Small, violet, without a nucleus.", examples="cell0894.png")
+    owner.to("details form button")
+    with owner.page.expect_navigation():
+        owner.press("Enter")
+    owner.page.goto(f"{running.url}/people/desk")
     owner.fill(label=SOUGHT)
     with owner.page.expect_navigation():
         owner.press("Enter")
     place = owner.page.url.removesuffix("/progress")
 
     kim = joined(browser, link, "kim", "ko-KR")
+    answers_and_takes_back(kim, running.url + str(job).removesuffix("/progress"))
     kim.page.goto(f"{running.url}/people/desk")
     kim.to(f"a.button[href='{place.removeprefix(running.url)}']")
     kim.press("Enter")
     kim.page.wait_for_selector(".tile")
     kim.page.wait_for_function("() => document.activeElement?.matches('.tile input')")
     kim.is_accessible()
+    assert "Small, violet" in kim.page.inner_text("#desk"), "the guideline is beside the pictures"
     decided: dict[str, str] = {}
     for number in range(PAGES):
         shown = names(kim.page)

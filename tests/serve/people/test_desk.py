@@ -360,8 +360,16 @@ def test_the_owner_sees_how_it_goes_and_tells_what_a_label_means(home: House) ->
     assert owner.post(f"{place}/guideline", page=f"{place}/progress", **sent).status_code == 303
     told = home.rooms.database.look(lambda c: desk_jobs.rules(c, name))[LABELS[0]]
     assert (told["rule"], told["version"]) == ("second", 2)
-    past = home.rooms.database.look(lambda c: desk_jobs.versions(c, name, LABELS[0]))
+    past = home.rooms.database.look(lambda c: desk_jobs.versions(c, name))
+    assert [one["version"] for one in past] == [2, 1]
     assert [one["rule"] for one in past][1].startswith("카드가 없을 때")
+    page = owner.get(f"{place}/progress").text
+    assert "카드가 없을 때" in page, "earlier versions are there to read"
+    assert "Nobody has answered yet" in page
+    before = home.rooms.database.look(lambda c: desk_jobs.told_before(c, LABELS[0]))
+    assert before is not None
+    assert before["rule"] == "second"
+    assert home.rooms.database.look(lambda c: desk_jobs.told_before(c, "no such")) is None
     (one, consent), (two, other) = people(home, 2)
     said_by(home, name, one.id, consent, LABELS[1])
     said_by(home, name, two.id, other, LABELS[1])

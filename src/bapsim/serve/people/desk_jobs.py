@@ -7,6 +7,7 @@ answered stays.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -256,11 +257,24 @@ def rules(connection: sa.Connection, name: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def versions(connection: sa.Connection, name: str, label: str) -> list[dict[str, Any]]:
-    """All versions of what people were told of a label, newest first."""
-    query = sa.select(guideline).where(guideline.c.job == name, guideline.c.label == label)
-    rows = connection.execute(query.order_by(guideline.c.seq.desc())).mappings()
-    return [{"rule": row["rule"], "by": row["by"], "at": row["at"]} for row in rows]
+def versions(connection: sa.Connection, name: str) -> list[dict[str, Any]]:
+    """Everything that people were told of labels, newest first: label, rule, version, who wrote it, when."""
+    found: list[dict[str, Any]] = []
+    count: Counter[str] = Counter()
+    query = sa.select(guideline).where(guideline.c.job == name).order_by(guideline.c.seq)
+    for row in connection.execute(query).mappings():
+        count[row["label"]] += 1
+        about = {one: row[one] for one in ("label", "rule", "by", "at")}
+        found.append(about | {"version": count[row["label"]]})
+    return found[::-1]
+
+
+def told_before(connection: sa.Connection, label: str) -> dict[str, Any] | None:
+    """What people are told of a label among the project's own questions, and under which consent."""
+    query = sa.select(guideline).join(job, job.c.id == guideline.c.job)
+    query = query.where(job.c.origin == PROJECT, job.c.kind == "label", guideline.c.label == label)
+    row = connection.execute(query.order_by(guideline.c.seq.desc())).mappings().first()
+    return None if row is None else dict(row)
 
 
 def with_labels(brought: Brought, labels: Sequence[str]) -> Brought:

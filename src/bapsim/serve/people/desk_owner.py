@@ -89,7 +89,16 @@ async def likely(ask: Ask) -> Response:
         brought = await asyncio.to_thread(desk_jobs.to_confirm, ask.rooms.root, label, before)
     except BapsimError as why:
         raise bad("desk_likely", "label", why=why.say(ask.lang).splitlines()[0]) from why
-    name = await ask.write(lambda c: desk_jobs.add(c, brought, ask.who.id))
+
+    def keep(connection: sa.Connection) -> str:
+        told = desk_jobs.told_before(connection, label)
+        name = desk_jobs.add(connection, brought, ask.who.id)
+        if told is not None and told["rule"] != brought.guideline.get(label):
+            about = (label, told["rule"], json.loads(told["examples"]), told["by"])
+            desk_jobs.tell_label(connection, name, *about, consent=told["consent"])
+        return name
+
+    name = await ask.write(keep)
     return ask.go(f"/people/desk/{name}/progress")
 
 
@@ -106,15 +115,17 @@ async def close(ask: Ask) -> Response:
 async def progress_page(ask: Ask) -> Response:
     """Counts, agreement, people and history of a job; its figures are live."""
     one = await ask.read(lambda c: job_of(c, ask.path["job"]))
-    figures, told, past, seq = await ask.read(
+    figures, told, versions, past, seq = await ask.read(
         lambda c: (
             progress(c, ask.rooms.keys, one["id"]),
             desk_jobs.rules(c, one["id"]),
+            desk_jobs.versions(c, one["id"]),
             history(c, ask.rooms.keys, one["id"]),
             newest(c),
         )
     )
-    return ask.page("desk_progress.html.j2", job=one, figures=figures, rules=told, history=past, seq=seq)
+    shown: Json = {"job": one, "figures": figures, "rules": told, "versions": versions}
+    return ask.page("desk_progress.html.j2", history=past, seq=seq, **shown)
 
 
 def progress(connection: sa.Connection, keys: Keys, name: str) -> Json:
