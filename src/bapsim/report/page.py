@@ -13,6 +13,7 @@ from bapsim.core.errors import messages, text
 from bapsim.judge.gate import FULL
 from bapsim.report import ahead, charts
 from bapsim.report.facts import facts, turns
+from bapsim.report.gaps import gap_tables
 from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
 from bapsim.report.paid import section
 from bapsim.report.ruled import rules, rules_in_words
@@ -130,6 +131,7 @@ def _tables(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> I
         section(report, lang),
         taken_back(report, lang),
     )
+    yield from gap_tables(report, lang)
 
 
 def _noted(table: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from bapsim.wheel.candidates import NAME, Candidate
 from bapsim.wheel.doubting import doubted, new_rules
 from bapsim.wheel.dueling import begun, open_duel
 from bapsim.wheel.forecasting import next_turn
+from bapsim.wheel.gapping import gaps
 from bapsim.wheel.held_out import as_scores, held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
 from bapsim.wheel.noticing import SHOWN, notice
@@ -76,6 +77,7 @@ def summarise(
         "reasons": opinions.reasons(stood == REFUSED),
         "suspects": [_plain(one) for one in suspects],
         "classes": len(looked.model.classes),
+        "gaps": gaps(scene, people.candidate, opponent),
     }
 
 
@@ -114,7 +116,7 @@ def finish(
     refused = scene.refused | stock.refused_deliveries
     newest = judged.serves or judged.screened[0].candidate
     found = doubted(scene, newest)
-    asked, drawn = ask_next(scene, judged, found, say)
+    asked, drawn = ask_next(scene, judged, found, summary["gaps"], say)
     stood = standing(stock, scene.exam, refused & ~scene.exam, scene.superseded)
     counts = accounts(ledger, stood)
     late = counts["refused"] - sum(summary["reasons"].values())  # machine-made, by this turn's verdict
