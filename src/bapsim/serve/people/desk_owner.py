@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from bapsim.core.errors import BapsimError
 from bapsim.gather.jobs import Job, read_job, write_job
+from bapsim.gather.read import PACKED, suffix
 from bapsim.gather.voices import Item, Span, Voice
 from bapsim.judge.compare import wilson
 from bapsim.serve.people import audit, desk_jobs, desk_queue, lines
@@ -69,7 +70,8 @@ async def bring(ask: Ask) -> Response:
 def _read(name: str, body: bytes, kind: Any, target: str | None) -> Job:
     """The job of an upload; the file is gone when this returns."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"upload{''.join(Path(name).suffixes[-2:])[:12]}"
+        packed = next((one for one in PACKED if name.lower().endswith(one)), "")
+        path = Path(folder) / f"upload{suffix(Path(name))}{packed}"  # no more of a name than how it is read
         path.write_bytes(body)
         try:
             return read_job(path, kind, target)
@@ -82,12 +84,22 @@ def _read(name: str, body: bytes, kind: Any, target: str | None) -> Job:
 async def likely(ask: Ask) -> Response:
     """A job to confirm: the pool's likeliest items of a class."""
     label = clean(ask.form.get("label"), "label", 200)
+    before = await ask.read(lambda c: desk_jobs.decided(c, label))
     try:
-        brought = await asyncio.to_thread(desk_jobs.to_confirm, ask.rooms.root, label)
+        brought = await asyncio.to_thread(desk_jobs.to_confirm, ask.rooms.root, label, before)
     except BapsimError as why:
         raise bad("desk_likely", "label", why=why.say(ask.lang).splitlines()[0]) from why
-    name = await ask.write(lambda c: desk_jobs.add(c, brought, ask.who.id))
-    return ask.go(f"/people/desk/{name}")
+
+    def keep(connection: sa.Connection) -> str:
+        told = desk_jobs.told_before(connection, label)
+        name = desk_jobs.add(connection, brought, ask.who.id)
+        if told is not None and told["rule"] != brought.guideline.get(label):
+            about = (label, told["rule"], json.loads(told["examples"]), told["by"])
+            desk_jobs.tell_label(connection, name, *about, consent=told["consent"])
+        return name
+
+    name = await ask.write(keep)
+    return ask.go(f"/people/desk/{name}/progress")
 
 
 async def close(ask: Ask) -> Response:
@@ -103,15 +115,17 @@ async def close(ask: Ask) -> Response:
 async def progress_page(ask: Ask) -> Response:
     """Counts, agreement, people and history of a job; its figures are live."""
     one = await ask.read(lambda c: job_of(c, ask.path["job"]))
-    figures, told, past, seq = await ask.read(
+    figures, told, versions, past, seq = await ask.read(
         lambda c: (
             progress(c, ask.rooms.keys, one["id"]),
             desk_jobs.rules(c, one["id"]),
+            desk_jobs.versions(c, one["id"]),
             history(c, ask.rooms.keys, one["id"]),
             newest(c),
         )
     )
-    return ask.page("desk_progress.html.j2", job=one, figures=figures, rules=told, history=past, seq=seq)
+    shown: Json = {"job": one, "figures": figures, "rules": told, "versions": versions}
+    return ask.page("desk_progress.html.j2", history=past, seq=seq, **shown)
 
 
 def progress(connection: sa.Connection, keys: Keys, name: str) -> Json:
