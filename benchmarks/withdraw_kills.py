@@ -5,10 +5,10 @@
 
 Each life is a copy of a bank after two turns in which an expert's words lie in every kind of file (rows, a
 pool, the exam, votes, remarks, rules, a log, a sheet, exports in nine formats, archives, databases with a log
-and a free list, arrays, a pickle, a sealed dialogue, a snapshot). The withdrawal runs in a process of its own and gets
-signal 9 after a random part of the time that a whole one takes (seed 0); every second one is killed once
-more; then it runs to its end. Then a scanner of tests/ that shares no code with the withdrawal decodes every
-file and looks for all canaries. Writes docs/results/withdraw_kills.{json,md}.
+and a free list, arrays, a pickle, a sealed dialogue, a snapshot). The withdrawal runs in a process of its own
+and gets signal 9 after a random part of the time that a whole one takes (seed 0); every second one is killed
+once more; then it runs to its end. Then a scanner of tests/ that shares no code with the withdrawal decodes
+every file and looks for all canaries. Writes docs/results/withdraw_kills.{json,md}.
 """
 
 from __future__ import annotations
