@@ -14,8 +14,9 @@ from bapsim.core.errors import InputError, RecipeError
 from bapsim.core.records import Task
 from bapsim.core.turn import Turn
 from bapsim.gather.chunk import NotRead
-from bapsim.gather.raters import best, counted, majority, one_coin, pairs_of, settle_one_coin, skills
 from bapsim.gather.votes import votes, votes_in
+from bapsim.raters.lines import said_of_votes
+from bapsim.raters.votes import counted, majority, pairs_of
 
 TASK = Task(input="text", target="label")
 
@@ -48,8 +49,15 @@ def test_a_vote_a_line(turn):
     assert unread == []
     (draft,) = drafts
     assert draft.keys == ["1", "2", "3"], "an item has one name, whoever rated it"
-    told = skills(pairs_of(draft.rows.column("votes"), draft.rows.column("raters")))
-    assert sorted((one.rater, one.votes) for one in told) == [("kim", 2), ("lee", 2), ("park", 1)]
+    said = said_of_votes(pairs_of(draft.rows.column("votes"), draft.rows.column("raters")))
+    told = sorted((one.person, one.item, one.label) for one in said)
+    assert told == [
+        ("kim", "0", "x"),
+        ("kim", "1", "x"),
+        ("lee", "0", "x"),
+        ("lee", "1", "y"),
+        ("park", "0", "y"),
+    ]
     assert draft.rows.schema.field("votes").type == pa.list_(pa.string())
     assert (draft.origin.method, draft.origin.target_maker, draft.origin.batch) == (
         "votes",
@@ -231,48 +239,27 @@ def test_majority():
     assert counted([("k", "x"), ("l", "y"), ("k", "z")]) == [("l", "y"), ("k", "z")]
 
 
-def test_one_coin_finds_who_is_right():
-    rng = np.random.default_rng(0)
-    truth, skill = rng.integers(3, size=300), np.array([0.95, 0.9, 0.4, 0.4, 0.4])
-    item = np.repeat(np.arange(300), 5)
-    rater = np.tile(np.arange(5), 300)
-    right = rng.random(1500) < skill[rater]
-    label = np.where(right, truth[item], (truth[item] + rng.integers(1, 3, size=1500)) % 3)
-    found = one_coin(item, rater, label)
-    assert np.abs(found.skill - skill).max() < 0.06
-    assert np.allclose(found.posterior.sum(1), 1)
-    shares = np.bincount(item * 3 + label, minlength=900).reshape(300, 3)
-    assert (best(found.posterior) == truth).mean() > (best(shares) == truth).mean() + 0.03
-    said = [[(str(r), str(label[5 * i + r])) for r in range(5)] for i in range(300)]
-    labels = settle_one_coin([*said, [], [(None, "1")]])
-    assert [int(one) for one in labels[:300]] == best(found.posterior).tolist()
-    assert labels[300:] == [None, None], "whose vote nobody knows, one coin cannot weigh"
-    told = skills(said)
-    assert [one.rater for one in told[-2:]] == ["1", "0"]
-    assert told[-1].votes == 300
-    assert abs(told[-1].skill - found.skill[0]) < 1e-9
-    assert told[-1].agrees > told[0].agrees
-
-
-def test_one_coin_at_its_edges():
-    none = np.empty(0, np.int64)
-    assert one_coin(none, none, none).posterior.shape == (0, 0)
-    assert settle_one_coin([]) == skills([]) == []
-    assert settle_one_coin([[("k", "x")], [("k", "x"), ("l", "x")]]) == ["x", "x"]
-    assert settle_one_coin([[("k", "x"), ("l", "y")]]) == [None], "two as likely"
-    (one,) = skills([[("k", "x")]])
-    assert np.isnan(one.agrees)
-    assert best(np.array([[0.5, 0.5], [0.2, 0.8], [0.0, 0.0]])).tolist() == [-1, 1, -1]
-
-
-@settings(max_examples=60)
-@given(st.lists(st.lists(st.tuples(NAME, LABEL), max_size=4), max_size=8), st.permutations(range(3)))
-def test_one_coin_does_not_depend_on_names(said, order):
-    other = dict(zip("klm", ["a", "b", "c"], strict=True))
-    turned = dict(zip("xyz", [f"{i}" for i in order], strict=True))
-    renamed = [[(other[r], turned[label]) for r, label in one] for one in said]
-    labels = settle_one_coin(said)
-    assert [None if one is None else turned[one] for one in labels] == settle_one_coin(renamed)
+def test_what_is_known_of_some_items_settles_the_others(turn):
+    """Two who know and three who share a mistake: `gold` speaks for the two; it is no column of a record."""
+    lines = ["id,text,who,vote,known"]
+    for i in range(60):
+        for who in "abcde":
+            vote = "y" if who in "cde" and i % 3 else "x"
+            lines.append(f"{i},t{i},{who},{vote},{'x' if i < 10 else ''}")
+    (turn.inbox / "v.csv").write_text("\n".join(lines))
+    found = {}
+    for how in ("majority", "weighted", "tested"):
+        source = votes("v.csv", vote="vote", rater="who", item="id", gold="known", settle=how)
+        rows, unread, _ = gathered(source, turn)
+        assert unread == []
+        assert "known" not in rows[0]
+        assert all(row["label"] == "x" for row in rows[:10]), "what is known stands"
+        found[how] = [row["label"] for row in rows[10:]].count("x")
+    assert found == {"majority": 16, "weighted": 50, "tested": 50}
+    with pytest.raises(RecipeError, match="gold"):
+        votes("v.csv", vote="vote", rater="who", settle="tested")
+    with pytest.raises(InputError, match="no column absent"):
+        gathered(votes("v.csv", vote="vote", rater="who", item="id", gold="absent", settle="tested"), turn)
 
 
 def test_real_crowds(data, turn):

@@ -1,7 +1,7 @@
 """The source of what people gave in the rooms: answers, examples, and what another task may learn from.
 
-Votes of several persons on one question settle here, anew each time from all that stand: the same files give
-the same answers. Hidden tests (`blind`) are votes about people, and never answers. What an expert made of
+Votes of several persons on one question settle anew each time from all that stand: the same files give the
+same answers. Views that stand are answers and rows whose label is a distribution. What an expert made of
 records is derived from them; records that are not to be seen (exam items) have no children.
 """
 
@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -22,12 +21,20 @@ from bapsim.core.records import CERTIFICATE, Draft, Origin, Part, Records, Rows,
 from bapsim.core.turn import Turn
 from bapsim.gather.files import nothing
 from bapsim.gather.people_lines import Said, files_of, read_people
-from bapsim.gather.raters import majority
+from bapsim.gather.people_votes import (
+    Settled,
+    cell,
+    draws_of,
+    parted,
+    rejection,
+    settled,
+    shares_of,
+    target_of,
+    with_votes,
+)
 from bapsim.gather.types import cast, name_of
 from bapsim.gather.votes import RATERS, VOTES
 from bapsim.store.terms import read_terms
-from bapsim.text.targets import number_of
-from bapsim.text.targets import written as in_one_form
 
 WHY = "why"  # the column of an expert's reason
 MANY = pa.list_(pa.string())
@@ -39,6 +46,7 @@ OTHER: Mapping[str, tuple[str, ...]] = {  # columns of what this task does not l
     "instruction": ("messages",),
     "guideline": ("label", "text"),
     "view": ("input", "about", "distribution"),
+    "not": ("label", "about"),
 }
 
 __all__ = ["FromRooms", "people", "read_people"]
@@ -59,7 +67,10 @@ class FromRooms:
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         """Drafts of settled answers, of examples and of the rest, by consent; then what was not read."""
         unread: list[Unread] = []
-        lines = read_people(turn.inbox, unread)
+        lines = {
+            consent: [*those, *filter(None, map(rejection, those))]
+            for consent, those in read_people(turn.inbox, unread).items()
+        }
         licences = {consent: terms.licence for consent, terms in read_terms(turn.inbox).items()}
         said = [one for those in lines.values() for one in those]
         yield from self._answers(said, turn, licences, unread)
@@ -88,21 +99,22 @@ class FromRooms:
     ) -> Iterator[Draft]:
         """An answer to each settled question; of one person it stands under that consent, else under all."""
         together: dict[tuple[str | None, str], list[Settled]] = {}
-        for one in settled(said, turn, unread):
-            consents = sorted({vote.consent for vote in one.votes})
+        draws = draws_of(said, turn)
+        for one in settled(said, turn, unread, draws):
+            consents = sorted({line.consent for line in one.lines})
             consent = consents[0] if len(consents) == 1 else None
-            together.setdefault((consent, turn.asked[one.question]), []).append(one)
+            together.setdefault((consent, draws[one.question]), []).append(one)
         for (consent, draw), mine in sorted(
             together.items(), key=lambda pair: (pair[0][0] or "", pair[0][1])
         ):
             batch = None if consent is None else f"{self.path}{consent}.jsonl"
             licence = None if consent is None else licences.get(consent)
-            several = [sorted({vote.consent for vote in one.votes}) for one in mine]
+            several = [sorted({line.consent for line in one.lines}) for one in mine]
             yield Draft(
                 rows=_voted(mine, turn.task),
                 origin=self._origin(f"asked:{draw}", consent, licence, batch),
                 asked=[one.question for one in mine],
-                places=[(one.votes[-1].file, one.votes[-1].line) for one in mine],
+                places=[(one.lines[-1].file, one.lines[-1].line) for one in mine],
                 consents=several if consent is None else None,
             )
 
@@ -110,87 +122,10 @@ class FromRooms:
 people = FromRooms
 
 
-# ---------------------------------------------------------------- answers
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settled:
-    """A question with its answer, and the votes that it rests on, one a person, by pseudonym."""
-
-    question: bytes
-    label: str
-    votes: tuple[Said, ...]
-    said: tuple[str, ...]
-
-
-def settled(said: Sequence[Said], turn: Turn, unread: list[Unread]) -> Iterator[Settled]:
-    """Questions on which the votes agree well enough, in the order of their ids.
-
-    Of each person the last vote counts. A question that nobody can tell is unread (`cannot_tell`), so that it
-    is not asked again; one on which votes are tied is no answer yet.
-    """
-    votes: dict[bytes, dict[str, Said]] = {}
-    for one in sorted(said, key=lambda one: (one.at, one.id)):
-        if one.kind != "vote" or one.body.get("blind") is not None:
-            continue
-        question = bytes.fromhex(one.body["question"])
-        if question not in turn.asked:
-            unread.append(one.unread("unknown_question"))
-        elif one.body.get("said") is None and not one.body.get("cannot_tell"):
-            unread.append(one.unread("field", "said"))
-        else:
-            votes.setdefault(question, {})[one.person] = one
-    for question in sorted(votes):
-        mine = [votes[question][person] for person in sorted(votes[question])]
-        told = [one for one in mine if not one.body.get("cannot_tell")]
-        if not told:
-            unread += [one.unread("cannot_tell", "q" + question.hex()) for one in mine]
-            continue
-        texts = [_target(one.body["said"], turn.task) for one in told]
-        unread += [
-            one.unread("type", turn.task.target) for one, t in zip(told, texts, strict=True) if t is None
-        ]
-        fit = [(one, text) for one, text in zip(told, texts, strict=True) if text is not None]
-        label = settle([(one.person, text) for one, text in fit], turn.task)
-        if label is not None:
-            who, what = zip(*fit, strict=True)
-            yield Settled(question=question, label=label, votes=who, said=what)
-
-
-def settle(votes: Sequence[tuple[str, str]], task: Task) -> str | None:
-    """What persons say together: the majority, of numbers the median; None where that is undecided."""
-    if task.answer == "number":
-        numbers = [number for _, said in votes if (number := number_of(said)) is not None]
-        return repr(float(median(numbers))) if numbers else None
-    return majority(votes)
-
-
-def _target(said: Any, task: Task) -> str | None:
-    """A target in the one written form; None where it is no answer to this task."""
-    if (task.answer == "labels") != isinstance(said, list):
-        return None
-    text = json.dumps(said, ensure_ascii=False) if isinstance(said, list) else _cell(said)
-    found: str | None = in_one_form(pa.array([text], pa.string()), task.answer)[0]
-    if task.answer == "number" and (found is None or number_of(found) is None):
-        return None
-    return found
-
-
-def _cell(said: Any) -> str | None:
-    """A plain JSON value as the text of a cell."""
-    if said is None or isinstance(said, str):
-        return said
-    return json.dumps(said)
-
-
 def _voted(mine: Sequence[Settled], task: Task) -> Rows:
     """Targets, with who said what beside them."""
-    columns = [
-        pa.array([one.label for one in mine], pa.string()),
-        pa.array([list(one.said) for one in mine], MANY),
-        pa.array([[vote.person for vote in one.votes] for one in mine], MANY),
-    ]
-    return Rows(pa.record_batch(columns, names=[task.target, VOTES, RATERS]))
+    rows = pa.record_batch([pa.array([one.label for one in mine], pa.string())], names=[task.target])
+    return with_votes(Rows(rows), [one.votes for one in mine])
 
 
 # ---------------------------------------------------------------- what is made of records
@@ -258,22 +193,23 @@ def _examples(
 ) -> Iterator[Draft]:
     """Rows for the task: those of one table and one kind of change together."""
     task = turn.task
-    together: dict[tuple[str, bool], list[Said]] = {}
-    for one in _known([line for line in said if line.kind == "example"], kin, unread):
+    together: dict[tuple[str, bool, bool], list[Said]] = {}
+    examples = [one for one in said if one.kind == "example"]
+    examples += [_of_view(one, task) for one in said if _is_row(one, task)]
+    for one in _known(examples, kin, unread):
         given = one.body["input"]
         unfit = [name for name in given if name not in task.inputs]
         missing = [name for name in task.inputs if name not in given] if not about(one) else []
-        if unfit or missing or task.kind == "image" or _target(one.body["target"], task) is None:
+        if unfit or missing or task.kind == "image" or target_of(one.body["target"], task) is None:
             unread.append(one.unread("field", (unfit or missing or ["target"])[0]))
             continue
         mums = about(one)
         table = kin.rows[mums[0]][0] if mums else ""
         edited = bool(mums) and any(
-            _cell(value) != _cell(kin.rows[mums[0]][1].column(name)[0].as_py())
-            for name, value in given.items()
+            cell(value) != cell(kin.rows[mums[0]][1].column(name)[0].as_py()) for name, value in given.items()
         )
-        together.setdefault((table, edited), []).append(one)
-    for (table, edited), mine in sorted(together.items()):
+        together.setdefault((table, edited, one.kind == "view"), []).append(one)
+    for (table, edited, divided), mine in sorted(together.items()):
         changed: set[Part] = {"target", "input"} if edited else {"target"}
         rows, bad = _rows(mine, turn, kin) if table else _new_rows(mine, task)
         good = np.flatnonzero(~bad).tolist()
@@ -281,7 +217,21 @@ def _examples(
         kept = [mine[i] for i in good]
         if kept:
             whole = Rows(take(rows, np.array(good, np.int64)))
+            if divided:
+                whole = with_votes(whole, [parted(one.person, shares_of(one, task)) for one in kept])
             yield kin.draft(whole, [about(one) for one in kept], changed, origin, [one.id for one in kept])
+
+
+def _is_row(one: Said, task: Task) -> bool:
+    """Whether a view is one of an input of its own, that this task can learn from as shares of labels."""
+    own = one.kind == "view" and one.body.get("input") is not None and one.body.get("question") is None
+    return own and task.answer == "class" and bool(shares_of(one, task))
+
+
+def _of_view(one: Said, task: Task) -> Said:
+    """The view as an example of the label that it holds for the likeliest."""
+    shares = shares_of(one, task)
+    return replace(one, body={**one.body, "target": max(sorted(shares), key=lambda label: shares[label])})
 
 
 def _rows(mine: Sequence[Said], turn: Turn, kin: Kin) -> tuple[Rows, np.ndarray]:
@@ -293,7 +243,7 @@ def _rows(mine: Sequence[Said], turn: Turn, kin: Kin) -> tuple[Rows, np.ndarray]
     for name in turn.task.inputs:
         at = parents.schema.get_field_index(name)
         old = parents.column(at).to_pylist()
-        said = [_cell(one.body["input"].get(name, old[i])) for i, one in enumerate(mine)]
+        said = [cell(one.body["input"].get(name, old[i])) for i, one in enumerate(mine)]
         column, misfit = cast(pa.array(said, pa.string()), name_of(parents.schema.types[at]))
         parents, bad = parents.set_column(at, name, column), bad | misfit
     return _with_target(Rows(parents), mine, turn.task), bad
@@ -301,13 +251,13 @@ def _rows(mine: Sequence[Said], turn: Turn, kin: Kin) -> tuple[Rows, np.ndarray]
 
 def _new_rows(mine: Sequence[Said], task: Task) -> tuple[Rows, np.ndarray]:
     """Rows that people made from nothing; the wheel reads them in the types that it has."""
-    columns = [[_cell(one.body["input"][name]) for one in mine] for name in task.inputs]
+    columns = [[cell(one.body["input"][name]) for one in mine] for name in task.inputs]
     rows = pa.record_batch([pa.array(cells, pa.string()) for cells in columns], names=list(task.inputs))
     return _with_target(Rows(rows), mine, task), np.zeros(len(mine), bool)
 
 
 def _with_target(rows: Rows, mine: Sequence[Said], task: Task) -> Rows:
-    targets = pa.array([_target(one.body["target"], task) for one in mine], pa.string())
+    targets = pa.array([target_of(one.body["target"], task) for one in mine], pa.string())
     why = pa.array([one.body.get("why") for one in mine], pa.string())
     left = rows.select([name for name in rows.schema.names if name not in (task.target, WHY, VOTES, RATERS)])
     return Rows(left.append_column(task.target, targets).append_column(WHY, why))
@@ -318,7 +268,8 @@ def _others(
 ) -> Iterator[Draft]:
     """What this task does not learn from, in columns of its own, one draft a kind."""
     for kind, names in OTHER.items():
-        known = list(_known([line for line in said if line.kind == kind], kin, unread))
+        lines = [one for one in said if one.kind == kind and not _is_row(one, task)]
+        known = list(_known(lines, kin, unread))
         for related in (True, False):
             mine = [one for one in known if bool(about(one)) is related]
             if mine:

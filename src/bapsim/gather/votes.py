@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +21,11 @@ from bapsim.core.turn import Turn
 from bapsim.gather.chunk import ROWS, Chunk, NotRead
 from bapsim.gather.files import found, nothing
 from bapsim.gather.infer import infer
-from bapsim.gather.raters import Vote, majority, settle_one_coin
 from bapsim.gather.read import read, readable
 from bapsim.gather.types import arrow_type, typed, written
 from bapsim.gather.unpack import shown
+from bapsim.raters.settle import HOWS, How, settle
+from bapsim.raters.votes import Vote
 
 VOTES, RATERS = "votes", "raters"  # columns of the records
 MOST = 1000  # votes that one label may have in a cell of counts
@@ -87,8 +88,9 @@ class Votes:
     path: a file or folder of the inbox; vote: the column of a vote a line, of lists, or of counts by label,
     or the columns of one rater each; rater: who voted; item: the name of the item, which makes lines one
     record; items: another file with the items' columns, by the same name; settled: the column with the
-    file's own settled label (blank is none), if not that of the target; else `settle` by "majority" or
-    "one_coin".
+    file's own settled label (blank is none), if not that of the target; else `settle` by "majority",
+    "dawid_skene", "one_coin", "weighted" by how often each rater is right where `gold`, a column that few
+    items fill, holds what is known, or "tested": the one of these that gold speaks for.
     """
 
     path: str
@@ -99,7 +101,8 @@ class Votes:
     item: str | None = None
     items: str | None = None
     settled: str | None = None
-    settle: Literal["majority", "one_coin"] = "majority"
+    gold: str | None = None
+    settle: How = "majority"
     types: Mapping[str, str] = field(default_factory=dict)
     nulls: tuple[str, ...] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
@@ -108,10 +111,12 @@ class Votes:
     consent: str | None = None
 
     def __post_init__(self) -> None:
-        if self.settle not in ("majority", "one_coin"):
-            raise RecipeError("votes_settle", said=shown(self.settle))
-        if self.settle == "one_coin" and self.rater is None and isinstance(self.vote, str):
-            raise RecipeError("votes_need", what="rater", why="one_coin")
+        if self.settle not in HOWS:
+            raise RecipeError("votes_settle", said=shown(self.settle), known=", ".join(HOWS))
+        if self.settle != "majority" and self.rater is None and isinstance(self.vote, str):
+            raise RecipeError("votes_need", what="rater", why=self.settle)
+        if self.settle in ("weighted", "tested") and self.gold is None:
+            raise RecipeError("votes_need", what="gold", why=self.settle)
         if self.items is not None and self.item is None:
             raise RecipeError("votes_need", what="item", why="items")
         for kind in self.types.values():
@@ -139,7 +144,8 @@ class Votes:
         target, paths = turn.task.target, (self.path, *((self.items,) if self.items is not None else ()))
         chunks = (chunk for path in paths for chunk in self._chunks(turn, path))
         types = infer(chunks, nulls=self.nulls, known=self.types).types
-        own = target if target in types and target not in (*self.columns, self.rater, self.item) else None
+        parts = (*self.columns, self.rater, self.item, self.gold)
+        own = target if target in types and target not in parts else None
         yield from replace(self, settled=self.settled or own)._gathered(turn, types)
 
     def _gathered(self, turn: Turn, inferred: Mapping[str, str]) -> Iterator[Draft]:
@@ -223,7 +229,7 @@ class Votes:
         if self.item is None:
             return list(lines), set()
         grouped = {} if items is None else items
-        fixed, varying = {*task.columns, self.settled} - {task.target}, set[str]()
+        fixed, varying = {*task.columns, self.settled, self.gold} - {task.target}, set[str]()
         for line in lines:
             name = line.cells[self.item]
             one = grouped.get(name or "")
@@ -249,16 +255,19 @@ class Votes:
     def _labels(self, items: Sequence[Item]) -> list[str | None]:
         if self.settled is not None:
             return [(one.cells.get(self.settled) or "").strip() or None for one in items]
-        if self.settle == "one_coin":
-            return settle_one_coin([one.votes for one in items])
-        return [majority(one.votes) for one in items]
+        if self.gold is not None and items and not any(self.gold in one.cells for one in items):
+            columns = ", ".join(map(shown, list(items[0].cells)[:12]))
+            raise InputError("no_votes", file=shown(self.path), missing=self.gold, columns=columns)
+        known = {at: (one.cells.get(self.gold or "") or "").strip() for at, one in enumerate(items)}
+        known = {at: label for at, label in known.items() if label}
+        return list(settle([one.votes for one in items], known, self.settle).labels)
 
     # ------------------------------------------------------------ rows
 
     def _types(self, inferred: Mapping[str, str], varying: set[str], task: Task) -> dict[str, str]:
         """The columns of a record with their types."""
         label = "string" if self.settled is None else inferred.get(self.settled, "string")
-        gone = {*self.columns, self.rater, *varying, self.settled}
+        gone = {*self.columns, self.rater, *varying, self.settled, self.gold}
         kept = {name: kind for name, kind in inferred.items() if name not in gone}
         if taken := sorted({VOTES, RATERS} & (kept.keys() | {*task.columns})):
             raise InputError("votes_columns", file=shown(self.path), columns=", ".join(taken))

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
-from hypothesis import strategies as st
 
+from bapsim.compose.assignment import PLAN
 from bapsim.gather.jobs import read_job
 from bapsim.gather.voices import Item, Voice
 from bapsim.serve.people import desk_jobs, desk_owner, desk_queue, publish
 from bapsim.serve.people.desk_jobs import Brought
-from bapsim.serve.people.desk_queue import MOST, Given, wanted
+from bapsim.serve.people.desk_queue import Given, skills
 from bapsim.serve.people.desk_tables import change, done, item, job
 from bapsim.serve.refused import Refused
 from tests.serve.people.house import House, Visitor
@@ -79,29 +78,13 @@ def rows(home: House, query: Any) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------- how many votes
 
 
-@given(st.lists(st.sampled_from([None, "a", "b", "c"]), max_size=7), st.sampled_from([None, "a", "b"]))
-def test_asking_ends_and_a_clear_majority_ends_it(votes: list[Any], guess: Any) -> None:
-    need = wanted(votes, guess)
-    assert need <= max(MOST, len(votes))
-    if len(votes) >= MOST:
-        assert need <= len(votes)
-    if not votes:
-        assert need == 1
-    most = Counter(votes).most_common(1)
-    if len(votes) > 1 and most[0][1] > len(votes) / 2:
-        assert need == len(votes)
-    if len(votes) == 1:
-        agrees = votes[0] is not None and guess in (None, votes[0])
-        assert need == (1 if agrees else 3)
-
-
 def test_items_get_the_votes_that_they_need_and_nobody_answers_twice(home: House) -> None:
     name = opened(home, brought(12, tests=3))
     team = people(home, 6)
 
     def label(mine: Any) -> str:
         number = int(mine.row["id"], 16)
-        return LABELS[1] if number % 3 == 0 and number < 900 else LABELS[0]  # a third differs from the model
+        return LABELS[1] if number % 3 == 0 or number >= 900 else LABELS[0]  # a third differs from the model
 
     busy = True
     while busy:
@@ -113,7 +96,7 @@ def test_items_get_the_votes_that_they_need_and_nobody_answers_twice(home: House
     kept = rows(home, sa.select(done).where(done.c.job == name))
     votes = Counter(row["item"] for row in kept if row["blind"] is None)
     for row in found:
-        assert votes[row["id"]] == (2 if int(row["id"], 16) % 3 == 0 else 1)
+        assert votes[row["id"]] in ((2, 3) if int(row["id"], 16) % 3 == 0 else (1,))
     twice = Counter((row["item"], row["person"]) for row in kept if row["blind"] != "again")
     assert set(twice.values()) == {1}
     assert any(row["blind"] == "gold" for row in kept)
@@ -121,7 +104,23 @@ def test_items_get_the_votes_that_they_need_and_nobody_answers_twice(home: House
     assert (figures["open"], figures["settled"], figures["answers"]) == (0, 12, len(kept))
     tests = sum(one["tests"]["of"] for one in figures["people"])
     assert tests == sum(row["blind"] == "gold" for row in kept)
-    assert all(one["tests"]["right"] == 0 for one in figures["people"]), "nobody said the known label"
+    assert all(one["tests"]["right"] == one["tests"]["of"] for one in figures["people"])
+    assert {row["hit"] for row in kept if row["blind"] == "gold"} == {1}
+    assert all(skill > 0.8 for skill in home.rooms.database.look(lambda c: skills(c, name)).values())
+
+
+def test_who_fails_tests_does_not_settle_alone(home: House) -> None:
+    name = opened(home, brought(60, tests=8))
+    (bad, consent), (good, other) = people(home, 2)
+    for _ in range(40):
+        said_by(home, name, bad.id, consent, LABELS[0])  # what the model says, of tests too
+    assert home.rooms.database.look(lambda c: skills(c, name))[bad.id] < 0.5
+    kept = rows(home, sa.select(done.c.item).where(done.c.blind.is_(None)).order_by(done.c.seq))
+    last = kept[-1]["item"]
+    states = {row["id"]: row["state"] for row in rows(home, sa.select(item.c.id, item.c.state))}
+    assert states[last] == "open"
+    asked = [said_by(home, name, good.id, other, LABELS[0]) for _ in range(60)]
+    assert last in asked, "somebody else is asked"
 
 
 def test_two_people_never_hold_the_same_last_vote(home: House) -> None:
@@ -159,7 +158,7 @@ def test_own_items_come_again_blind(home: House) -> None:
     for at in again:
         before = [i for i, row in enumerate(kept[:at]) if row["item"] == kept[at]["item"]]
         assert len(before) == 1
-        assert at - before[0] >= desk_queue.BEFORE
+        assert at - before[0] >= PLAN.after
     published = home.rooms.database.look(lambda c: list(publish.approved(c, home.rooms.keys, consent)))
     assert {one["blind"] for one in published} == {None, "again"}
 

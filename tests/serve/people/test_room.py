@@ -141,6 +141,21 @@ def test_undo_takes_back_what_was_said_and_what_it_changed(room: House) -> None:
     assert one.drafts()
 
 
+@pytest.mark.parametrize("act", ["stop", "leave"])
+def test_a_rule_that_was_stated_stands_whenever_one_goes(room: House, act: str) -> None:
+    expert = room.expert()
+    one = Guest(room, expert).begin()
+    while one.question is not None and one.question.kind != "rule":
+        one.answer()
+    one.answer()
+    assert one.question is not None
+    assert one.question.kind in ("own", "counter"), "something speaks against the rule"
+    one.say(act=act)
+    if one.question is not None:
+        one.stop()
+    assert len([row for row in drafts_of(room, expert.id) if row["kind"] == "rule"]) == 1
+
+
 def test_a_dialogue_goes_on_where_it_was_after_the_service_ended(room: House) -> None:
     expert = room.expert()
     one = Guest(room, expert).begin()

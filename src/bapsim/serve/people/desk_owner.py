@@ -175,20 +175,14 @@ def _people(rows: Sequence[Mapping[str, Any]], votes: Mapping[str, Mapping[str, 
             {
                 "person": who,
                 "answers": len(mine),
-                "tests": _share(sum(_is(row["said"], row["gold"]) for row in tests), len(tests)),
+                "tests": _share(
+                    sum(desk_queue.is_known(row["said"], row["gold"]) for row in tests), len(tests)
+                ),
                 "again": _share(sum(first.get(row["item"]) == row["said"] for row in again), len(again)),
                 "agrees": _share(sum(a == b for a, b in others), len(others)),
             }
         )
     return found
-
-
-def _is(said: Any, gold: str | None) -> bool:
-    """Whether an answer is the known one; sets and spans in any order."""
-    known = json.loads(gold or "null")
-    if isinstance(known, list) and isinstance(said, list):
-        return sorted(map(json.dumps, known)) == sorted(map(json.dumps, said))
-    return bool(said == known)
 
 
 def history(connection: sa.Connection, keys: Keys, name: str) -> list[Json]:

@@ -1,23 +1,25 @@
 """Which item a person gets next, what is done with the answer, and when an item has been asked about enough.
 
 One person has one item at a time, for LEASE seconds; two people never hold the last vote that an item needs.
-Blind tests (answers that are known) and items of one's own, asked again, look like all others.
+Whom to ask what is `compose.assignment`'s to say; blind tests look like all other items.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from bapsim.core.turn import named_seed
+from bapsim.compose.assignment import PLAN, SKILL, Person, need, next_item
+from bapsim.compose.assignment import Item as Wanted
+from bapsim.raters.agreement import PLAIN
+from bapsim.raters.sequential import tested
 from bapsim.serve.people import lines
-from bapsim.serve.people.desk_tables import change, done, item, lease
+from bapsim.serve.people.desk_tables import change, done, item, job, lease
 from bapsim.serve.people.events import tell
 from bapsim.serve.people.tables import line
 from bapsim.serve.refused import Refused
@@ -26,10 +28,9 @@ from bapsim.store.sealing import Keys
 
 LEASE = 900.0  # seconds for which an item is kept for who has it
 AHEAD = 60  # open items that are looked at at once for the next one
-EARLY, LATER = 4, 12  # one item in so many is a blind test: of the first TRIAL answers, and afterwards
-TRIAL = 20
-AGAIN, BEFORE = 20, 15  # one item in so many is one's own again, answered at least so many answers before
-MOST = 5  # votes on one item
+SURE = 0.8  # how likely the model's label is taken to be: it is shown without its probability
+LABELLED = ("label", "class")
+PAIRED, OPEN = 3, 10  # answers to a pair; answers that two people hardly give by chance: sets, spans, numbers
 SAID, SKIPPED, UNDONE, SETTLED, OPENED = "said", "skipped", "undone", "settled", "opened"
 
 
@@ -39,22 +40,6 @@ class Held:
 
     row: Mapping[str, Any]
     blind: str | None
-
-
-def wanted(votes: Sequence[Any], guess: Any) -> int:
-    """How many votes an item needs, by what was said so far: one; three where that one and the model differ,
-    or it says that nobody can tell; MOST where there is no majority of two.
-    """
-    if not votes:
-        return 1
-    most = Counter(_json(one) for one in votes).most_common(2)
-    if most[0][1] > len(votes) / 2 and (len(votes) > 1 or not _odd(votes[0], guess)):
-        return len(votes)
-    return 3 if len(votes) < 3 else MOST
-
-
-def _odd(said: Any, guess: Any) -> bool:
-    return said is None or (guess is not None and said != guess)
 
 
 def take(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held | None:
@@ -84,54 +69,86 @@ def row_of(connection: sa.Connection, name: str, one: str) -> dict[str, Any] | N
 
 
 def _next(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held | None:
-    query = sa.select(done.c.item).where(done.c.job == name, done.c.person == who, done.c.what == SAID)
-    said = [str(row.item) for row in connection.execute(query.order_by(done.c.seq))]
-    draw = named_seed("desk", name, who, len(said))  # nobody can tell when a test comes
-    if draw % (EARLY if len(said) < TRIAL else LATER) == 0:
-        tests = _rows(connection, name, who, item.c.gold.is_not(None))
-        if tests:
-            return Held(row=tests[draw // 16 % len(tests)], blind="gold")
-    if len(said) > BEFORE and draw // 64 % AGAIN == 0:
-        again = _mine_again(connection, name, said)
-        if again:
-            return Held(row=again[draw // 1024 % len(again)], blind="again")
-    row = next(_open(connection, keys, name, who), None)
-    return None if row is None else Held(row=row, blind=None)
-
-
-def _rows(
-    connection: sa.Connection, name: str, who: str, also: Any, start: int = 0, most: int = AHEAD
-) -> list[dict[str, Any]]:
-    """Items of a job that this person has neither answered nor skipped, in the order of asking."""
-    mine = sa.exists().where(done.c.job == name, done.c.item == item.c.id, done.c.person == who)
-    query = sa.select(item).where(item.c.job == name, item.c.state == "open", also, ~mine)
-    query = query.order_by(item.c.place, item.c.seq).offset(start).limit(most)
-    return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def _mine_again(connection: sa.Connection, name: str, said: Sequence[str]) -> list[dict[str, Any]]:
-    """Items that this person answered a while ago, and once."""
-    times = Counter(said)
-    early = [one for one in said[:-BEFORE] if times[one] == 1][-200:]
-    query = sa.select(item).where(
-        item.c.job == name, item.c.id.in_(early), item.c.gold.is_(None), item.c.state != "gone"
+    """What `compose.assignment` gives this person: work that needs a vote, or a blind test."""
+    query = sa.select(done.c.item, done.c.what, done.c.blind, done.c.hit, item.c.state)
+    query = query.join(item, sa.and_(item.c.job == done.c.job, item.c.id == done.c.item))
+    query = query.where(done.c.job == name, done.c.person == who).order_by(done.c.seq)
+    rows = connection.execute(query).all()
+    said = [row for row in rows if row.what == SAID and row.state != "gone"]
+    person = Person(
+        name=who,
+        answered=[row.item for row in said if row.blind is None],
+        tested=[row.item for row in rows if row.blind == "gold"],
+        repeated=[row.item for row in said if row.blind == "again"],
+        skipped=[row.item for row in rows if row.what == SKIPPED],
+        standing=tested(bool(row.hit) for row in rows if row.hit is not None).standing,
     )
-    return [dict(row) for row in connection.execute(query.order_by(item.c.seq)).mappings()]
+    known = sa.select(item.c.id).where(item.c.job == name, item.c.gold.is_not(None), item.c.state != "gone")
+    tests = [str(one) for one in connection.execute(known.order_by(item.c.seq)).scalars()]
+    work = _work(connection, keys, name, who)
+    asked = next_item(person, work, tests, skills(connection, name), PLAN)
+    row = None if asked is None else row_of(connection, name, asked.key)
+    return None if asked is None or row is None else Held(row=row, blind=asked.blind)
 
 
-def _open(connection: sa.Connection, keys: Keys, name: str, who: str) -> Iterator[dict[str, Any]]:
-    """Items that need one more vote than they have, and will have from who holds them."""
-    others = sa.select(lease.c.item).where(lease.c.job == name, lease.c.person != who)
+def skills(connection: sa.Connection, name: str) -> dict[str, float]:
+    """By person who was tested in a job, the share of right votes: of the tests, leaning on what is usual."""
+    query = sa.select(done.c.person, sa.func.sum(done.c.hit), sa.func.count(done.c.hit))
+    query = query.where(done.c.job == name, done.c.hit.is_not(None)).group_by(done.c.person)
+    return {row[0]: (int(row[1]) + PLAIN * SKILL) / (row[2] + PLAIN) for row in connection.execute(query)}
+
+
+def _work(connection: sa.Connection, keys: Keys, name: str, who: str) -> Iterator[Wanted]:
+    """Items of unknown answer that this person neither answered nor skipped, in the order of asking."""
+    others = sa.select(lease.c.item, lease.c.person).where(lease.c.job == name, lease.c.person != who)
     others = others.where(lease.c.until > time.time(), lease.c.blind.is_(None))
-    taken = Counter(str(row.item) for row in connection.execute(others))
-    start = 0
-    while rows := _rows(connection, name, who, item.c.gold.is_(None), start):
+    taken: dict[str, set[str]] = {}
+    for one in connection.execute(others):
+        taken.setdefault(one.item, set()).add(one.person)
+    mine = sa.exists().where(done.c.job == name, done.c.item == item.c.id, done.c.person == who)
+    query = sa.select(item).where(item.c.job == name, item.c.state == "open", item.c.gold.is_(None), ~mine)
+    query = query.order_by(item.c.place, item.c.seq).limit(AHEAD)
+    options, start = _options(connection, name), 0
+    while rows := [dict(row) for row in connection.execute(query.offset(start)).mappings()]:
         votes = votes_on(connection, keys, name, [row["id"] for row in rows])
         for row in rows:
-            said = votes.get(row["id"], [])
-            if len(said) + taken[row["id"]] < wanted(said, guess_of(row)):
-                yield row
+            yield as_asked(row, votes.get(row["id"], {}), options, frozenset(taken.get(row["id"], ())))
         start += len(rows)
+
+
+def _options(connection: sa.Connection, name: str) -> int:
+    """How many answers an item of a job may have: its labels, or OPEN where they are made of several."""
+    row = connection.execute(sa.select(job).where(job.c.id == name)).mappings().one()
+    if row["kind"] == "pair":
+        return PAIRED
+    return max(len(json.loads(row["labels"])), 2) if (row["kind"], row["answer"]) == LABELLED else OPEN
+
+
+def as_asked(
+    row: Mapping[str, Any], votes: Mapping[str, Any], options: int, leased: frozenset[str] = frozenset()
+) -> Wanted:
+    """An item with what was said of it, as `compose.assignment` looks at it."""
+    said = {who: None if one is None else _json(_in_order(one)) for who, one in votes.items()}
+    guess = guess_of(row)
+    return Wanted(
+        key=row["id"],
+        votes=said,
+        guess={} if guess is None else {_json(_in_order(guess)): SURE},
+        labels=options,
+        leased=leased,
+    )
+
+
+def _in_order(said: Any) -> Any:
+    return sorted(said, key=_json) if isinstance(said, list) else said
+
+
+def enough(connection: sa.Connection, keys: Keys, name: str, rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Of each of these items, whether it has as many votes as it needs."""
+    votes = votes_on(connection, keys, name, [row["id"] for row in rows])
+    options, known = _options(connection, name), skills(connection, name)
+    asked = [as_asked(row, votes.get(row["id"], {}), options) for row in rows]
+    return [need(one, known, PLAN).state != "open" for one in asked]
 
 
 def guess_of(row: Mapping[str, Any]) -> Any:
@@ -139,14 +156,18 @@ def guess_of(row: Mapping[str, Any]) -> Any:
     return None if row["guess"] is None or row["guess"][:1] in "0123456789" else json.loads(row["guess"])
 
 
-def votes_on(connection: sa.Connection, keys: Keys, name: str, items: Sequence[str]) -> dict[str, list[Any]]:
-    """What people said of each item, tests left out: None for "cannot tell"."""
-    found: dict[str, list[Any]] = {}
-    query = sa.select(done.c.item.label("of"), line).join(line, line.c.id == done.c.line)
+def votes_on(
+    connection: sa.Connection, keys: Keys, name: str, items: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """What each person said of each item, tests left out: None for "cannot tell"."""
+    found: dict[str, dict[str, Any]] = {}
+    query = sa.select(done.c.item.label("of"), done.c.person.label("who"), line).join(
+        line, line.c.id == done.c.line
+    )
     query = query.where(done.c.job == name, done.c.item.in_(items), done.c.blind.is_(None))
     rows = connection.execute(query.where(line.c.state == "approved").order_by(done.c.seq)).mappings()
     for row in rows:
-        found.setdefault(row["of"], []).append(said_in(lines.read(keys, dict(row))))
+        found.setdefault(row["of"], {})[row["who"]] = said_in(lines.read(keys, dict(row)))
     return found
 
 
@@ -185,13 +206,28 @@ def say(connection: sa.Connection, keys: Keys, given: Given) -> str:
     body = {**given.body, "blind": mine.blind}
     made = lines.add(connection, keys, given.consent, given.kind, body, approved=True)
     row = {"job": name, "item": one, "person": given.who, "consent": given.consent}
-    connection.execute(done.insert().values(**row, what=SAID, line=made, blind=mine.blind))
+    hit = _hit(body, mine)
+    connection.execute(done.insert().values(**row, what=SAID, line=made, blind=mine.blind, hit=hit))
     _note(connection, row, SAID, made)
     connection.execute(lease.delete().where(lease.c.job == name, lease.c.person == given.who))
     if mine.blind is None:
         _settle(connection, keys, mine.row)
     tell(connection, f"desk:{name}", "progress", {})
     return made
+
+
+def _hit(body: Mapping[str, Any], mine: Held) -> int | None:
+    """Of a test whose answer is known, 1 for the right answer; nothing for no answer, or no such test."""
+    said = said_in(body)
+    return None if mine.blind != "gold" or said is None else int(is_known(said, mine.row["gold"]))
+
+
+def is_known(said: Any, gold: str | None) -> bool:
+    """Whether an answer is the known one; sets and spans in any order."""
+    known = json.loads(gold or "null")
+    if isinstance(known, list) and isinstance(said, list | tuple):
+        return sorted(map(json.dumps, known)) == sorted(map(json.dumps, said))
+    return bool(said == known)
 
 
 def confirm(connection: sa.Connection, keys: Keys, given: Given) -> None:
@@ -246,13 +282,12 @@ def undo(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held | N
 
 def _settle(connection: sa.Connection, keys: Keys, row: Mapping[str, Any]) -> None:
     """An item with as many votes as it needs is settled; one that lost a vote may be open again."""
-    votes = votes_on(connection, keys, row["job"], [row["id"]]).get(row["id"], [])
-    enough = len(votes) >= wanted(votes, guess_of(row))
-    state = SETTLED if enough else "open"
+    (full,) = enough(connection, keys, row["job"], [row])
+    state = SETTLED if full else "open"
     if row["state"] not in (state, "gone"):
         connection.execute(item.update().where(item.c.seq == row["seq"]).values(state=state))
         about = {"job": row["job"], "item": row["id"], "person": None}
-        _note(connection, about, SETTLED if enough else OPENED)
+        _note(connection, about, SETTLED if full else OPENED)
 
 
 def _note(connection: sa.Connection, about: Mapping[str, Any], what: str, made: str | None = None) -> None:
@@ -277,9 +312,7 @@ def reopen(connection: sa.Connection, keys: Keys, name: str) -> None:
     """Items whose votes went with a consent are open again, where they need more than are left."""
     query = sa.select(item).where(item.c.job == name, item.c.state == SETTLED, item.c.gold.is_(None))
     rows = [dict(row) for row in connection.execute(query).mappings()]
-    held = votes_on(connection, keys, name, [row["id"] for row in rows])
-    for row in rows:
-        votes = held.get(row["id"], [])
-        if len(votes) < wanted(votes, guess_of(row)):
+    for row, full in zip(rows, enough(connection, keys, name, rows), strict=True):
+        if not full:
             connection.execute(item.update().where(item.c.seq == row["seq"]).values(state="open"))
             _note(connection, {"job": name, "item": row["id"], "person": None}, OPENED)

@@ -52,7 +52,8 @@ lease = table(
     UniqueConstraint("job", "person"),
 )
 
-# Where each person stands with an item: what: said, skipped; line: the answer; blind: it was a test.
+# Where each person stands with an item: what: said, skipped; line: the answer; blind: it was a test; hit: of
+# a test whose answer is known, 1 for the right one, 0 for another, nothing for "cannot tell".
 done = table(
     "desk_done",
     numbered(),
@@ -63,6 +64,7 @@ done = table(
     Column("what", String(8), nullable=False),
     Column("line", String(40), nullable=True),
     Column("blind", String(8), nullable=True),
+    Column("hit", Integer, nullable=True),
 )
 Index("desk_done_item", done.c.job, done.c.item)
 Index("desk_done_person", done.c.job, done.c.person)
