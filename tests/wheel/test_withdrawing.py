@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from bapsim.core.errors import InputError
 from bapsim.report.facts import facts
+from bapsim.store.lake import read_batch
 from bapsim.store.project import opened
 from bapsim.store.terms import is_withdrawn, read_terms
 from bapsim.text.verbatim import said_by, traces_of
 from bapsim.wheel.audit import check
+from bapsim.wheel.closure import closure
 from bapsim.wheel.scrub_files import without
 from bapsim.wheel.sought import Sought
 from bapsim.wheel.stock import load_stock
@@ -188,6 +190,7 @@ def test_reports_of_turns_name_what_was_withdrawn_and_what_is_tainted(gone: Gone
         assert words in run("-C", root, "--lang", lang, "show").output
         page = (root / "reports" / "turn-002" / "index.html").read_text("utf-8")
         assert page.count(EXPERT) == 1
+        assert "<q></q>" not in page, "a record that is gone is not shown empty"
         assert words in page
     why = said("-C", root, "why", serves)["tainted"]
     assert [(each["consent"], each["rows"]) for each in why] == [(EXPERT, marked[serves])]
@@ -219,6 +222,26 @@ def test_the_next_turn_learns_without_it_and_reads_nothing_of_it(bank: Path) -> 
         assert not eaten & left
         assert not unfinished(project, recipe())
     assert not scan(bank, planted())
+
+
+def test_the_closure_is_what_a_walk_over_all_parents_finds(world: Path) -> None:
+    with opened(world, writing=False) as project:
+        for consent in (EXPERT, OTHER):
+            query = "select n from origin where consent=?"
+            own = {row["n"] for row in project.ledger.rows(query, consent)}
+            joint = {
+                row["id"] for row in project.ledger.rows("select id from descendant where consent=?", consent)
+            }
+            names = ["_id", "_origin", "_parents"]
+            batches = [
+                read_batch(project.wheel / shard.path, names).to_pylist() for shard in project.shards()
+            ]
+            rows = [row for batch in batches for row in batch]
+            found = {row["_id"] for row in rows if row["_origin"] in own} | joint
+            for _ in range(8):  # deeper than anything there
+                found |= {row["_id"] for row in rows if found & set(row["_parents"] or ())}
+            assert {one.id for one in closure(project, consent).members} == found
+            assert found
 
 
 def test_twice_is_once(gone: Gone) -> None:
