@@ -51,6 +51,7 @@ def facts(project: Project, n: int | None = None) -> dict[str, Any]:
         "market": said.get("market", []),
         "duel": said.get("duel"),
         "rules": said.get("rules", []),
+        "raters": said.get("raters", {}),
         "refused": _sorted(said["reasons"]),
         "unread": _unread(ledger, number),
         "curve": curve(ledger, number),

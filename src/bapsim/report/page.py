@@ -15,6 +15,7 @@ from bapsim.report import ahead, charts
 from bapsim.report.facts import facts, turns
 from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
 from bapsim.report.paid import section
+from bapsim.report.rated import raters
 from bapsim.report.ruled import rules, rules_in_words
 from bapsim.report.sourced import market, sources, spent
 from bapsim.report.words import (
@@ -126,6 +127,7 @@ def _tables(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> I
         market(report, lang),
         sources(report, lang),
         rules(report, shown, lang),
+        raters(report, lang),
         section(report, lang),
     )
 
