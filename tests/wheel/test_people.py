@@ -121,6 +121,43 @@ def test_votes_settle_and_withdrawing_one_settles_anew(tmp_path: Path) -> None:
         assert stock.labels[row_of(stock, ids[7])] == truth[ids[7]], "without B there is no tie"
 
 
+def test_what_is_confirmed_of_the_pool_is_answered_and_what_is_rejected_is_kept(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    recipe, room = recipe_of(), Room(root)
+    with opened(root) as project:
+        run_turn(project, recipe)
+        stock, known = load_stock(project, recipe.task), set(asked(project))
+        pool = [i.tobytes() for i in stock.ids[~stock.labelled] if i.tobytes() not in known]
+        truth = {one: sentence(int(stock.texts[stock.place[one]].split()[-1]))[1] for one in pool}
+        room.consents(A, B)
+        for one in pool[:6]:
+            room.vote(A, one, truth[one], cannot_tell=False)
+        for one in pool[6:10]:
+            room.vote(A, one, None, cannot_tell=False, **{"not": [wrong(truth[one])]})
+        room.vote(A, pool[10], truth[pool[10]])
+        room.vote(A, pool[10], None, **{"not": [truth[pool[10]]]})  # thought better of it
+        room.vote(B, pool[0], wrong(truth[pool[0]]))  # undecided
+        room.vote(B, pool[11], None)  # says nothing at all
+        room.vote(B, min(exam_ids(project.ledger)), "card")
+        room.say(B, "vote", question=pool[12].hex(), said=None, **{"not": []})
+        told = run_turn(project, recipe)
+        assert told["fresh"]["people"] == 5 + 5
+        reasons = [r["reason"] for r in project.ledger.rows("select reason from unread order by reason")]
+        assert reasons == ["field", "field", "unknown_question"], (
+            "of an exam item nobody is told that it is one"
+        )
+        stock = load_stock(project, recipe.task)
+        for one in pool[1:6]:
+            row = row_of(stock, one)
+            assert stock.labels[row] == truth[one]
+            assert stock.origins[int(stock.origin[row])].method == "asked:chosen"
+        kept = [o for o in stock.origins.values() if o.method == "room:not"]
+        assert [one.consent for one in kept] == [A]
+        assert adds_up(told["accounts"])
+        assert check(project, recipe)["ok"]
+        assert run_turn(project, recipe)["fresh"]["people"] == 0
+
+
 def test_what_experts_make_of_records(tmp_path: Path) -> None:
     root = founded(tmp_path / "p")
     recipe, room = recipe_of(), Room(root)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bapsim.core.errors import InputError
+from bapsim.report.facts import facts
 from bapsim.store.project import opened
 from bapsim.store.terms import is_withdrawn, read_terms
 from bapsim.wheel.audit import check
@@ -125,6 +126,33 @@ def test_models_and_sets_are_clean_or_tainted_with_a_remedy_and_nothing_is_unlea
         assert "unlearn" not in one.lower()
     assert "t001-people" in text
     assert "cannot be remedied" in text
+
+
+def test_reports_of_turns_name_what_was_withdrawn_and_what_is_tainted(bank: Path) -> None:
+    with opened(bank, writing=False) as project:
+        assert "withdrawn" not in facts(project, 2)
+        eaten = {row["version"] for row in project.ledger.rows("select version from model")}
+    body = said("-C", bank, "withdraw", "--consent", EXPERT)["body"]
+    assert not scan(bank, planted()), "nor in the pages that are made anew"
+    report = json.loads((bank / "reports" / "turn-002" / "report.json").read_text("utf-8"))
+    (one,) = report["withdrawn"]["consents"]
+    assert (one["consent"], one["person"], one["state"]) == (EXPERT, PERSON, "done")
+    assert sum(one["records"].values()) == len(body["actions"])
+    marked = {
+        each["name"]: each["rows"] for each in body["consumers"] if each["kind"] == "model" and each["rows"]
+    }
+    assert {each["version"]: each["rows"] for each in report["withdrawn"]["models"]} == marked
+    assert set(marked) <= eaten
+    serves = report["serves"]["version"]
+    for lang, words in (("en", "that were taken back since"), ("ko", "그 뒤 철회된 기록")):
+        assert words in run("-C", bank, "--lang", lang, "show").output
+        page = (bank / "reports" / "turn-002" / "index.html").read_text("utf-8")
+        assert page.count(EXPERT) == 1
+        assert words in page
+        assert f"{serves} " in page
+    why = said("-C", bank, "why", serves)["tainted"]
+    assert [(each["consent"], each["rows"]) for each in why] == [(EXPERT, marked[serves])]
+    assert EXPERT in run("-C", bank, "why", serves).output
 
 
 def test_the_next_turn_learns_without_it_and_reads_nothing_of_it(bank: Path) -> None:

@@ -20,8 +20,10 @@ NEEDED = (*PARTS, "sqlalchemy", "argon2")
 @verb(
     click.option("--database", metavar="URL"),
     click.option("--url", metavar="URL"),
+    click.option("--phrase", metavar="URL|off"),
+    click.option("--model", metavar="NAME"),
 )
-def _people(database: str | None, url: str | None) -> dict[str, Any]:
+def _people(database: str | None, url: str | None, phrase: str | None, model: str | None) -> dict[str, Any]:
     missing = [part for part in NEEDED if importlib.util.find_spec(part) is None]
     if missing:
         raise MissingExtra("no_serve_extra", missing=", ".join(missing))
@@ -34,6 +36,8 @@ def _people(database: str | None, url: str | None) -> dict[str, Any]:
     key_of(room.folder)
     if database is not None:
         _remember(folder_of(room.folder) / "database", database)
+    if phrase is not None:
+        _phrased(room, phrase, model)
     token = owner_link(room.folder, room.lang)
     link = f"{_address(room, url)}/people/in/{token}"
     room.say("people_verb.link", link=link)
@@ -46,6 +50,16 @@ def _people(database: str | None, url: str | None) -> dict[str, Any]:
             click.echo(changed, nl=False)  # as it is: a wrapped diff is none
     room.say("people_verb.next", bapsim=room.called)
     return {"link": link, "recipe": changed}
+
+
+def _phrased(room: Desk, url: str, model: str | None) -> None:
+    """Let a language model phrase the questions of the room, or none any more."""
+    from bapsim.serve.people.room_phrasing import KEY, set_endpoint
+
+    if url != "off" and not model:
+        raise InputError("phrase_model")
+    set_endpoint(room.folder, "" if url == "off" else url, model or "")
+    room.say("people_verb.phrase_off" if url == "off" else "people_verb.phrase", url=url, variable=KEY)
 
 
 def _remember(path: Path, url: str) -> None:

@@ -20,6 +20,8 @@ LISTED = 12  # files or models that are told in words
     click.option("--dry-run", is_flag=True),
 )
 def _withdraw(consent: str, by: str, dry_run: bool) -> dict[str, Any]:
+    from bapsim.report.facts import turns
+    from bapsim.report.page import write_missing, write_report
     from bapsim.report.withdrawal import write_page
     from bapsim.wheel.withdrawing import rehearsed, withdraw
 
@@ -36,6 +38,9 @@ def _withdraw(consent: str, by: str, dry_run: bool) -> dict[str, Any]:
     with room.project(writing=True) as project:
         said = withdraw(project, recipe, consent, by, room.progress)
         page = write_page(project, said, room.lang)
+        write_missing(project, room.lang)
+        for number in turns(project.ledger)[-1:]:
+            write_report(project, number, room.lang)
     _say(room, said["body"])
     room.say("withdraw.report", path=str(page))
     return said

@@ -218,15 +218,22 @@ def _guideline(state: State, head: Step, reply: Reply) -> State:
 
 
 def _leave(state: State, head: Step, reply: Reply) -> State:
-    """The rest of the topic is dropped."""
+    """The rest of the topic is dropped; a rule that was stated stands."""
     topic = head.about.get("topic")
-    return replace(
-        state, todo=tuple(one for one in state.todo if one.about.get("topic") != topic or not topic)
-    )
+    rest = [one for one in state.todo if one.about.get("topic") != topic or not topic]
+    return replace(state, todo=(*_standing(state, head), *(one for one in rest if one.kind != "kept")))
 
 
 def _stop(state: State, head: Step, reply: Reply) -> State:
-    return replace(state, todo=())
+    """The dialogue ends; a rule that was stated stands."""
+    return replace(state, todo=_standing(state, head))
+
+
+def _standing(state: State, head: Step) -> tuple[Step, ...]:
+    """The rule that is being talked about, to be kept as it was stated last."""
+    if head.kind == "own" or (head.kind == "rule" and head.about["round"]):
+        return (Step("kept", head.about),)
+    return tuple(one for one in state.todo if one.kind == "kept")
 
 
 _ACTS: Mapping[str, Callable[[State, Step, Reply], State]] = {

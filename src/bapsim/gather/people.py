@@ -21,7 +21,17 @@ from bapsim.core.records import CERTIFICATE, Draft, Origin, Part, Records, Rows,
 from bapsim.core.turn import Turn
 from bapsim.gather.files import nothing
 from bapsim.gather.people_lines import Said, files_of, read_people
-from bapsim.gather.people_votes import Settled, cell, parted, settled, shares_of, target_of, with_votes
+from bapsim.gather.people_votes import (
+    Settled,
+    cell,
+    draws_of,
+    parted,
+    rejection,
+    settled,
+    shares_of,
+    target_of,
+    with_votes,
+)
 from bapsim.gather.types import cast, name_of
 from bapsim.gather.votes import RATERS, VOTES
 from bapsim.store.terms import read_terms
@@ -36,6 +46,7 @@ OTHER: Mapping[str, tuple[str, ...]] = {  # columns of what this task does not l
     "instruction": ("messages",),
     "guideline": ("label", "text"),
     "view": ("input", "about", "distribution"),
+    "not": ("label", "about"),
 }
 
 __all__ = ["FromRooms", "people", "read_people"]
@@ -56,7 +67,10 @@ class FromRooms:
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         """Drafts of settled answers, of examples and of the rest, by consent; then what was not read."""
         unread: list[Unread] = []
-        lines = read_people(turn.inbox, unread)
+        lines = {
+            consent: [*those, *filter(None, map(rejection, those))]
+            for consent, those in read_people(turn.inbox, unread).items()
+        }
         licences = {consent: terms.licence for consent, terms in read_terms(turn.inbox).items()}
         said = [one for those in lines.values() for one in those]
         yield from self._answers(said, turn, licences, unread)
@@ -85,10 +99,11 @@ class FromRooms:
     ) -> Iterator[Draft]:
         """An answer to each settled question; of one person it stands under that consent, else under all."""
         together: dict[tuple[str | None, str], list[Settled]] = {}
-        for one in settled(said, turn, unread):
+        draws = draws_of(said, turn)
+        for one in settled(said, turn, unread, draws):
             consents = sorted({line.consent for line in one.lines})
             consent = consents[0] if len(consents) == 1 else None
-            together.setdefault((consent, turn.asked[one.question]), []).append(one)
+            together.setdefault((consent, draws[one.question]), []).append(one)
         for (consent, draw), mine in sorted(
             together.items(), key=lambda pair: (pair[0][0] or "", pair[0][1])
         ):

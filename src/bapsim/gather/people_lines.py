@@ -43,6 +43,11 @@ class Said:
         return Unread(file=self.file, line=self.line, reason=reason, detail=detail)
 
 
+def rejects(one: Said) -> list[str]:
+    """The labels of which an answer says that none is right: a likely item that was rejected."""
+    return list(one.body.get("not") or []) if one.kind == "vote" and one.body.get("blind") is None else []
+
+
 def files_of(inbox: Path) -> list[Path]:
     """The files of all consents that stand, by name."""
     gone = set(withdrawals(inbox))
@@ -198,6 +203,7 @@ FIELDS: Mapping[str, Mapping[str, Fits]] = {
         "confidence": _or_none(_share),
         "peers": _or_none(_share),
         "blind": lambda said: said in (None, "gold", "again"),
+        "not": _or_none(lambda said: isinstance(said, list) and bool(said) and all(map(_text, said))),
     },
     "example": {"input": _row, "target": _label, "why": _or_none(_text)},
     "rule": {"rule": _rule, "text": _text, "label": _label},

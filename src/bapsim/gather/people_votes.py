@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 from bapsim.core.arrow import ID
 from bapsim.core.records import Rows, Task
 from bapsim.core.turn import Turn
-from bapsim.gather.people_lines import Said
+from bapsim.gather.people_lines import Said, rejects
 from bapsim.gather.votes import RATERS, VOTES
 from bapsim.raters.settle import settle
 from bapsim.raters.votes import Vote, majority
@@ -26,6 +26,7 @@ from bapsim.text.targets import number_of
 from bapsim.text.targets import written as in_one_form
 
 MANY = pa.list_(pa.string())
+CHOSEN = "chosen"  # the draw of an answer about a record that no turn asked about
 PARTS = 10  # votes that one person has where somebody's view is a distribution
 
 
@@ -53,14 +54,44 @@ class _Told:
         return max(sorted(self.shares), key=lambda one: self.shares[one])
 
 
-def settled(said: Sequence[Said], turn: Turn, unread: list[Any]) -> Iterator[Settled]:
+def answers_in(said: Sequence[Said]) -> Iterator[tuple[bytes, Said]]:
+    """Votes with their questions, in the order in which they were given; hidden tests are none."""
+    for one in sorted(said, key=lambda one: (one.at, one.id)):
+        if one.kind == "vote" and one.body.get("blind") is None:
+            yield bytes.fromhex(one.body["question"]), one
+
+
+def draws_of(said: Sequence[Said], turn: Turn) -> dict[bytes, str]:
+    """The draw of each question that may be answered: what turns asked, and what a person confirmed or
+    rejected of the pool, which was chosen by its looks and stands for nothing else.
+    """
+    wanted = sorted({question for question, _ in answers_in(said)} - turn.asked.keys())
+    seen: list[list[Any]] = []
+    for view in turn.data.values() if wanted else ():
+        seen.append(view.find(pa.array(wanted, ID)).column("_id").to_pylist())
+    return dict.fromkeys((one for ids in seen for one in ids), CHOSEN) | dict(turn.asked)
+
+
+def rejection(one: Said) -> Said | None:
+    """What a vote says that a record is not, as a line of its own; None where it says no such thing."""
+    labels = rejects(one)
+    if not labels:
+        return None
+    label = labels[0] if len(labels) == 1 else labels
+    return replace(one, kind="not", body={"question": one.body["question"], "label": label})
+
+
+def settled(
+    said: Sequence[Said], turn: Turn, unread: list[Any], draws: Mapping[bytes, str]
+) -> Iterator[Settled]:
     """Questions on which the votes agree well enough, in the order of their ids.
 
-    Of each person the last vote counts, and a view in its place. A question that nobody can tell is unread
+    Of each person the last vote counts, and a view in its place; to reject a label takes that person's vote
+    back. A question that nobody can tell is unread
     (`cannot_tell`), so that it is not asked again; one on which votes are tied is no answer yet, nor is one
     that a model gives another label than anybody did.
     """
-    lines = _last(said, turn, unread)
+    lines = _last(said, turn, unread, draws)
     told = {question: _read(lines[question], turn.task, unread) for question in sorted(lines)}
     if turn.task.answer == "number":
         labels = [_middle(mine) for mine in told.values()]
@@ -72,23 +103,26 @@ def settled(said: Sequence[Said], turn: Turn, unread: list[Any]) -> Iterator[Set
             yield Settled(question=question, label=label, lines=rests, votes=_votes(mine))
 
 
-def _last(said: Sequence[Said], turn: Turn, unread: list[Any]) -> dict[bytes, list[Said]]:
+def _last(
+    said: Sequence[Said], turn: Turn, unread: list[Any], draws: Mapping[bytes, str]
+) -> dict[bytes, list[Said]]:
     """The line of each person that counts, by question and pseudonym; views stand above votes."""
     found: dict[bytes, dict[str, Said]] = {}
-    for one in sorted(said, key=lambda one: (one.kind == "view", one.at, one.id)):
-        if one.kind == "view":
-            if turn.task.answer != "class" or bytes.fromhex(one.body.get("question") or "") not in turn.asked:
-                continue
-        elif one.kind != "vote" or one.body.get("blind") is not None:
-            continue
-        question = bytes.fromhex(one.body["question"])
-        if question not in turn.asked:
+    views = [one for one in said if one.kind == "view" and turn.task.answer == "class"]
+    for question, one in answers_in(said):
+        if question not in draws:
             unread.append(one.unread("unknown_question"))
-        elif one.kind == "vote" and one.body.get("said") is None and not one.body.get("cannot_tell"):
+        elif rejects(one):
+            found.setdefault(question, {}).pop(one.person, None)
+        elif one.body.get("said") is None and not one.body.get("cannot_tell"):
             unread.append(one.unread("field", "said"))
         else:
             found.setdefault(question, {})[one.person] = one
-    return {question: [mine[name] for name in sorted(mine)] for question, mine in found.items()}
+    for one in sorted(views, key=lambda one: (one.at, one.id)):
+        question = bytes.fromhex(one.body.get("question") or "")
+        if question in turn.asked:
+            found.setdefault(question, {})[one.person] = one
+    return {question: [mine[name] for name in sorted(mine)] for question, mine in found.items() if mine}
 
 
 def _read(lines: Sequence[Said], task: Task, unread: list[Any]) -> list[_Told]:

@@ -11,6 +11,7 @@ from bapsim.store.project import Project
 from bapsim.wheel.audit import chain_at
 from bapsim.wheel.costs import costs_of_turn
 from bapsim.wheel.pay_costs import kept_costs
+from bapsim.wheel.tainting import told_withdrawals
 from bapsim.wheel.worth import told_worth
 
 WEIGHED = (
@@ -57,6 +58,7 @@ def facts(project: Project, n: int | None = None) -> dict[str, Any]:
         "curve": curve(ledger, number),
         **{name: said[name] for name in ("forecast", "proposal") if name in said},  # older turns have none
         **({"people": paid} if (paid := kept_costs(ledger, number)) is not None else {}),
+        **({"withdrawn": gone} if (gone := told_withdrawals(ledger, number)) is not None else {}),
         "recipe": turn["recipe"],
         "chain": chain_at(ledger, number),
     }

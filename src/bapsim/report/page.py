@@ -18,6 +18,7 @@ from bapsim.report.paid import section
 from bapsim.report.rated import raters
 from bapsim.report.ruled import rules, rules_in_words
 from bapsim.report.sourced import market, sources, spent
+from bapsim.report.taken_back import section as taken_back
 from bapsim.report.words import (
     Story,
     amount,
@@ -129,6 +130,7 @@ def _tables(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> I
         rules(report, shown, lang),
         raters(report, lang),
         section(report, lang),
+        taken_back(report, lang),
     )
 
 

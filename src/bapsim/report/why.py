@@ -79,6 +79,10 @@ def model_lines(said: Mapping[str, Any], lang: str) -> Lines:
             head("decision"),
             text(key, lang, verdict=word, turn=said["turn"], gain=gain, low=low, high=high),
         )
+    for one in said["tainted"]:
+        remedy = text(f"withdraw.remedy.{one['remedy']}", lang)
+        counted = {"consent": one["consent"], "rows": number(one["rows"])}
+        yield head("tainted"), text("why.tainted", lang, **counted, remedy=remedy)
     if said["refitted_with_exam"]:
         yield head("served"), text("detail.refitted.value", lang)
 

@@ -92,7 +92,8 @@ def story(report: Mapping[str, Any], lang: str, bapsim: str = "bapsim") -> Story
     if conflicts:
         more.append(text("said.conflicts", lang, count=number(conflicts), bapsim=bapsim))
     told = (_evidence(report, lang), more, _duel(report, lang), _suspects(report, lang))
-    sentences = [sentence for part in (*told, _service(report, lang)) for sentence in part]
+    served = (_service(report, lang), _tainted(report, lang))
+    sentences = [sentence for part in (*told, *served) for sentence in part]
     return Story(headline=headline, sentences=tuple(sentences), next=tuple(_next(report, lang, bapsim)))
 
 
@@ -166,6 +167,15 @@ def _service(report: Mapping[str, Any], lang: str) -> Iterator[str]:
         state = serves["state"] if serves["new"] else "still"
         yield text(f"serves.{state}", lang, version=serves["version"])
         yield from fixed(report, lang)
+
+
+def _tainted(report: Mapping[str, Any], lang: str) -> Iterator[str]:
+    """That what serves learnt from something that was withdrawn, where it did."""
+    said, serves = report.get("withdrawn"), report["serves"]
+    if said is not None and serves is not None:
+        rows = sum(one["rows"] for one in said["models"] if one["version"] == serves["version"])
+        if rows:
+            yield text("said.tainted", lang, version=serves["version"], rows=number(rows))
 
 
 def fixed(report: Mapping[str, Any], lang: str) -> Iterator[str]:

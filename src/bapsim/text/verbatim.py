@@ -42,6 +42,7 @@ _TELLS = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+#/:-]{5,}[A-Za-z0-9]")
 _NO_NAME = re.compile(  # ids, versions, days and times, pseudonyms: of the program, not of a person
     r"q?[0-9a-f]{32}|[pcd]-[a-z2-7]{10,12}(/[0-9]+)?|t[0-9]{3}-[a-z]+(-[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}.*"
 )
+_ID = re.compile(r"(?<![0-9A-Za-z-])(?:q?[0-9a-f]{32}|[pcd]-[a-z2-7]{10,12}(?:/[0-9]+)?)(?![0-9A-Za-z])")
 _NUMBERS = re.compile(r"[0-9TZ\s:.,/+-]*")  # times and amounts: many say them
 _UNIT = re.compile(r"(?:[0-9A-Za-z]|[^\x00-\x7f\s])+")  # all else is white space and marks, however it folds
 
@@ -204,7 +205,8 @@ def said_by(texts: Sequence[str | None]) -> Said:
     names: dict[str, None] = {}
     pieces = 1
     for chunk in _chunks(texts):
-        speaks = [one for one in chunk if one and not (_NUMBERS.fullmatch(one) or _NO_NAME.fullmatch(one))]
+        bare = [_ID.sub(" ", one) for one in chunk if one]
+        speaks = [one for one in bare if not (_NUMBERS.fullmatch(one) or _NO_NAME.fullmatch(one))]
         parts = Parts(plain(speaks))
         whole = parts.wholes
         spans.append(parts.spans.hashes)

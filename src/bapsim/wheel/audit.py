@@ -35,6 +35,7 @@ from bapsim.wheel.stock import (
     load_stock,
     standing,
 )
+from bapsim.wheel.tainting import tainted
 
 
 def check(project: Project, recipe: Recipe, head: str | None = None) -> dict[str, Any]:
@@ -165,6 +166,7 @@ def why_model(project: Project, version: str) -> dict[str, Any]:
         "fingerprint": row["fingerprint"],
         "data": row["data"],
         "rows_by_source": by_source,
+        "tainted": tainted(ledger, "model", version),
         "serves": version == ledger.value("select version from used order by n desc limit 1"),
         "refitted_with_exam": row["served"] is not None,
         "looks": [{k: r[k] for k in ("exam", "champion", "turn", "alpha", "verdict")} for r in looks],

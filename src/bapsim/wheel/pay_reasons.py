@@ -13,7 +13,7 @@ from typing import Any, Literal
 from bapsim.core.arrow import strings
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Unread
-from bapsim.gather.people_lines import Said, read_people
+from bapsim.gather.people_lines import Said, read_people, rejects
 from bapsim.store.project import Project
 from bapsim.store.terms import PEOPLE, withdrawals
 from bapsim.wheel.audit import stands
@@ -163,7 +163,7 @@ def _became(books: Books, work: Work, one: Said | None) -> _Told:
     if one is None:  # of a consent that was withdrawn the lines are not read either
         broken = books.broken.get((file, work.number))
         return "declined", f"unread.{broken}" if broken else "pay.reason.withdrawn", ""
-    if one.kind != "vote":
+    if one.kind != "vote" or rejects(one):
         row = books.named.get((one.consent, one.id))
         return _of_row(books, row) if row is not None else _not_read(books, one)
     return _tested(books, one) if one.body.get("blind") else _voted(books, one)

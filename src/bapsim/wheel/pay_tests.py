@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from bapsim.core.arrow import strings
-from bapsim.gather.people_lines import Said
+from bapsim.gather.people_lines import Said, rejects
 from bapsim.judge.pay import Pay, merit, prize
 from bapsim.store.entries import OWED, Due, Transfer, book, obligation
 from bapsim.store.ledger import Ledger
@@ -52,7 +52,9 @@ def known_answers(stock: Stock, lines: Mapping[str, list[Said]], exam: np.ndarra
             continue
         known = confirmed.get(row) if blind is None else stock.labels[row]
         if known is not None:
-            right = None if one.body.get("cannot_tell") else answer_of(one, stock) == known
+            no = rejects(one)
+            says = known not in no if no else answer_of(one, stock) == known
+            right = None if one.body.get("cannot_tell") else says
             yield Checked(said=one, right=right, outcome=blind is None)
 
 

@@ -49,6 +49,29 @@ def tainted(ledger: Ledger, kind: Kind, name: str | None) -> list[dict[str, Any]
     return ledger.rows(query, kind, name)
 
 
+def told_withdrawals(ledger: Ledger, n: int) -> dict[str, Any] | None:
+    """What the report of turn n tells of withdrawals; None where there is none.
+
+    consents: those that were taken back before it ended, and those of whose records a model up to it learnt,
+    with their records by action; models: each such model, by consent.
+    """
+    query = (
+        "select name, consent, turn, rows, remedy from taint where kind='model' and turn<=? order by rowid"
+    )
+    marks = ledger.rows(query, n)
+    models = [{"version": row.pop("name"), **row} for row in marks]
+    ended = str(ledger.value("select ended from turn where n=?", n) or "")
+    learnt = {row["consent"] for row in models}
+    consents = []
+    for row in ledger.rows("select consent, person, at, state from withdrawal order by at, consent"):
+        if row["at"] <= ended or row["consent"] in learnt:
+            counts = ledger.rows(
+                "select action, count(*) records from action where consent=? group by action", row["consent"]
+            )
+            consents.append({**row, "records": {one["action"]: int(one["records"]) for one in counts}})
+    return {"consents": consents, "models": models} if consents else None
+
+
 def find_taints(project: Project, plan: Plan) -> list[Taint]:
     """Everything that consumed records that are erased or left out, or rested on the consent."""
     eaten = consumed(project, plan.erased | plan.left_out)

@@ -13,13 +13,11 @@ from bapsim.core.arrow import strings
 from bapsim.store.lake import read_batch
 from bapsim.store.project import Project
 from bapsim.text.verbatim import holds
-from bapsim.wheel.scrub_database import is_database
+from bapsim.wheel.scrub_database import in_pages, is_database
 from bapsim.wheel.scrub_files import without
 from bapsim.wheel.scrubbing import files_of, looked_into, sought_in
 from bapsim.wheel.sought import Sought
 from bapsim.wheel.withdrawal_plan import Plan
-
-PAGES = 1 << 24  # bytes of a database looked at together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +50,6 @@ def _in_file(path: Path, said: str, plan: Plan) -> Iterator[str]:
     there = given and said.removeprefix("inbox/") in plan.files
     if there or without(path.read_bytes(), path.name, sought_in(plan, said), given=given) is not None:
         yield "file"
-
-
-def in_pages(path: Path, sought: Sought) -> bool:
-    """Whether something stands in the raw bytes of a database: pages, free list, log."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        for start in range(0, max(size, 1), PAGES):
-            file.seek(max(0, start - 4096))
-            body = file.read(PAGES + 4096)
-            for encoding in ("utf-8", "utf-16-le"):
-                text = body.decode(encoding, "replace").replace("\ufffd", " ")
-                if holds(sought.traces, [text], "strict").any():
-                    return True
-    return False
 
 
 def _records(project: Project, plan: Plan) -> Iterator[Hit]:

@@ -141,6 +141,21 @@ def test_undo_takes_back_what_was_said_and_what_it_changed(room: House) -> None:
     assert one.drafts()
 
 
+@pytest.mark.parametrize("act", ["stop", "leave"])
+def test_a_rule_that_was_stated_stands_whenever_one_goes(room: House, act: str) -> None:
+    expert = room.expert()
+    one = Guest(room, expert).begin()
+    while one.question is not None and one.question.kind != "rule":
+        one.answer()
+    one.answer()
+    assert one.question is not None
+    assert one.question.kind in ("own", "counter"), "something speaks against the rule"
+    one.say(act=act)
+    if one.question is not None:
+        one.stop()
+    assert len([row for row in drafts_of(room, expert.id) if row["kind"] == "rule"]) == 1
+
+
 def test_a_dialogue_goes_on_where_it_was_after_the_service_ended(room: House) -> None:
     expert = room.expert()
     one = Guest(room, expert).begin()
@@ -273,6 +288,11 @@ def test_withdrawing_empties_the_room_of_a_person(lesson: House) -> None:
     one = Guest(lesson, ann).begin().topic()
     two = Guest(lesson, ben).begin().topic()
     one.learnt(), two.learnt()
+    if one.question is not None:
+        one.stop()
+    ann.get("/people/desk")
+    assert ann.post(f"{one.path}/end", page=f"{one.path}/end", line=one.drafts()).status_code == 303
+    assert "Whatever names" in desk_rules(lesson), "what is told of a label is read by others, in the clear"
     mine = [count(lesson, table) for table in TABLES]
     theirs = count(lesson, dialogue, dialogue.c.person == ben.id)
     consent = str(one.talk.row["consent"])
@@ -281,6 +301,9 @@ def test_withdrawing_empties_the_room_of_a_person(lesson: House) -> None:
     assert ann.get(one.path).status_code == 404
     left = [count(lesson, table) for table in TABLES]
     assert all(now < then for now, then in zip(left, mine, strict=True)), (left, mine)
+    assert "Whatever names" not in desk_rules(lesson)
+    pages = [path.read_bytes() for path in (lesson.rooms.root / "people").glob("people.sqlite*")]
+    assert not any(b"Whatever names" in body for body in pages)
     assert count(lesson, dialogue, dialogue.c.person == ben.id) == theirs
     assert ben.get(two.path).status_code in (200, 303)
     two.say(act="skip")

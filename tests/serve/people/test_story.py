@@ -233,10 +233,10 @@ def test_two_experts_one_rule_and_a_turn(running: Running, browser: Any) -> None
     kim.press("Enter")
     kim.lands_on("/people/me")
     deadline = time.monotonic() + 60
-    while not kim.page.locator("dd", has_text="done").count() and time.monotonic() < deadline:
+    while not kim.page.locator("dd").get_by_text("done", exact=True).count() and time.monotonic() < deadline:
         time.sleep(0.5)
         kim.page.reload()
-    assert kim.page.locator("dd", has_text="done").count()
+    assert kim.page.locator("dd").get_by_text("done", exact=True).count()
     assert not scan(running.root, [CANARY, *HERS]), "everything of theirs is gone"
     report = json.loads(
         (running.root / "reports" / "withdrawals" / file.stem / "report.json").read_text("utf-8")

@@ -12,8 +12,9 @@ import asyncio
 import contextlib
 import os
 import queue
+import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,6 +161,21 @@ class Database:
     async def write(self, work: Work[T]) -> T:
         """Write, and wait until it is on the disk."""
         return await asyncio.wrap_future(self.submit(work))
+
+    def write_anew(self, tables: Sequence[sa.Table]) -> None:
+        """Leave nothing of deleted rows in pages: of SQLite the log is cut (its pages are zeroed already), of
+        Postgres these tables are written anew. Where somebody reads meanwhile the next call does it.
+        """
+        fault.point("before pages anew")
+        if self.kind == "sqlite":
+            with contextlib.closing(
+                sqlite3.connect(str(self._writing.url.database), timeout=PATIENCE)
+            ) as raw:
+                raw.execute("pragma wal_checkpoint(truncate)")
+            return
+        with self._reading.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for one in tables:
+                connection.execute(sa.text(f"vacuum full {one.name}"))
 
     def _run(self) -> None:
         ending = False

@@ -51,8 +51,9 @@ def _forget(connection: sa.Connection, rooms: Rooms, given: str, by: str) -> Non
 
 
 def clear(rooms: Rooms, given: str) -> None:
-    """The key and the published file of a consent, gone."""
+    """The key and the published file of a consent, gone; and nothing of it in pages of the database."""
     rooms.keys.destroy(given)
+    rooms.database.write_anew(WORDS)
     path = publish.path_of(rooms.inbox, given)
     if path.exists():
         path.unlink()
