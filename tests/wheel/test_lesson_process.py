@@ -86,7 +86,9 @@ def test_a_killed_process_is_replaced_and_a_closed_one_ends(lessons):
     waits = lessons.ready()
     lessons.renew()
     assert waits.cancelled() or waits.done()
-    child.join(10)
+    until = time.monotonic() + 10  # the thread that reads waits for it, too, and one of both is told
+    while child.is_alive() and time.monotonic() < until:
+        time.sleep(0.05)
     assert not child.is_alive()
     lessons.close()
     with pytest.raises(StoreError):
