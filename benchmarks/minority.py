@@ -41,10 +41,11 @@ MEASURES = {
 }
 
 
-LESSON = """On klue_sts_ko what people say together is foretold better by who learnt from all of them, on all
-rows by every measure but accuracy significantly. On klue_nli_ko nothing changes: marks of letters and lengths hardly tell
-entailment at all (45 %), so there is no model that could know where people differ. Probabilities are
-calibrated out of fold on the settled label, whatever is learnt: a model is surer than people are."""
+LESSON = """On klue_sts_ko what people say together is foretold better by who learnt from all of them: on all
+rows significantly by every measure but accuracy. On klue_nli_ko nothing changes: marks of letters and lengths
+hardly tell entailment at all (45 %), and who cannot tell the label cannot tell where people differ.
+Probabilities are calibrated out of fold on the settled label, whatever is learnt: a model is surer than
+people are."""
 
 
 def marks(one: str, two: str, source: str) -> dict[str, Any]:
@@ -135,8 +136,8 @@ def page(found: dict[str, Any]) -> str:
         "",
         f"Made by `OMP_NUM_THREADS=1 python benchmarks/minority.py` (seeds 0 to {len(SEEDS) - 1}, "
         f"{found['cpu']:,.0f} CPU-s, {found['date']}; `--page` writes this page again). What is compared "
-        "stands at the top of that file. Differences are everybody's votes minus the majority's label as what is "
-        "learnt; less is better but of accuracy.",
+        "stands at the top of that file. Differences are everybody's votes minus the majority's label as "
+        "what is learnt; less is better but of accuracy.",
         "",
         "| set | rows learnt from | judged on | measure | majority | everybody | difference | 95 % |",
         "|---|---|---|---|---|---|---|---|",
