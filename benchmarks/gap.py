@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/gap.py [--draws 400] [--seeds 8]
 
 Coverage: k values with true shares of right answers, n rows each, drawn anew; how often the 95 % interval
-holds the true gap (that of the true extremes), how often its lower end is above 0 where all are equal, and how
-far the plain difference of the extremes is off against the gap that is told. Closing: a made-up bank in which
+holds the true gap (of the true extremes), how often its lower end is above 0 where all are equal, and how
+far the plain difference of the extremes is off against the gap that is told. Closing: a made-up bank where
 one region says each thing in 120 ways (tests/wheel/test_gapping.py), 420 rows, four turns with 120 answers
 each: `closing(worth_asking(120), "region")` against `worth_asking(120)`; accuracy of the last model on 3,000
 untouched rows of each region. Writes docs/results/gap.{json,md}.
@@ -109,7 +109,7 @@ def page(said: dict[str, Any]) -> str:
         "",
         f"{said['date']}: `python benchmarks/gap.py --draws {said['draws']} --seeds {said['seeds']}`.",
         "",
-        "| values | rows each | interval holds the true gap | above 0 | error of what is told | of the plain one |",
+        "| values | rows each | interval holds | above 0 | error of what is told | of the plain one |",
         "|---|---|---|---|---|---|",
     ]
     for one in said["coverage"]:
