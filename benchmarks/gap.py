@@ -6,8 +6,8 @@ Coverage: k values with true shares of right answers, n rows each, drawn anew; h
 holds the true gap (of the true extremes), how often its lower end is above 0 where all are equal, and how
 far the plain difference of the extremes is off against the gap that is told. Closing: a made-up bank where
 one region says each thing in 120 ways (tests/wheel/test_gapping.py), 420 rows, four turns with 120 answers
-each: `closing(worth_asking(120), "region")` against `worth_asking(120)`; accuracy of the last model on 3,000
-untouched rows of each region. Writes docs/results/gap.{json,md}.
+each: `closing(worth_asking(120), "region")` against `worth_asking(120)`; accuracy of what serves in the end,
+on 3,000 untouched rows of each region. Writes docs/results/gap.{json,md}.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ def lived(place: Path, seed: int, *, close: bool) -> dict[str, float]:
     root = founded(place)
     with opened(root) as project:
         for _ in range(TURNS):
-            told = run_turn(project, made)
-        folder = project.models / NAME / told["candidate"] / "judged"
-        model = artifacts.load(folder, project.root)
+            run_turn(project, made)
+        version = project.ledger.value("select version from used order by n desc limit 1")
+        model = artifacts.load(project.models / NAME / version / "served", project.root)
         rows = island.rows(range(50_000 + 10_000 * seed, 50_000 + 10_000 * seed + TEST * 3), labelled=True)
         said = model(rows).column("prediction").to_pylist()
     labels, regions = (rows.column(name).to_pylist() for name in ("intent", "region"))
