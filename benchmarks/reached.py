@@ -19,6 +19,7 @@ import numpy as np
 from bapsim.judge.power import power_of
 from reached_bar import RESULTS, Bar, interval, read, said
 from reached_circle import circle, edge, forecasts, service
+from reached_people import withdrawal
 
 KNOWN = (  # missed so far, each with its reason in docs/LOG.md
     "label errors, average precision, whole",
@@ -161,7 +162,7 @@ def pictures() -> Iterator[Bar]:
 
 
 PARTS = (defaults, gate, loop, user, cost, wheel, label_errors, sources, pictures)
-PARTS += (circle, service, edge, forecasts)
+PARTS += (circle, service, edge, forecasts, withdrawal)
 
 
 def page(bars: list[Bar]) -> str:

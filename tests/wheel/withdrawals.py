@@ -11,10 +11,13 @@ import gzip
 import html
 import io
 import json
+import lzma
 import os
+import pickle
 import shutil
 import signal
 import sqlite3
+import tarfile
 import traceback
 import zipfile
 from collections.abc import Callable, Iterator
@@ -298,6 +301,14 @@ def scattered(root: Path) -> list[str]:
         with zipfile.ZipFile(inner, "w") as deeper:
             deeper.writestr("page.html", f"<p>{html.escape(plant('nested'))}</p>")
         archive.writestr("deeper.zip", inner.getvalue())
+    np.savez_compressed(made / "arrays.npz", said=np.array([plant("npz"), other["text"]]), n=np.arange(2))
+    (made / "seen.pkl").write_bytes(pickle.dumps({"seen": [plant("pickle")]}))
+    (made / "rows.jsonl.xz").write_bytes(lzma.compress(json.dumps({"text": plant("xz")}).encode()))
+    with tarfile.open(made / "rows.tar.gz", "w:gz") as tar:
+        inside = tarfile.TarInfo("rows/one.txt")
+        text = plant("tar").encode()
+        inside.size = len(text)
+        tar.addfile(inside, io.BytesIO(text))
     (root / "notes.txt").write_text(f"He said: {plant('txt')}. And I agreed.\n", "utf-16")
     (root / "page.html").write_text(
         f'<p title="{html.escape(plant("attribute"))}">{html.escape(json.dumps(plant("page")))}</p>', "utf-8"
@@ -321,10 +332,29 @@ def scattered(root: Path) -> list[str]:
     db.execute("delete from freed")
     db.commit()
     db.close()
+    stopped(root / "stopped.sqlite", plant("log"), other["text"])
     cache = root / "wheel" / "cache"
     cache.mkdir()
     (cache / "answers.bin").write_bytes(b"\0\1\2\xff" + plant("binary").encode("utf-16-le"))
     return kinds
+
+
+def stopped(path: Path, said: str, other: str) -> None:
+    """A database whose program was killed: what it wrote last stands in the log beside it."""
+    db = sqlite3.connect(path)
+    db.execute("pragma journal_mode=wal")
+    db.execute("create table said(text text)")
+    db.execute("insert into said values(?)", (other,))
+    db.commit()
+    db.execute("pragma wal_checkpoint(truncate)")
+    db.execute("insert into said values(?)", (said,))
+    db.commit()
+    kept = {
+        one: one.read_bytes() for one in path.parent.glob(f"{path.name}*") if not one.name.endswith("-shm")
+    }
+    db.close()
+    for one, body in kept.items():
+        one.write_bytes(body)
 
 
 def book(path: Path, rows: list[list[Any]]) -> None:

@@ -75,7 +75,8 @@ def _say_consumers(room: Desk, consumers: Sequence[Mapping[str, Any]]) -> None:
     told = [one for one in consumers if one["kind"] != "data"]
     for one in told[:LISTED]:
         kind, name, _, rows, _, remedy = consumer({"state": "tainted", **one}, room.lang)
-        said = text("withdraw.tainted", room.lang, kind=kind, name=name, rows=rows, remedy=remedy)
+        key = "withdraw.tainted" if rows != "–" else "withdraw.tainted.sent"
+        said = text(key, room.lang, kind=kind, name=name, rows=rows, remedy=remedy)
         room.line(said, first="  ", rest="    ")
     if len(told) > LISTED:
         room.say("withdraw.more", count=len(told) - LISTED)

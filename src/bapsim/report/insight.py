@@ -12,7 +12,7 @@ from bapsim.core.arrow import ID, Column, id_bytes, strings
 from bapsim.core.errors import messages, text
 from bapsim.image.pixels import thumbnail
 from bapsim.report.words import number, percent, points, slice_name
-from bapsim.store.lake import View, by_folder
+from bapsim.store.lake import View, by_folder, is_erased, only_rows
 from bapsim.store.project import Project
 from bapsim.text.pii import scrub
 from bapsim.text.targets import written
@@ -42,7 +42,8 @@ def examples(project: Project, task: Mapping[str, Any], ids: Sequence[str]) -> d
     wanted = pa.array([bytes.fromhex(one) for one in dict.fromkeys(ids)], ID)
     shards = project.shards()
     for folder, mine in by_folder(shards).items() if len(wanted) else ():
-        records = View(name=folder, root=project.wheel, shards=tuple(shards[i] for i in mine)).find(wanted)
+        there = View(name=folder, root=project.wheel, shards=tuple(shards[i] for i in mine)).find(wanted)
+        records = only_rows(there, ~is_erased(there))
         names = records.schema.names
         columns = [records.column(n) for n in task["inputs"] if n in names]
         target = records.column(task["target"]) if task["target"] in names else pa.nulls(len(records))

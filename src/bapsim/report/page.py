@@ -16,6 +16,7 @@ from bapsim.report.facts import facts, turns
 from bapsim.report.gaps import gap_tables
 from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
 from bapsim.report.paid import section
+from bapsim.report.rated import raters
 from bapsim.report.ruled import rules, rules_in_words
 from bapsim.report.sourced import market, sources, spent
 from bapsim.report.taken_back import section as taken_back
@@ -128,6 +129,7 @@ def _tables(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> I
         market(report, lang),
         sources(report, lang),
         rules(report, shown, lang),
+        raters(report, lang),
         section(report, lang),
         taken_back(report, lang),
     )

@@ -30,7 +30,12 @@ def consumer(one: Mapping[str, Any], lang: str) -> list[str]:
     """What consumed records: kind, name, turn, rows, whether it is clean, and what can be done."""
     remedy = "" if one["remedy"] is None else text(f"withdraw.remedy.{one['remedy']}", lang)
     told = [text(f"withdraw.kind.{one['kind']}", lang), str(one["name"]), str(one["turn"] or "–")]
-    return [*told, number(one["rows"]), text(f"withdraw.state.{one['state']}", lang), remedy]
+    return [
+        *told,
+        number(one["rows"]) if one["rows"] else "–",
+        text(f"withdraw.state.{one['state']}", lang),
+        remedy,
+    ]
 
 
 def files(body: Body, lang: str) -> Iterator[str]:
@@ -70,7 +75,11 @@ def page(said: Mapping[str, Any], lang: str) -> str:
         s=body,
         css=safe((HERE / "page.css").read_text("utf-8")),
         headline=text(f"withdraw.{body['state']}", lang, consent=body["consent"], person=body["person"]),
-        when=text("withdraw.page.when", lang, **{n: body[n][:16] for n in ("withdrawn", "finished")}),
+        when=text(
+            "withdraw.page.when",
+            lang,
+            **{n: body[n][:16].replace("T", " ") for n in ("withdrawn", "finished")},
+        ),
         records=list(records(body, lang)),
         heads=[text(f"withdraw.page.head.{one}", lang) for one in HEADS],
         consumers=[consumer(one, lang) for one in body["consumers"]],

@@ -29,6 +29,7 @@ from bapsim.wheel.held_out import as_scores, held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
 from bapsim.wheel.noticing import SHOWN, notice
 from bapsim.wheel.proposing import proposals
+from bapsim.wheel.rating import raters_table
 from bapsim.wheel.refining import Opinions
 from bapsim.wheel.ruling import rules_table
 from bapsim.wheel.served import market
@@ -130,7 +131,7 @@ def finish(
         "task": {"inputs": list(task.inputs), "target": task.target, "kind": task.kind, "answer": task.answer}
     }
     summary |= {"notice": notice(scene, newest, found), "market": market(stock)}
-    summary["rules"] = rules_table(scene)
+    summary |= {"rules": rules_table(scene), "raters": raters_table(scene)}
     say("forecast")
     summary["forecast"] = next_turn(scene, people, random_rows(scene), asked, summary)
     changes = proposals(scene, opinions, judged, people, summary)

@@ -82,7 +82,7 @@ def gaps(scene: Scene, model: Candidate, opponent: Opponent) -> list[Row]:
                 **_plain(one),
                 "unknown": sum(value is None for value in said),
                 "left": len({value for value in said if value is not None}) - len(names),
-                "views": views(scene, at[mine], codes[mine], names),
+                "views": views(scene, model, group, names),
                 "change": _change(scene, model, opponent, at, codes, names, past),
                 "past": [*past.get("past", []), _point(past)][-PAST:] if past else [],
             }
@@ -163,20 +163,36 @@ def _change(
 # ---------------------------------------------------------------- whose views these are
 
 
-def views(scene: Scene, at: np.ndarray, codes: np.ndarray, names: Sequence[str]) -> list[Row]:
-    """For each value: rows whose label came from a person who is known, how many persons these were, and the
-    share of the one who gave most, with its interval.
+def views(scene: Scene, model: Candidate, group: str | Group, names: Sequence[str]) -> list[Row]:
+    """For each value: rows that are learnt from and of which it is known who said what they are, how many
+    persons these were, and the share of rows of the one who gave most, with its interval.
     """
-    who = {n: origin.consent for n, origin in scene.stock.origins.items()}
-    persons = np.array([who[n] for n in scene.stock.origin[at].tolist()], object)
+    at = np.flatnonzero(model.rows & scene.stock.by_people)
+    said = values_of(scene, group, at) if len(at) else []
+    persons = _persons(scene, at)
     found = []
-    for i, name in enumerate(names):
-        mine = Counter(one for one in persons[codes == i] if one is not None)
-        total = sum(mine.values())
-        most = max(mine.values(), default=0)
-        low, high = wilson(most, total) if total else (None, None)
-        share = {"most": most / total if total else None, "low": low, "high": high}
-        found.append({"name": name, "rows": total, "people": len(mine), **share})
+    for name in names:
+        mine = [who for who, value in zip(persons, said, strict=True) if who and value == name]
+        given = Counter(one for who in mine for one in who)
+        most = max(given.values(), default=0)
+        low, high = wilson(most, len(mine)) if mine else (None, None)
+        share = {"most": most / len(mine) if mine else None, "low": low, "high": high}
+        found.append({"name": name, "rows": len(mine), "people": len(given), **share})
+    return found
+
+
+def _persons(scene: Scene, at: np.ndarray) -> list[set[str]]:
+    """Who said what each row is, by pseudonym, or by consent where no grant names a person."""
+    ledger, stock = scene.project.ledger, scene.stock
+    names = {row["consent"]: row["person"] for row in ledger.rows("select consent, person from permit")}
+    beside: dict[bytes, set[str]] = {}
+    for row in ledger.rows("select id, consent from descendant"):
+        beside.setdefault(row["id"], set()).add(row["consent"])
+    found = []
+    for i in at.tolist():
+        own = stock.origins[int(stock.origin[i])].consent
+        consents = beside.get(stock.ids[i].tobytes(), set()) | ({own} if own is not None else set())
+        found.append({names.get(one, one) for one in consents})
     return found
 
 

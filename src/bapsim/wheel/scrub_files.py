@@ -1,9 +1,9 @@
 """Files of any format without what is sought: opened to the last layer, rewritten, or named as left.
 
-Parquet, Arrow, workbooks, gzip, zstd, bzip2, xz, zip and tar archives, SQLite, text. A format that nobody
-here can write is deleted where bapsim made the file, and told where it is the user's. Every rewrite is a new
-file in the place of the old one; the old bytes are freed, not overwritten, for on journalling file systems
-and on flash that would reach other blocks.
+Parquet, Arrow, workbooks, gzip, zstd, bzip2, xz, zip and tar archives, SQLite, text. In a format that nobody
+here can write the words are blanked where they stand; where bapsim made the file, it is deleted. Every
+rewrite is a new file in the place of the old one; the old bytes are freed, not overwritten, for on
+journalling file systems and on flash that would reach other blocks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from bapsim.core.arrow import strings
 from bapsim.store.lake import only_rows
-from bapsim.text.escaped import has_trace
+from bapsim.text.escaped import has_trace, trace_places
 from bapsim.text.verbatim import holds
 from bapsim.wheel.scrub_text import Cleaned, decoded, without_text
 from bapsim.wheel.sought import Sought
@@ -34,6 +34,9 @@ ROWS = 8_192  # of Parquet, looked at once
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 _NUMPY = b"\x93NUMPY"
 _TAR = slice(257, 262)
+ENCODINGS = (("utf-8", 1), ("cp949", 1), ("utf-16-le", 2), ("utf-16-be", 2), ("utf-32-le", 4))  # bytes a step
+LAST = 0x10FFFF  # the last letter there is
+_LONE = re.compile("[\ud800-\udfff]")
 
 
 def without(body: bytes, name: str, sought: Sought, *, given: bool, depth: int = 0) -> Cleaned | None:
@@ -64,12 +67,32 @@ def _numbers(body: bytes) -> bool:
 
 
 def _unknown(body: bytes, sought: Sought) -> Cleaned | None:
-    """A format that nobody here reads: whatever in it is text, in any of the encodings that people use."""
-    for encoding in ("utf-8", "cp949", "utf-16-le", "utf-16-be", "utf-32-le"):
-        for start in range(4 if encoding == "utf-32-le" else 2 if "16" in encoding else 1):
-            if has_trace(sought.traces, body[start:].decode(encoding, "replace").replace("\ufffd", " ")):
-                return Cleaned(None, 1)
-    return None
+    """A format that nobody here reads: whatever in it is text, in any of the encodings that people use, is
+    blanked where it stands. Lengths stay, so that most formats are still what they were.
+    """
+    left, parts = body, 0
+    for encoding, width in ENCODINGS:
+        for start in range(width):
+            found = _spans(left, start, encoding, width, sought)
+            for a, b in found:
+                left = left[:a] + (" " * ((b - a) // width)).encode(encoding) + left[b:]
+            parts += len(found)
+    return Cleaned(left, parts, blanked=True) if parts else None
+
+
+def _spans(body: bytes, start: int, encoding: str, width: int, sought: Sought) -> list[tuple[int, int]]:
+    """From which byte to which something stands that is sought, where letters begin at `start`."""
+    if width > 1:
+        kind = {"utf-16-le": "<u2", "utf-16-be": ">u2"}.get(encoding, "<u4")
+        count = (len(body) - start) // width
+        units = np.frombuffer(body, kind, count, start).astype("<u4") if count > 0 else np.empty(0, "<u4")
+        units[(units > LAST) | ((units >= 0xD800) & (units < 0xE000))] = ord(" ")
+        hits = trace_places(sought.traces, units.tobytes().decode("utf-32-le"))
+        return [(start + width * a, start + width * b) for a, b in hits]
+    text = body.decode(encoding, "surrogateescape")
+    hits = trace_places(sought.traces, _LONE.sub(" ", text))
+    ends = [(len(text[:a].encode(encoding, "surrogateescape")), text[a:b]) for a, b in hits]
+    return [(at, at + len(said.encode(encoding, "surrogateescape"))) for at, said in ends]
 
 
 # ---------------------------------------------------------------------- one file in another

@@ -27,11 +27,15 @@ HEAD = 50  # records that tell how a table is separated
 
 
 class Cleaned(NamedTuple):
-    """What is left of a body, and how many parts went; None: nothing is left, or it cannot be rewritten."""
+    """What is left of a body, and how many parts went; None: nothing is left, or it cannot be rewritten.
+
+    blanked: nobody here knows the format, and words were blanked in it.
+    """
 
     body: bytes | None
     parts: int
     emptied: bool = False
+    blanked: bool = False
 
 
 class Text(NamedTuple):

@@ -127,8 +127,8 @@ def _plain(path: Path, said: str, sought: Sought, tell: Tell) -> None:
     if found is None:
         return
     own = said.split("/", 1)[0] in OWN or said == str(path)  # or written for others
-    if found.body is not None:
-        tell(Outcome(path=said, how="rewritten", parts=found.parts))
+    if found.body is not None and not (own and found.blanked):
+        tell(Outcome(path=said, how="rewritten", parts=found.parts, why="blanked" * found.blanked))
         _put(path, found.body)
     elif found.emptied or own or sought.is_blob(body):
         why = "" if found.emptied else "format"

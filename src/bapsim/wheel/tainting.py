@@ -224,7 +224,7 @@ def _changed_files(folder: Path, plan: Plan) -> list[tuple[Path, bytes | None]]:
             continue
         body = _without_answers(path, plan) if path.name == OOF else path.read_bytes()
         left = without(body, path.name, plan.sought, given=False)
-        new = body if left is None else left.body
+        new = body if left is None else None if left.blanked else left.body
         if path.name == "model.json" and dropped and new is not None:
             new = _without_adapters(new, plan.consent)
         if new != path.read_bytes():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,15 @@ from typing import Any
 import sqlalchemy as sa
 from starlette.responses import Response
 
+from bapsim.compose.assignment import SKILL
 from bapsim.core.errors import BapsimError
 from bapsim.gather.jobs import Job, read_job, write_job
 from bapsim.gather.read import PACKED, suffix
 from bapsim.gather.voices import Item, Span, Voice
 from bapsim.judge.compare import wilson
+from bapsim.raters.agreement import PLAIN
+from bapsim.raters.sequential import tested
+from bapsim.raters.shares import share
 from bapsim.serve.people import audit, desk_jobs, desk_queue, lines
 from bapsim.serve.people.desk import job_of
 from bapsim.serve.people.desk_tables import change, done, item, job
@@ -133,7 +137,15 @@ def progress(connection: sa.Connection, keys: Keys, name: str) -> Json:
     states = sa.select(item.c.state, sa.func.count()).where(item.c.job == name, item.c.gold.is_(None))
     counts = {row[0]: row[1] for row in connection.execute(states.group_by(item.c.state))}
     query = (
-        sa.select(done.c.item, done.c.what, done.c.blind, item.c.gold, done.c.person.label("who"), *GIVEN)
+        sa.select(
+            done.c.item,
+            done.c.what,
+            done.c.blind,
+            done.c.hit,
+            item.c.gold,
+            done.c.person.label("who"),
+            *GIVEN,
+        )
         .join(item, sa.and_(item.c.job == done.c.job, item.c.id == done.c.item))
         .join(line, sa.and_(line.c.id == done.c.line, line.c.state == "approved"), isouter=True)
         .where(done.c.job == name)
@@ -192,11 +204,20 @@ def _people(rows: Sequence[Mapping[str, Any]], votes: Mapping[str, Mapping[str, 
                 "tests": _share(
                     sum(desk_queue.is_known(row["said"], row["gold"]) for row in tests), len(tests)
                 ),
+                "skill": _skill(row["hit"] for row in tests if row["hit"] is not None),
                 "again": _share(sum(first.get(row["item"]) == row["said"] for row in again), len(again)),
                 "agrees": _share(sum(a == b for a, b in others), len(others)),
             }
         )
     return found
+
+
+def _skill(hits: Iterable[int]) -> Json:
+    """How often somebody is right, as the queue takes it, with its interval, and what tests make of it."""
+    told = [bool(one) for one in hits]
+    found = share(sum(told) + PLAIN * SKILL, len(told) + PLAIN)
+    ends = {"share": found.rate, "low": found.low, "high": found.high, "of": len(told)}
+    return ends | {"standing": tested(told).standing}
 
 
 def history(connection: sa.Connection, keys: Keys, name: str) -> list[Json]:
