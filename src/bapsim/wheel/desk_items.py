@@ -138,7 +138,7 @@ def _records(project: Project, ids: Sequence[bytes]) -> pa.RecordBatch:
 
 
 def _shown(rows: pa.RecordBatch, task: Task) -> list[dict[str, str]]:
-    """What a person sees of each row: its inputs as text, of a picture the name of its file without the
+    """What a person sees of each row: its inputs as text, of a picture the name of its file; without the
     folder, which is the label of those that have one.
     """
     names = [FILE] if task.kind == "image" else list(task.inputs)
