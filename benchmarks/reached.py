@@ -19,7 +19,7 @@ import numpy as np
 from bapsim.judge.power import power_of
 from reached_bar import RESULTS, Bar, interval, read, said
 from reached_circle import circle, edge, forecasts, service
-from reached_people import withdrawal
+from reached_people import crowds, rooms, withdrawal
 
 KNOWN = (  # missed so far, each with its reason in docs/LOG.md
     "label errors, average precision, whole",
@@ -162,7 +162,7 @@ def pictures() -> Iterator[Bar]:
 
 
 PARTS = (defaults, gate, loop, user, cost, wheel, label_errors, sources, pictures)
-PARTS += (circle, service, edge, forecasts, withdrawal)
+PARTS += (circle, service, edge, forecasts, rooms, crowds, withdrawal)
 
 
 def page(bars: list[Bar]) -> str:

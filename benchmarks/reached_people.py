@@ -1,4 +1,4 @@
-"""Bars of people's rights: withdrawal."""
+"""Bars of people: the rooms under load, the room's first look, who is right, withdrawal."""
 
 from __future__ import annotations
 
@@ -26,3 +26,30 @@ def withdrawal() -> Iterator[Bar]:
         not missed,
         "withdraw_closure",
     )
+
+
+def rooms() -> Iterator[Bar]:
+    """Live experts, kills, and how long a look takes."""
+    for name, one in read("rooms_load")["databases"].items():
+        p95, kills = one["load"]["answered"]["p95"], one["kills"]
+        asked = f"rooms on {name}: 200 experts, 30 writes a second, p95 at most 250 ms"
+        yield Bar(asked, f"{p95:.0f} ms", p95 <= 250, "rooms_load")
+        lost = f"{kills['lost']} of {kills['acknowledged']:,} lost in {kills['kills']} kills"
+        sound = not kills["lost"] and kills["kills"] >= 100
+        yield Bar(f"rooms on {name}: acknowledged answers lost in 100 kills", lost, sound, "rooms_load")
+    for name, one in read("lesson")["sets"].items():
+        asked = f"room on {name}: what an answer changes is shown within 3 s"
+        found = f"{100 * one['within']:.0f} % of {one['sessions']}, p95 {one['p95']:.2f} s"
+        yield Bar(asked, found, one["within"] == 1.0, "lesson")
+
+
+def crowds() -> Iterator[Bar]:
+    """Settling votes against the majority, on real crowds."""
+    for one in read("crowds")["real"]:
+        mean, low, high = one["gold 20"]["gain"]
+        shown = f"{100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}] points"
+        if one["set"] == "bluebirds":
+            yield Bar("votes on bluebirds: significantly above the majority", shown, low > 0, "crowds")
+        else:
+            asked = f"votes on {one['set']}: not significantly below the majority"
+            yield Bar(asked, shown, high >= 0, "crowds")
