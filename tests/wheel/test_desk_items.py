@@ -110,6 +110,9 @@ def test_pictures_are_shown_small_and_by_name(tmp_path: Path) -> None:
         items = questions(project, recipe)
         assert items
         assert all(set(item.shows) == {"file"} for item in items)
+        known = known_items(project, recipe, 20)
+        assert known
+        assert not [one for one in known if "/" in one.shows["file"]], "the folder of a picture is its label"
         media, body = picture(project, recipe.task, items[0].key)
         assert media == f"image/{look(body, whole=True).format.lower()}"
         for odd in ("zz", "", "ab" * 16, "../key"):

@@ -11,6 +11,7 @@ import pytest
 
 from bapsim.core.records import Task
 from bapsim.gather.people import people
+from bapsim.report.page import write_report
 from bapsim.store.project import Project, opened
 from bapsim.store.terms import SCOPES, Terms, write_terms, write_withdrawal
 from bapsim.wheel.audit import check
@@ -243,6 +244,15 @@ def test_hidden_tests_say_who_settles_and_views_are_shares(tmp_path: Path) -> No
         (row,) = [r for r, text in enumerate(stock.texts) if text == "카드 대출 어느 쪽"]
         assert (stock.labels[row], sorted(votes[row])) == ("card", ["card"] * 7 + ["loan"] * 3)
         assert [r["reason"] for r in project.ledger.rows("select reason from unread")] == ["field"]
+        rated = {one["person"]: one for one in told["raters"]["people"]}
+        assert [(rated[who]["gold"]["hits"], rated[who]["gold"]["of"]) for who in sorted(rated)] == [
+            (12, 12),
+            (0, 12),
+        ]
+        assert rated["p-" + A[2:]]["skill"]["low"] > rated["p-" + B[2:]]["skill"]["high"]
+        assert told["raters"]["agreement"]["rate"] == 0
+        shown = write_report(project, told["turn"], "en").read_text("utf-8")
+        assert "Who is right, as far as anything shows it" in shown
         assert adds_up(told["accounts"])
         assert check(project, recipe)["ok"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ REPAIR = "repair"  # how a question about a label that is there already was draw
 DUEL = 0.2  # of the budget, at most, where two models differ on what was asked at random
 FEW = 3  # labels below which a class is in need
 SOUGHT, NEEDED = 0.25, 0.1  # of the chosen questions, at most, for classes that are sought, or in need
+CLOSING = 0.5  # of the questions that are left, for the value of a group for whom the model is worst
 NOVEL, EXAMPLES = 0.2, 2  # of the chosen questions, at most, for likely new classes; and for each of them
 
 
@@ -39,8 +40,9 @@ class WorthAsking:
 
     budget: questions a turn; exam_share: of them drawn at random; repair_share: of the others, at most, about
     labels that look wrong (Turn.doubts); retrieve: classes of which likely rows are sought; without any,
-    those with fewer than three labels; near: Jaccard from which on two texts are one question; point: what a
-    point of accuracy is worth, so that the wheel can say when answers cost more.
+    those with fewer than three labels; closes: a group of the recipe, half of the questions that teach go to
+    the value for whom the model is worst (`why` is gap); near: Jaccard from which on two texts are one
+    question; point: what a point of accuracy is worth, so that the wheel can say when answers cost more.
     """
 
     budget: int
@@ -49,6 +51,7 @@ class WorthAsking:
     retrieve: tuple[str, ...] = ()
     near: float = 0.8
     point: Money | None = None
+    closes: str | None = None
 
     def __call__(self, pool: Dataset, turn: Turn) -> Rows:
         """Rows `_id`, `draw` (random, chosen, repair), `why` and `prediction` in the order of asking.
@@ -79,7 +82,7 @@ class WorthAsking:
         fight = at_duel(whole, turn, free, int(DUEL * self.budget))
         free = free[~np.isin(groups[free], groups[fight]) & ~labelled(whole, turn)[free]]
         found, left = (
-            Found(answers, probs, groups, marks),
+            Found(answers, probs, groups, marks, at_behind(whole, turn)),
             self.budget - len(random) - len(again) - len(fight),
         )
         parts = [Part(random, RANDOM, "random", found.hints(turn.task))]
@@ -100,17 +103,27 @@ class WorthAsking:
         free = free[~np.isin(groups[free], groups[[row for one in new for row in one.rows]])]
         weight = trouble_spots(turn, classes)[probs.argmax(1)] if classes else np.ones(len(probs))
         count = left - len(rare) - sum(len(one.rows) for one in new)
+        far = free[np.isin(free, pool.behind)]
+        closing = far[
+            choose(probs[far], groups[far], int(CLOSING * count), 0.0, turn.rng("gap"), weight[far]).rows
+        ]
+        free = free[~np.isin(groups[free], groups[closing])]
+        count -= len(closing)
         unsure = free[choose(probs[free], groups[free], count, 0.0, turn.rng("unsure"), weight[free]).rows]
-        return [Part(rare, CHOSEN, "rare", hint), *new, Part(unsure, CHOSEN, "unsure", hint)]
+        parts = [Part(rare, CHOSEN, "rare", hint), *new, Part(closing, CHOSEN, "gap", hint)]
+        return [*parts, Part(unsure, CHOSEN, "unsure", hint)]
 
 
 class Found(NamedTuple):
-    """A pool as the model sees it: answers, outcomes float[n, k], near-duplicate groups int64[n], marks."""
+    """A pool as the model sees it: answers, outcomes float[n, k], near-duplicate groups int64[n], marks; and
+    behind int64[m], its rows of the value for whom the model is worst.
+    """
 
     answers: Answers
     probs: np.ndarray
     groups: np.ndarray
     marks: list[Any]
+    behind: np.ndarray
 
     def hints(self, task: Task) -> list[str | None]:
         return hints(self.answers.column("prediction"), task)
@@ -131,6 +144,13 @@ def at_duel(pool: pa.RecordBatch, turn: Turn, free: np.ndarray, count: int) -> n
         return np.empty(0, np.int64)
     at = positions(turn.duel.column("_id"), pool.column("_id"))
     return np.asarray(at[np.isin(at, free)][:count], np.int64)
+
+
+def at_behind(pool: pa.RecordBatch, turn: Turn) -> np.ndarray:
+    """int64[m]: the rows of the value for whom the model is worst."""
+    if turn.behind is None:
+        return np.empty(0, np.int64)
+    return np.flatnonzero(positions(pool.column("_id"), turn.behind.column("_id")) >= 0)
 
 
 def labelled(pool: pa.RecordBatch, turn: Turn) -> np.ndarray:
@@ -327,3 +347,10 @@ def worth_asking(
         near=near,
         point=None if point is None else money(point),
     )
+
+
+def closing(questions: WorthAsking, group: str) -> WorthAsking:
+    """The same questions, of which half of those that teach go to the value of a declared group for whom the
+    model is worst; the next reports say whether the gap became smaller.
+    """
+    return replace(questions, closes=group)

@@ -122,6 +122,7 @@ class Decision:
     missing: int | None = None
 
 
+Group = Callable[[Records, "Turn"], list[str | None]]  # of whom each record is
 Source = Callable[["Turn"], Iterable[Draft]]  # gather; sees the records of earlier turns
 Check = Callable[[Records, "Turn"], Verdicts]  # refine, row by row
 Survey = Callable[[Dataset, "Turn"], Iterable[Verdicts]]  # refine, whole set; aligned with all rows
@@ -167,8 +168,9 @@ class Recipe:
     what people are told of a label, by label: where it changes, the older labels are asked about again;
     weights: by source, how much its rows count in training, 1 where none is given, 0 = left out; when: the
     rule by which a watched project makes a turn (compose.when.when); purposes: what its records are used for:
-    those whose terms (store.terms) do not allow all of it are left out, and listed; pay: what is owed for
-    people's work (judge.pay.pay), which says nothing about data or models.
+    those whose terms (store.terms) do not allow all of it are left out, and listed; groups: for whom the
+    model may be worse, by name: a column, or a function of records that gives each a value (judge.groups);
+    pay: what is owed for people's work (judge.pay.pay), which says nothing about data or models.
     """
 
     task: Task
@@ -188,6 +190,7 @@ class Recipe:
     folds: int = 5
     seed: int = 0
     purposes: tuple[str, ...] = ("train", "evaluate")
+    groups: Mapping[str, str | Group] = field(default_factory=dict, metadata={"identity": False})
     pay: Any = field(default=None, metadata={"identity": False})
 
 

@@ -20,15 +20,17 @@ class Turn:
 
     models: by name (`champion`: last proven, `current`: what serves, generators); data: by table, without
     exam items and without the questions that became exam items; oof: last turn's out-of-fold answers with
-    their `_id`; inbox: where sources find their files (not identity); origins: by number;
-    asked: every question ever asked, record id -> how it was drawn (random, chosen, repair). The answer to a
-    question is derived from its record (`data[...].find(ids)`) with the method "asked:" and how it was drawn:
-    random ones may refresh the exam, others may not; doubts: rows whose label is worth a second look, most
-    doubtful first: `_id`, `why`, `wrong` (estimated chance that the label is wrong); duel: rows on which what
-    serves and the last proven model differ, in the order in which they were drawn: `_id`, and `only` where a
-    row has a label, and is in the pool for the duel alone; types: of the task's columns, as the recipe
-    declares them, else as the records have them; day: the ISO date (UTC) on which the turn began, by which
-    terms, embargoes and deals are decided: the same one when the turn is resumed.
+    their `_id`; inbox: where sources find their files (not identity); origins: by number; asked: every
+    question ever asked, record id -> how it was drawn (random, chosen, repair). The answer to a question is
+    derived from its record (`data[...].find(ids)`) with the method "asked:" and how it was drawn: random ones
+    may refresh the exam, others may not; doubts: rows whose label is worth a second look, most doubtful
+    first: `_id`, `why`, `wrong` (estimated chance that the label is wrong); duel: rows on which what serves
+    and the last proven model differ, in the order in which they were drawn: `_id`, and `only` where a row has
+    a label, and is in the pool for the duel alone; behind: rows of the pool that are of the value for whom
+    the model is worst, of the group that the recipe's questions are to close the gap of: `_id`; types: of the
+    task's columns, as the recipe declares them, else as the records have them; day: the ISO date (UTC) on
+    which the turn began, by which terms, embargoes and deals are decided: the same one when the turn is
+    resumed.
     """
 
     n: int
@@ -42,6 +44,7 @@ class Turn:
     asked: Mapping[bytes, str] = field(default_factory=dict)
     doubts: Rows | None = None
     duel: Rows | None = None
+    behind: Rows | None = None
     types: Mapping[str, str] = field(default_factory=dict)
     day: str = ""
 

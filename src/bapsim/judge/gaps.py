@@ -3,7 +3,7 @@
 The largest of many noisy values is too large, so the difference of the extremes is no estimate of the gap.
 Values are drawn together as far as chance can explain how they differ, and the interval holds for whichever
 pair is extreme: below by the studentised range over all pairs, above pair by pair (docs/groups.md; coverage:
-docs/results/gaps.md). Never from exam items where anything is chosen by it.
+docs/results/gap.md). Never from exam items where anything is chosen by it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bapsim.core.records import Scores
 from bapsim.judge.compare import NORMAL, Floats, Ints, points_interval, standard_error, units
-from bapsim.judge.gate import OOF_INFLATION, Weighable
 
 FEWEST = 20  # rows of their own of a value: of fewer nothing is said
 LEVEL = 0.95
-DRAWS = 400  # resamples for a metric that is no mean over items
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,26 +102,6 @@ def means(scores: Floats, of: Sequence[int], kin: Ints, *, share: bool, smaller:
     return Means(mean=mean, error=error, count=count, share=share, smaller=smaller)
 
 
-def weighted_means(scores: Scores, metric: Weighable, of: Sequence[int], kin: Ints, seed: int) -> Means:
-    """The same of a metric that is no mean over items, by bootstrap of kin; it lies between 0 and 1."""
-    codes = np.asarray(of, np.int64)
-    k = int(codes.max(initial=-1)) + 1
-    drawn = _drawn(kin, seed)
-    found = [metric.weighted(scores, np.vstack([np.ones(len(codes)), drawn]) * (codes == one)) for one in range(k)]
-    mean = np.array([one[0] for one in found])
-    error = np.array([np.nanstd(one[1:]) for one in found])
-    count = np.array([len(np.unique(kin[codes == one])) for one in range(k)], np.int64)
-    return Means(mean=np.clip(mean, 0, 1), error=error, count=count, share=True)
-
-
-def _drawn(kin: Ints, seed: int) -> Floats:
-    """float64[DRAWS, n]: how often each row is drawn, whole kin at a time."""
-    at = _numbered(kin)
-    count = int(at.max()) + 1
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float64)[:, at]
-
-
 def _numbered(kin: Ints) -> Ints:
     return np.unique(kin, return_inverse=True)[1].astype(np.int64)
 
@@ -134,7 +110,7 @@ def _numbered(kin: Ints) -> Ints:
 
 
 def gap(names: Sequence[str], rows: Sequence[int], told: Means) -> Gap:
-    """The gap between values `names` of so many rows; values of fewer than 20 rows of their own stand aside."""
+    """The gap between values `names` of so many rows; values of fewer than 20 rows of their own: none."""
     enough = np.flatnonzero((told.count >= FEWEST) & ~np.isnan(told.mean))
     some = Means(
         mean=told.mean[enough],
@@ -178,7 +154,7 @@ def drawn_together(told: Means) -> Floats:
 
 
 def _variance(told: Means) -> Floats:
-    """float64[k] of the means, never 0: of shares after two successes and failures more (Agresti, Coull 1998)."""
+    """float64[k] of the means, never 0: of shares with two successes and failures more (Agresti, Coull)."""
     if told.share:
         n = told.worth + 4
         share = (told.mean * told.worth + 2) / n
@@ -247,33 +223,14 @@ def narrowed(
         if share:
             ends.append((mean, *points_interval(sums, n, LEVEL)))
         else:
-            half = NORMAL.inv_cdf((1 + LEVEL) / 2) * standard_error(units(diffs[mine] - mean, _numbered(kin[mine])), n)
+            half = NORMAL.inv_cdf((1 + LEVEL) / 2) * standard_error(
+                units(diffs[mine] - mean, _numbered(kin[mine])), n
+            )
             ends.append((mean, mean - half, mean + half))
     (best, best_low, best_high), (worst, worst_low, worst_high) = ends
     change, scale = worst - best, math.sqrt(inflation)
-    down, up = math.hypot(worst - worst_low, best_high - best), math.hypot(worst_high - worst, best - best_low)
+    down, up = (
+        math.hypot(worst - worst_low, best_high - best),
+        math.hypot(worst_high - worst, best - best_low),
+    )
     return change, change - scale * down, change + scale * up
-
-
-def narrowed_by(
-    metric: Weighable,
-    both: tuple[Scores, Scores],
-    of: Sequence[int],
-    pair: tuple[int, int],
-    kin: Ints,
-    *,
-    seed: int,
-    inflation: float = 1.0,
-) -> tuple[float, float, float]:
-    """The same of a metric that is no mean over items: both models under the same resamples of kin."""
-    codes = np.asarray(of)
-    if any(len(np.unique(kin[codes == value])) < FEWEST for value in pair):
-        return math.nan, math.nan, math.nan
-    weights = np.vstack([np.ones(len(codes)), _drawn(kin, seed)])
-    gaps = []
-    for scores in both:
-        best, worst = (metric.weighted(scores, weights * (codes == value)) for value in pair)
-        gaps.append(best - worst)
-    change = gaps[0] - gaps[1]
-    half = math.sqrt(inflation) * NORMAL.inv_cdf((1 + LEVEL) / 2) * float(np.nanstd(change[1:]))
-    return float(change[0]), float(change[0]) - half, float(change[0]) + half

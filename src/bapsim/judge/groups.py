@@ -32,7 +32,7 @@ class ByLanguage:
 def by_language(column: str | None = None, *, latin: str = "en") -> ByLanguage:
     """A group: the language of a text, `ko`, `ja`, `zh`, `other`, or `latin` for what is in Latin letters.
 
-    column: the one to read, None = all inputs that are text; latin: what texts in Latin letters are here. Told
+    column: the one to read, None = all inputs that are text; latin: what texts in Latin letters are. Told
     from letters alone (`text.scripts.languages`); a text without letters has no language.
     """
     return ByLanguage(column=column, latin=latin)
@@ -44,7 +44,8 @@ class BySource:
 
     def __call__(self, records: Records, turn: Turn) -> list[str | None]:
         names = {number: origin.source for number, origin in turn.origins.items()}
-        return [names[number] for number in records.column("_origin").to_pylist()]
+        numbers: list[int] = records.column("_origin").to_pylist()  # type: ignore[assignment]
+        return [names[number] for number in numbers]
 
 
 def by_source() -> BySource:

@@ -13,8 +13,10 @@ from bapsim.core.errors import messages, text
 from bapsim.judge.gate import FULL
 from bapsim.report import ahead, charts
 from bapsim.report.facts import facts, turns
+from bapsim.report.gaps import gap_tables
 from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
 from bapsim.report.paid import section
+from bapsim.report.rated import raters
 from bapsim.report.ruled import rules, rules_in_words
 from bapsim.report.sourced import market, sources, spent
 from bapsim.report.taken_back import section as taken_back
@@ -127,9 +129,11 @@ def _tables(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> I
         market(report, lang),
         sources(report, lang),
         rules(report, shown, lang),
+        raters(report, lang),
         section(report, lang),
         taken_back(report, lang),
     )
+    yield from gap_tables(report, lang)
 
 
 def _noted(table: dict[str, Any]) -> dict[str, Any]:

@@ -226,6 +226,11 @@ def steps(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     for one in slices[:1]:
         shares = {name: percent(one[name]) for name in ("wrong", "elsewhere")}
         yield text("next.weak", lang, name=slice_name(one, lang), **shares)
+    for one in report.get("gaps", ()):
+        if one["gap"] is not None and one["low"] > 0:
+            unit = "number" if report["answer"] == "number" else "points"
+            ends = {name: amount(one[name], unit, signed=False) for name in ("gap", "low", "high")}
+            yield text("next.gap", lang, name=one["name"], best=one["best"], worst=one["worst"], **ends)
     for one in report["notice"].get("confused", [])[:1]:
         names = {"first": one["first"], "second": one["second"]}
         if one["gain"] is not None:

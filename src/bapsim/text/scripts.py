@@ -47,9 +47,9 @@ def _language(letter: str) -> int:
 def languages(texts: Sequence[str | None]) -> list[str | None]:
     """The language of each text as its letters tell it: one of LANGUAGES, None where it has no letter.
 
-    Korean texts are full of Latin names and commands, English ones hardly ever of Hangul: so a syllable weighs
-    four letters. Chinese signs count as Japanese where kana stand among them. Which language is written in
-    Latin letters this cannot tell.
+    Korean texts are full of Latin names and commands, English ones hardly ever of Hangul: so a syllable
+    weighs four letters. Chinese signs count as Japanese where kana stand among them. Which language is
+    written in Latin letters this cannot tell.
     """
     said = [one or "" for one in texts]
     points = np.frombuffer("".join(said).encode("utf-32-le", "surrogatepass"), np.uint32)
@@ -66,4 +66,5 @@ def languages(texts: Sequence[str | None]) -> list[str | None]:
     table[kana, 1] += table[kana, 2]
     table[kana, 2] = 0
     best = table.argmax(axis=1)
-    return [LANGUAGES[k] if some else None for k, some in zip(best.tolist(), table.any(axis=1), strict=True)]
+    some: list[bool] = (table.max(axis=1) > 0).tolist()
+    return [LANGUAGES[k] if any_ else None for k, any_ in zip(best.tolist(), some, strict=True)]

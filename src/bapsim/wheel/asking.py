@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,15 +15,16 @@ from bapsim.store.lake import View, read_batch
 from bapsim.wheel.candidates import Candidate
 from bapsim.wheel.doubting import Doubted, doubts
 from bapsim.wheel.dueling import Drawn, draw, with_duel
+from bapsim.wheel.gapping import behind
 from bapsim.wheel.judging import Judged
 from bapsim.wheel.stock import POOL, Scene, standing
 
 
 def ask_next(
-    scene: Scene, judged: Judged, found: Doubted, say: Callable[..., None]
+    scene: Scene, judged: Judged, found: Doubted, told: Sequence[dict[str, Any]], say: Callable[..., None]
 ) -> tuple[list[dict[str, Any]], Drawn | None]:
     """The recipe's questions about pool rows and doubted labels, by the judged model of what serves next; and
-    the duel that some of them are for.
+    the duel that some of them are for. told: the gaps between groups, of which questions may close one.
 
     Not by the served one: it ate the exam, and nothing of the exam may choose questions. What a person could
     not tell is not asked again.
@@ -50,6 +51,7 @@ def ask_next(
         models["current"] = judged.serves.model
     models.setdefault("current", newest.model)
     turn = replace(scene.turn, models=models, oof=with_labels(scene, newest), doubts=doubted)
+    turn = replace(turn, behind=behind(scene, told, pool))
     chosen: Rows = recipe.questions(view, with_duel(turn, drawn, stock))
     return list(chosen.select(["_id", "draw", "why", "prediction"]).to_pylist()), drawn
 

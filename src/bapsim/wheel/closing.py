@@ -24,10 +24,12 @@ from bapsim.wheel.candidates import NAME, Candidate
 from bapsim.wheel.doubting import doubted, new_rules
 from bapsim.wheel.dueling import begun, open_duel
 from bapsim.wheel.forecasting import next_turn
+from bapsim.wheel.gapping import gaps
 from bapsim.wheel.held_out import as_scores, held_out
 from bapsim.wheel.judging import Judged, Opponent, random_rows
 from bapsim.wheel.noticing import SHOWN, notice
 from bapsim.wheel.proposing import proposals
+from bapsim.wheel.rating import raters_table
 from bapsim.wheel.refining import Opinions
 from bapsim.wheel.ruling import rules_table
 from bapsim.wheel.served import market
@@ -76,6 +78,7 @@ def summarise(
         "reasons": opinions.reasons(stood == REFUSED),
         "suspects": [_plain(one) for one in suspects],
         "classes": len(looked.model.classes),
+        "gaps": gaps(scene, people.candidate, opponent),
     }
 
 
@@ -114,7 +117,7 @@ def finish(
     refused = scene.refused | stock.refused_deliveries
     newest = judged.serves or judged.screened[0].candidate
     found = doubted(scene, newest)
-    asked, drawn = ask_next(scene, judged, found, say)
+    asked, drawn = ask_next(scene, judged, found, summary["gaps"], say)
     stood = standing(stock, scene.exam, refused & ~scene.exam, scene.superseded)
     counts = accounts(ledger, stood)
     late = counts["refused"] - sum(summary["reasons"].values())  # machine-made, by this turn's verdict
@@ -128,7 +131,7 @@ def finish(
         "task": {"inputs": list(task.inputs), "target": task.target, "kind": task.kind, "answer": task.answer}
     }
     summary |= {"notice": notice(scene, newest, found), "market": market(stock)}
-    summary["rules"] = rules_table(scene)
+    summary |= {"rules": rules_table(scene), "raters": raters_table(scene)}
     say("forecast")
     summary["forecast"] = next_turn(scene, people, random_rows(scene), asked, summary)
     changes = proposals(scene, opinions, judged, people, summary)

@@ -6,6 +6,7 @@ Read-only, so that the desk waits for no turn; never an exam item, nor a row tha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -137,9 +138,13 @@ def _records(project: Project, ids: Sequence[bytes]) -> pa.RecordBatch:
 
 
 def _shown(rows: pa.RecordBatch, task: Task) -> list[dict[str, str]]:
-    """What a person sees of each row: its inputs as text, of a picture the name of its file."""
+    """What a person sees of each row: its inputs as text, of a picture the name of its file without the
+    folder, which is the label of those that have one.
+    """
     names = [FILE] if task.kind == "image" else list(task.inputs)
     columns = [strings(rows.column(name)) for name in names if name in rows.schema.names]
+    if task.kind == "image":
+        columns = [[None if path is None else PurePosixPath(path).name for path in one] for one in columns]
     return (
         [
             {name: said for name, said in zip(names, cells, strict=True) if said is not None}

@@ -25,6 +25,7 @@ from bapsim.wheel.closing import finish, summarise, tidy
 from bapsim.wheel.deals import ENDED, by_deal, deals, enter_deals
 from bapsim.wheel.dueling import told
 from bapsim.wheel.examining import WITHHELD, compose_exam, withheld
+from bapsim.wheel.gapping import known_groups
 from bapsim.wheel.gathering import gather
 from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, screen
@@ -66,6 +67,7 @@ def run_turn(
     menders(recipe)  # a recipe that cannot run is told before anybody is asked
     weighed_sources(recipe)
     known_purposes(recipe)
+    known_groups(recipe)
     tidy(project)  # what a kill after the last commit left behind
     finish_withdrawals(project, recipe, say)
     turn = begin(project, recipe)

@@ -296,6 +296,17 @@ def test_likely_items_are_kept_or_rejected_by_the_page(home: House) -> None:
     assert {one["seconds"] for one in kept} == {10.0}
     odd = who.post(f"{place}/confirm", page=place, **{f"keep-{left[0]}": "maybe"})
     assert odd.status_code == 422
+    assert who.post(f"{place}/undo", page=place).status_code == 303
+    page = who.get(place).text
+    assert re.findall(r'name="keep-(\w+)" value="yes"', page)[0] == names[8], "what was sent last"
+    assert desk_of(home, "crack") == set(names[:8])
+    assert who.post(f"{place}/confirm", page=place, **{f"keep-{names[8]}": "no"}).status_code == 303
+    assert desk_of(home, "crack") == set(names[:9])
+    assert desk_of(home, "other") == set()
+
+
+def desk_of(home: House, label: str) -> set[str]:
+    return home.rooms.database.look(lambda c: desk_jobs.decided(c, label))
 
 
 # ---------------------------------------------------------------- files
@@ -311,7 +322,7 @@ def test_a_file_becomes_a_job_and_goes_out_with_its_voices(home: House, tmp_path
     owner = home.owner()
     owner.id = "owner"
     body = "text,label\n카드를 잃어버렸어요,분실\n계좌 해지,\n".encode("cp949")
-    made = upload(owner, "은행.csv", body, kind="label", target="label", labels="해지")
+    made = upload(owner, "2026.11.23 은행.v2.csv", body, kind="label", target="label", labels="해지")
     assert made.status_code == 303, made.text
     name = made.headers["location"].split("/")[3]
     assert upload(owner, "x.csv", b"", kind="label").status_code == 422
@@ -349,8 +360,16 @@ def test_the_owner_sees_how_it_goes_and_tells_what_a_label_means(home: House) ->
     assert owner.post(f"{place}/guideline", page=f"{place}/progress", **sent).status_code == 303
     told = home.rooms.database.look(lambda c: desk_jobs.rules(c, name))[LABELS[0]]
     assert (told["rule"], told["version"]) == ("second", 2)
-    past = home.rooms.database.look(lambda c: desk_jobs.versions(c, name, LABELS[0]))
+    past = home.rooms.database.look(lambda c: desk_jobs.versions(c, name))
+    assert [one["version"] for one in past] == [2, 1]
     assert [one["rule"] for one in past][1].startswith("카드가 없을 때")
+    page = owner.get(f"{place}/progress").text
+    assert "카드가 없을 때" in page, "earlier versions are there to read"
+    assert "Nobody has answered yet" in page
+    before = home.rooms.database.look(lambda c: desk_jobs.told_before(c, LABELS[0]))
+    assert before is not None
+    assert before["rule"] == "second"
+    assert home.rooms.database.look(lambda c: desk_jobs.told_before(c, "no such")) is None
     (one, consent), (two, other) = people(home, 2)
     said_by(home, name, one.id, consent, LABELS[1])
     said_by(home, name, two.id, other, LABELS[1])

@@ -204,6 +204,9 @@ async def undo(ask: Ask) -> Response:
         mine = desk_queue.undo(connection, ask.rooms.keys, one["id"], ask.who.id)
         return (mine or desk_queue.take(connection, ask.rooms.keys, one["id"], ask.who.id)), mine is not None
 
+    if one["kind"] == "confirm":
+        freed = await ask.write(lambda c: desk_queue.undo(c, ask.rooms.keys, one["id"], ask.who.id))
+        return await _confirmed(ask, one, undone=freed is not None)
     mine, undone = await ask.write(back)
     return await _next(ask, one, mine, undone)
 
@@ -301,22 +304,23 @@ def among(said: str, name: str, known: tuple[float, ...]) -> float:
 # ---------------------------------------------------------------- confirming
 
 
-async def confirm_page(ask: Ask, one: Json) -> Response:
+async def confirm_page(ask: Ask, one: Json, undone: bool = False) -> Response:
     """A page of likely items: keep or reject each."""
-    rows, count, left = await ask.read(lambda c: _tiles(c, one, ask.who.id))
+    rows, count, left, told = await ask.read(lambda c: _tiles(c, one, ask.who.id))
     part = ask.request.headers.get("hx-request") == "true"
     shown = [dict(row) | {"shows": json.loads(row["shows"])} for row in rows]
     template = "part_desk_confirm.html.j2" if part else "desk_confirm.html.j2"
     pictures = bool(shown) and _is_picture(one, shown[0]["shows"])
-    return ask.page(template, job=one, tiles=shown, mine=count, left=left, picture=pictures)
+    values: Json = {"job": one, "tiles": shown, "mine": count, "left": left, "rules": told}
+    return ask.page(template, picture=pictures, undone=undone, **values)
 
 
-def _tiles(connection: sa.Connection, one: Json, who: str) -> tuple[list[Json], int, int]:
+def _tiles(connection: sa.Connection, one: Json, who: str) -> tuple[list[Json], int, int, Json]:
     mine = sa.exists().where(done.c.job == one["id"], done.c.item == item.c.id, done.c.person == who)
     query = sa.select(item).where(item.c.job == one["id"], item.c.state == "open", ~mine)
     rows = connection.execute(query.order_by(item.c.place, item.c.seq).limit(TILES)).mappings()
-    _, count, left = _beside(connection, one, who, None)
-    return [dict(row) for row in rows], count, left
+    told, count, left = _beside(connection, one, who, None)
+    return [dict(row) for row in rows], count, left, told
 
 
 async def confirm(ask: Ask) -> Response:
@@ -341,8 +345,12 @@ async def confirm(ask: Ask) -> Response:
             desk_queue.confirm(connection, ask.rooms.keys, about)
 
     await ask.write(keep)
+    return await _confirmed(ask, one)
+
+
+async def _confirmed(ask: Ask, one: Json, undone: bool = False) -> Response:
     if ask.request.headers.get("hx-request") == "true":
-        return await confirm_page(ask, one)
+        return await confirm_page(ask, one, undone)
     return ask.go(f"/people/desk/{one['id']}")
 
 

@@ -7,18 +7,19 @@ answered stays.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from bapsim.core.errors import BapsimError
+from bapsim.core.errors import BapsimError, InputError
 from bapsim.core.recipe import Recipe
 from bapsim.gather.jobs import Job
 from bapsim.gather.voices import Item, Kind, Span
-from bapsim.serve.people.desk_tables import guideline, item, job, lease
+from bapsim.serve.people.desk_tables import done, guideline, item, job, lease
 from bapsim.serve.people.names import hashed, new_job
 from bapsim.store.ledger import now
 from bapsim.store.project import Project, opened
@@ -66,15 +67,35 @@ def of_project(root: Path) -> Brought | None:
         )
 
 
-def to_confirm(root: Path, label: str) -> Brought:
-    """The pool's likeliest items of a class as a job. Raises InputError where there are none."""
+def to_confirm(root: Path, label: str, decided: Collection[str] = ()) -> Brought:
+    """The pool's likeliest items of a class as a job, but for those that were decided before (ids).
+
+    Raises InputError where there are none.
+    """
     recipe = load_recipe(root)
     with opened(root, writing=False) as project:
-        items = likely_items(project, recipe, label, LIKELY)
+        items = likely_items(project, recipe, label, LIKELY + len(decided))
         turn = newest_turn(project)
+    left = [one for one in items if one.key not in decided][:LIKELY]
+    if not left:
+        raise InputError("nothing_in_pool")
     return Brought(
-        kind="confirm", answer="class", title=label, origin=PROJECT, items=items, labels=[label], turn=turn
+        kind="confirm",
+        answer="class",
+        title=label,
+        origin=PROJECT,
+        items=left,
+        labels=[label],
+        guideline={name: rule for name, rule in recipe.guideline.items() if name == label},
+        turn=turn,
     )
+
+
+def decided(connection: sa.Connection, label: str) -> set[str]:
+    """Items that somebody kept as this label, or rejected, in any job of likely ones."""
+    query = sa.select(done.c.item).join(job, job.c.id == done.c.job)
+    query = query.where(job.c.kind == "confirm", job.c.title == label, done.c.line.is_not(None))
+    return {str(one) for one in connection.execute(query).scalars()}
 
 
 def of_file(found: Job, name: str) -> Brought:
@@ -236,11 +257,24 @@ def rules(connection: sa.Connection, name: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def versions(connection: sa.Connection, name: str, label: str) -> list[dict[str, Any]]:
-    """All versions of what people were told of a label, newest first."""
-    query = sa.select(guideline).where(guideline.c.job == name, guideline.c.label == label)
-    rows = connection.execute(query.order_by(guideline.c.seq.desc())).mappings()
-    return [{"rule": row["rule"], "by": row["by"], "at": row["at"]} for row in rows]
+def versions(connection: sa.Connection, name: str) -> list[dict[str, Any]]:
+    """Everything that people were told of labels, newest first: label, rule, version, who wrote it, when."""
+    found: list[dict[str, Any]] = []
+    count: Counter[str] = Counter()
+    query = sa.select(guideline).where(guideline.c.job == name).order_by(guideline.c.seq)
+    for row in connection.execute(query).mappings():
+        count[row["label"]] += 1
+        about = {one: row[one] for one in ("label", "rule", "by", "at")}
+        found.append(about | {"version": count[row["label"]]})
+    return found[::-1]
+
+
+def told_before(connection: sa.Connection, label: str) -> dict[str, Any] | None:
+    """What people are told of a label among the project's own questions, and under which consent."""
+    query = sa.select(guideline).join(job, job.c.id == guideline.c.job)
+    query = query.where(job.c.origin == PROJECT, job.c.kind == "label", guideline.c.label == label)
+    row = connection.execute(query.order_by(guideline.c.seq.desc())).mappings().first()
+    return None if row is None else dict(row)
 
 
 def with_labels(brought: Brought, labels: Sequence[str]) -> Brought:

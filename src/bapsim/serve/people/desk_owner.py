@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,15 @@ from typing import Any
 import sqlalchemy as sa
 from starlette.responses import Response
 
+from bapsim.compose.assignment import SKILL
 from bapsim.core.errors import BapsimError
 from bapsim.gather.jobs import Job, read_job, write_job
+from bapsim.gather.read import PACKED, suffix
 from bapsim.gather.voices import Item, Span, Voice
 from bapsim.judge.compare import wilson
+from bapsim.raters.agreement import PLAIN
+from bapsim.raters.sequential import tested
+from bapsim.raters.shares import share
 from bapsim.serve.people import audit, desk_jobs, desk_queue, lines
 from bapsim.serve.people.desk import job_of
 from bapsim.serve.people.desk_tables import change, done, item, job
@@ -69,7 +74,8 @@ async def bring(ask: Ask) -> Response:
 def _read(name: str, body: bytes, kind: Any, target: str | None) -> Job:
     """The job of an upload; the file is gone when this returns."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"upload{''.join(Path(name).suffixes[-2:])[:12]}"
+        packed = next((one for one in PACKED if name.lower().endswith(one)), "")
+        path = Path(folder) / f"upload{suffix(Path(name))}{packed}"  # no more of a name than how it is read
         path.write_bytes(body)
         try:
             return read_job(path, kind, target)
@@ -82,12 +88,22 @@ def _read(name: str, body: bytes, kind: Any, target: str | None) -> Job:
 async def likely(ask: Ask) -> Response:
     """A job to confirm: the pool's likeliest items of a class."""
     label = clean(ask.form.get("label"), "label", 200)
+    before = await ask.read(lambda c: desk_jobs.decided(c, label))
     try:
-        brought = await asyncio.to_thread(desk_jobs.to_confirm, ask.rooms.root, label)
+        brought = await asyncio.to_thread(desk_jobs.to_confirm, ask.rooms.root, label, before)
     except BapsimError as why:
         raise bad("desk_likely", "label", why=why.say(ask.lang).splitlines()[0]) from why
-    name = await ask.write(lambda c: desk_jobs.add(c, brought, ask.who.id))
-    return ask.go(f"/people/desk/{name}")
+
+    def keep(connection: sa.Connection) -> str:
+        told = desk_jobs.told_before(connection, label)
+        name = desk_jobs.add(connection, brought, ask.who.id)
+        if told is not None and told["rule"] != brought.guideline.get(label):
+            about = (label, told["rule"], json.loads(told["examples"]), told["by"])
+            desk_jobs.tell_label(connection, name, *about, consent=told["consent"])
+        return name
+
+    name = await ask.write(keep)
+    return ask.go(f"/people/desk/{name}/progress")
 
 
 async def close(ask: Ask) -> Response:
@@ -103,15 +119,17 @@ async def close(ask: Ask) -> Response:
 async def progress_page(ask: Ask) -> Response:
     """Counts, agreement, people and history of a job; its figures are live."""
     one = await ask.read(lambda c: job_of(c, ask.path["job"]))
-    figures, told, past, seq = await ask.read(
+    figures, told, versions, past, seq = await ask.read(
         lambda c: (
             progress(c, ask.rooms.keys, one["id"]),
             desk_jobs.rules(c, one["id"]),
+            desk_jobs.versions(c, one["id"]),
             history(c, ask.rooms.keys, one["id"]),
             newest(c),
         )
     )
-    return ask.page("desk_progress.html.j2", job=one, figures=figures, rules=told, history=past, seq=seq)
+    shown: Json = {"job": one, "figures": figures, "rules": told, "versions": versions}
+    return ask.page("desk_progress.html.j2", history=past, seq=seq, **shown)
 
 
 def progress(connection: sa.Connection, keys: Keys, name: str) -> Json:
@@ -119,7 +137,15 @@ def progress(connection: sa.Connection, keys: Keys, name: str) -> Json:
     states = sa.select(item.c.state, sa.func.count()).where(item.c.job == name, item.c.gold.is_(None))
     counts = {row[0]: row[1] for row in connection.execute(states.group_by(item.c.state))}
     query = (
-        sa.select(done.c.item, done.c.what, done.c.blind, item.c.gold, done.c.person.label("who"), *GIVEN)
+        sa.select(
+            done.c.item,
+            done.c.what,
+            done.c.blind,
+            done.c.hit,
+            item.c.gold,
+            done.c.person.label("who"),
+            *GIVEN,
+        )
         .join(item, sa.and_(item.c.job == done.c.job, item.c.id == done.c.item))
         .join(line, sa.and_(line.c.id == done.c.line, line.c.state == "approved"), isouter=True)
         .where(done.c.job == name)
@@ -178,11 +204,20 @@ def _people(rows: Sequence[Mapping[str, Any]], votes: Mapping[str, Mapping[str, 
                 "tests": _share(
                     sum(desk_queue.is_known(row["said"], row["gold"]) for row in tests), len(tests)
                 ),
+                "skill": _skill(row["hit"] for row in tests if row["hit"] is not None),
                 "again": _share(sum(first.get(row["item"]) == row["said"] for row in again), len(again)),
                 "agrees": _share(sum(a == b for a, b in others), len(others)),
             }
         )
     return found
+
+
+def _skill(hits: Iterable[int]) -> Json:
+    """How often somebody is right, as the queue takes it, with its interval, and what tests make of it."""
+    told = [bool(one) for one in hits]
+    found = share(sum(told) + PLAIN * SKILL, len(told) + PLAIN)
+    ends = {"share": found.rate, "low": found.low, "high": found.high, "of": len(told)}
+    return ends | {"standing": tested(told).standing}
 
 
 def history(connection: sa.Connection, keys: Keys, name: str) -> list[Json]:

@@ -1,6 +1,7 @@
 // What every page of the rooms has: the help of keys, copying, asking before what cannot be undone.
 "use strict";
-const typing = (at) => at instanceof HTMLElement && (at.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName));
+const typing = (at) => at instanceof HTMLElement &&
+  (at.isContentEditable || at.matches("input:not([type=radio], [type=checkbox]), textarea, select"));
 
 document.addEventListener("keydown", (event) => {
   if (event.key !== "?" || typing(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;

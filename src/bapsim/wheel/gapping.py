@@ -1,0 +1,213 @@
+"""For whom the model is worse, turn by turn: declared groups on rows that nobody picked, out of fold.
+
+Never from exam items: questions may be chosen by it. Whether a gap became smaller is asked of both models on
+the same rows, about the pair of values that the last report named.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bapsim.core.arrow import numbers
+from bapsim.core.errors import RecipeError
+from bapsim.core.recipe import Group, Recipe
+from bapsim.core.records import Records, Rows
+from bapsim.judge.compare import wilson
+from bapsim.judge.exam import right
+from bapsim.judge.gaps import Gap, gap, means, narrowed
+from bapsim.judge.gate import OOF_INFLATION
+from bapsim.wheel.candidates import Candidate
+from bapsim.wheel.held_out import as_scores, eaten, held_out
+from bapsim.wheel.judging import Opponent, random_rows
+from bapsim.wheel.stock import Scene
+
+MOST = 30  # values of a group that are told, the most frequent ones
+PAST = 20  # turns that a report goes back
+Row = dict[str, Any]
+
+
+def known_groups(recipe: Recipe) -> None:
+    """Raises RecipeError for a group that is no column of the task and no function, and for questions that
+    are to close the gap of a group which nobody declared.
+    """
+    for name, one in recipe.groups.items():
+        if not callable(one) and one not in recipe.task.columns:
+            raise RecipeError("group_column", name=name, column=one, known=", ".join(recipe.task.columns))
+    closes = getattr(recipe.questions, "closes", None)
+    if closes is not None and closes not in recipe.groups:
+        raise RecipeError("group_closes", name=closes, known=", ".join(recipe.groups) or "-")
+
+
+def values_of(scene: Scene, group: str | Group, at: np.ndarray) -> list[str | None]:
+    """Of whom the rows `at` are; None: nobody said."""
+    records = Records(scene.stock.part(at))
+    if not isinstance(group, str):
+        return list(group(records, replace(scene.turn, origins=scene.stock.origins)))
+    cells: list[Any] = records.column(group).to_pylist()
+    return [None if one is None or one == "" else str(one) for one in cells]
+
+
+def gaps(scene: Scene, model: Candidate, opponent: Opponent) -> list[Row]:
+    """What a report says of each group: values with their scores, the gap, how it came, and who answered."""
+    if not scene.recipe.groups:
+        return []
+    at = np.flatnonzero(random_rows(scene) & model.rows)
+    scored = _scored(scene, model.model, model.oof, at)
+    before, found = _last(scene), []
+    for name, group in scene.recipe.groups.items():
+        said = values_of(scene, group, at) if len(at) else []
+        names, codes = _coded(said)
+        mine = codes >= 0
+        told = means(
+            scored[mine],
+            codes[mine].tolist(),
+            scene.groups[at[mine]],
+            share=_is_share(scene),
+            smaller=not _is_share(scene),
+        )
+        rows = np.bincount(codes[mine], minlength=len(names)).tolist()
+        one = gap(names, rows, told)
+        past = before.get(name, {})
+        found.append(
+            {
+                "name": name,
+                **_plain(one),
+                "unknown": sum(value is None for value in said),
+                "left": len({value for value in said if value is not None}) - len(names),
+                "views": views(scene, model, group, names),
+                "change": _change(scene, model, opponent, at, codes, names, past),
+                "past": [*past.get("past", []), _point(past)][-PAST:] if past else [],
+            }
+        )
+    return found
+
+
+def _is_share(scene: Scene) -> bool:
+    return scene.stock.task.answer != "number"
+
+
+def _scored(scene: Scene, model: Any, oof: Any, at: np.ndarray) -> np.ndarray:
+    """float64[n]: 1 where an answer is right, of numbers how far it is off."""
+    stock = scene.stock
+    told = as_scores(held_out(model, oof, stock, at), stock, at, scene.groups[at])
+    return right(told).astype(np.float64) if _is_share(scene) else numbers(told.column("loss"))
+
+
+def _coded(said: Sequence[str | None]) -> tuple[list[str], np.ndarray]:
+    """Values in the order of their names, and int64[n]: the place of each row's, -1 where it has none."""
+    counts = Counter(one for one in said if one is not None)
+    names = sorted(name for name, _ in counts.most_common(MOST))
+    place: dict[str | None, int] = {name: i for i, name in enumerate(names)}
+    return names, np.array([place.get(one, -1) for one in said], np.int64)
+
+
+def _plain(one: Gap) -> Row:
+    """Plain values, without nan."""
+    parts = [{k: _number(v) for k, v in asdict(part).items()} for part in one.parts]
+    ends = {name: _number(getattr(one, name)) for name in ("gap", "low", "high")}
+    named = {"best": one.parts[one.best].name, "worst": one.parts[one.worst].name} if one.told else {}
+    return {"parts": parts, **ends, "best": named.get("best"), "worst": named.get("worst")}
+
+
+def _number(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _last(scene: Scene) -> dict[str, Row]:
+    """The gaps of the last turn that ended, by group."""
+    query = "select decision from turn where state='done' order by n desc limit 1"
+    said = json.loads(scene.project.ledger.value(query) or "{}")
+    return {one["name"]: {**one, "turn": said.get("turn")} for one in said.get("gaps", ())}
+
+
+def _point(past: Row) -> Row:
+    return {key: past.get(key) for key in ("turn", "gap", "low", "high", "best", "worst")}
+
+
+def _change(
+    scene: Scene,
+    model: Candidate,
+    opponent: Opponent,
+    at: np.ndarray,
+    codes: np.ndarray,
+    names: Sequence[str],
+    past: Row,
+) -> Row | None:
+    """By how much the gap of the last report's pair became smaller, both models on the same rows."""
+    pair = (past.get("best"), past.get("worst"))
+    if None in pair or any(one not in names for one in pair) or opponent.oof is None:
+        return None
+    mine = eaten(opponent.oof, scene.stock, at) & (codes >= 0)
+    rows = at[mine]
+    if not len(rows):
+        return None
+    diffs = _scored(scene, model.model, model.oof, rows) - _scored(
+        scene, opponent.respond, opponent.oof, rows
+    )
+    places = names.index(str(pair[0])), names.index(str(pair[1]))
+    sign = 1.0 if _is_share(scene) else -1.0
+    kin, share = scene.groups[rows], _is_share(scene)
+    said = narrowed(sign * diffs, codes[mine].tolist(), places, kin, share=share, inflation=OOF_INFLATION)
+    ends = dict(zip(("gap", "low", "high"), map(_number, said), strict=True))
+    return None if ends["gap"] is None else {"best": pair[0], "worst": pair[1], "rows": len(rows), **ends}
+
+
+# ---------------------------------------------------------------- whose views these are
+
+
+def views(scene: Scene, model: Candidate, group: str | Group, names: Sequence[str]) -> list[Row]:
+    """For each value: rows that are learnt from and of which it is known who said what they are, how many
+    persons these were, and the share of rows of the one who gave most, with its interval.
+    """
+    at = np.flatnonzero(model.rows & scene.stock.by_people)
+    said = values_of(scene, group, at) if len(at) else []
+    persons = _persons(scene, at)
+    found = []
+    for name in names:
+        mine = [who for who, value in zip(persons, said, strict=True) if who and value == name]
+        given = Counter(one for who in mine for one in who)
+        most = max(given.values(), default=0)
+        low, high = wilson(most, len(mine)) if mine else (None, None)
+        share = {"most": most / len(mine) if mine else None, "low": low, "high": high}
+        found.append({"name": name, "rows": len(mine), "people": len(given), **share})
+    return found
+
+
+def _persons(scene: Scene, at: np.ndarray) -> list[set[str]]:
+    """Who said what each row is, by pseudonym, or by consent where no grant names a person."""
+    ledger, stock = scene.project.ledger, scene.stock
+    names = {row["consent"]: row["person"] for row in ledger.rows("select consent, person from permit")}
+    beside: dict[bytes, set[str]] = {}
+    for row in ledger.rows("select id, consent from descendant"):
+        beside.setdefault(row["id"], set()).add(row["consent"])
+    found = []
+    for i in at.tolist():
+        own = stock.origins[int(stock.origin[i])].consent
+        consents = beside.get(stock.ids[i].tobytes(), set()) | ({own} if own is not None else set())
+        found.append({names.get(one, one) for one in consents})
+    return found
+
+
+# ---------------------------------------------------------------- questions that close one
+
+
+def behind(scene: Scene, told: Sequence[Row], pool: np.ndarray) -> Rows | None:
+    """Rows of the pool (bool[N]) of the value that is worst, of the group that questions are to close."""
+    closes = getattr(scene.recipe.questions, "closes", None)
+    worst = next((one["worst"] for one in told if one["name"] == closes), None)
+    if closes is None or worst is None:
+        return None
+    at = np.flatnonzero(pool)
+    said = values_of(scene, scene.recipe.groups[closes], at) if len(at) else []
+    mine = at[[one == worst for one in said]] if len(at) else at
+    return Rows(
+        pa.record_batch({"_id": scene.stock.records.column("_id").take(pa.array(mine.tolist(), pa.int64()))})
+    )
