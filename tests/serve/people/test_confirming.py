@@ -165,7 +165,7 @@ def test_sixty_pictures_by_keyboard_and_a_turn(
     )
     assert len(decided) == PAGES * TILES
     kept = sum(one == SOUGHT for one in decided.values())
-    assert kept > PAGES * TILES / 2, "by chance it were a third"
+    assert kept > PAGES * TILES / 2, "by chance it were 44 %"
 
     owner.page.wait_for_function("() => document.querySelector('#figures').innerText.includes('60 / ')")
     assert owner.page.url == f"{place}/progress", "live: nobody loaded the page again"
