@@ -13,10 +13,13 @@ import pytest
 import sqlalchemy as sa
 
 from bapsim.gather.people_lines import read_people
-from bapsim.serve.people import lines
+from bapsim.serve.people import lines, room_phrasing
+from bapsim.serve.people.room_phrasing import set_endpoint
 from bapsim.serve.people.room_tables import dialogue, effect, position, step
+from bapsim.serve.people.tables import audit as audit_table
 from bapsim.serve.people.tables import event
 from bapsim.serve.people.tables import line as given
+from tests.compose.test_phrasing import chat, model
 from tests.serve.people.house import House, house, until
 from tests.serve.people.talks import REASON, Guest, truth, words
 
@@ -319,3 +322,42 @@ def test_words_of_a_label_or_a_text_are_no_markup(room: House) -> None:
     assert "<img src=x" not in page
     assert "<b onmouseover" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+def test_a_model_may_phrase_and_only_what_may_leave_leaves(room: House) -> None:
+    def kindly(http: Any, body: dict[str, Any]) -> Any:
+        asked = json.loads(body["messages"][1]["content"])["question"]
+        return http.says(chat(f"Thank you. {asked}"))
+
+    root = room.rooms.root
+    with model(kindly) as (server, _):
+        set_endpoint(root, f"http://127.0.0.1:{server.server_port}/v1", "m")
+        assert room_phrasing.path_of(root).stat().st_mode & 0o077 == 0, "nobody else reads the address"
+        try:
+            guarded = Guest(room, room.expert("train", "evaluate")).begin()
+            while guarded.question is not None and guarded.question.kind != "rule":
+                guarded.answer()
+            assert not server.heard, "these terms do not let anything leave"
+            free = room.expert("train", "evaluate", "third_party")
+            one = Guest(room, free).begin()
+            while one.question is not None and one.question.kind != "rule":
+                one.answer()
+            assert "Thank you. " in one.talk.waits["said"]
+            sent = b"".join(body for _, body in server.heard).decode()
+            assert "It names the thing itself" in sent, "their last words, which they let leave"
+            for secret in (
+                "010-2345-6789",
+                *(label for label in one.talk.manner["labels"] if len(label) > 4),
+            ):
+                assert secret not in sent
+            cases = [
+                turn.question.about["case"]["text"]
+                for turn in one.talk.turns
+                if "case" in turn.question.about
+            ]
+            assert cases
+            assert not [text for text in cases if text in sent]
+        finally:
+            set_endpoint(root, "", "")
+    noted = sa.select(audit_table.c.person).where(audit_table.c.what == "sent_to_model")
+    assert {row[0] for row in room.rooms.database.look(lambda c: list(c.execute(noted)))} == {free.id}
