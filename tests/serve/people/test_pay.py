@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bapsim.serve.people import consent
 from bapsim.serve.people.pay import money_said
+from bapsim.store.entries import balances, unbalanced
 from bapsim.store.project import opened
+from bapsim.wheel.pay import settle
 from tests.cli.conftest import run
 from tests.serve.people.house import House, Visitor, house, until
 from tests.serve.people.talks import Guest, words
+from tests.wheel.people_world import EXPERT, example, staffed
+from tests.wheel.world import founded, turns
 
 EVIL = "<script>alert(1)</script> 저는 다르게 봅니다"
 
@@ -77,7 +84,7 @@ def test_an_objection_is_decided_by_the_owner_and_nothing_is_changed(paying: tup
     assert "저는 다르게 봅니다" in seen
     assert "<script>alert" not in seen
     before = entries(home)
-    sent = {"ref": line, "why": "the text has no answer", "do": "dismiss"}
+    sent = {"ref": line, "person": expert.id, "why": "the text has no answer", "do": "dismiss"}
     assert owner.post("/people/appeals", page="/people/appeals", **sent).status_code == 303
     assert entries(home)[: len(before)] == before
     assert "objection dismissed: the text has no answer" in " ".join(
@@ -89,6 +96,66 @@ def test_an_objection_is_decided_by_the_owner_and_nothing_is_changed(paying: tup
 def entries(home: House) -> list[dict[str, object]]:
     with opened(home.rooms.root, writing=False) as project:
         return [dict(row) for row in project.ledger.rows("select * from entry order by rowid")]
+
+
+@pytest.fixture
+def shared(tmp_path: Path, url: str) -> Iterator[tuple[House, list[Visitor]]]:
+    """Two experts gave rows that a turn was accepted with, and its gain was divided."""
+    root = founded(tmp_path / "project")
+    (root / "recipe.py").write_text(
+        "from tests.wheel.people_world import staffed\n\nrecipe = staffed()\n", "utf-8"
+    )
+    with house(root, url) as home:
+        experts = [home.expert("train", "evaluate"), home.expert("train", "evaluate")]
+        for k, one in enumerate(experts):
+            given = [example(f"e{i}", EXPERT, 10 * (i + 1), 5000 + 200 * k + i) for i in range(40)]
+            lines = [{**row, "person": one.id} for row in given]
+            name = home.rooms.database.look(lambda c, who=one.id: consent.standing(c, who))
+            path = root / "inbox" / "people" / f"{name}.jsonl"
+            path.write_text("".join(json.dumps(row) + "\n" for row in lines), "utf-8")
+        assert turns(root, staffed(), 1)[0]["verdict"] == "accept"
+        with opened(root) as project:
+            settle(project, staffed())
+        yield home, experts
+
+
+def test_a_share_is_told_with_its_interval_and_may_be_objected_to(
+    shared: tuple[House, list[Visitor]],
+) -> None:
+    home, experts = shared
+    for one in experts:
+        said = one.get("/people/pay/statement.json").json()["shares"][0]
+        page = " ".join(words(one.get("/people/pay").text).split())
+        ends = [money_said(said[name], "KRW") for name in ("minor", "least", "most")]
+        assert f"You have {ends[0]} coming for it; it might have been {ends[1]} to {ends[2]}." in page
+        assert f"({said['of']['low']:+.2f} to {said['of']['high']:+.2f})" in page
+        assert said["least"] <= said["minor"] <= said["most"]
+        sent = {"line": said["ref"], "said": EVIL}
+        assert one.post("/people/pay", page="/people/pay", **sent).status_code == 303
+    home.unhurried()
+    owner = home.person("owner")
+    seen = owner.get("/people/appeals").text
+    assert set(re.findall(r'name="person" value="([^"]+)"', seen)) == {one.id for one in experts}
+    assert "<script>alert" not in seen
+    before, booked = owed_to(home), entries(home)
+    ref = {"ref": "t001-people", "why": "rows of the rarer kind"}
+    for amount, do, status in (("lots", "uphold", 409), ("5 KRW", "dismiss", 409), ("5 KRW", "uphold", 303)):
+        sent = {**ref, "person": experts[0].id, "do": do, "amount": amount}
+        assert owner.post("/people/appeals", page="/people/appeals", **sent).status_code == status
+    sent = {**ref, "person": experts[1].id, "do": "dismiss", "amount": ""}
+    assert owner.post("/people/appeals", page="/people/appeals", **sent).status_code == 303
+    assert owed_to(home) == before | {experts[0].id: before[experts[0].id] + 5}
+    assert entries(home)[: len(booked)] == booked
+    with opened(home.rooms.root, writing=False) as project:
+        assert unbalanced(project.ledger) == []
+    assert "objection upheld" in words(experts[0].get("/people/pay").text)
+    assert "objection dismissed" in words(experts[1].get("/people/pay").text)
+    assert "No objection waits." in words(owner.get("/people/appeals").text)
+
+
+def owed_to(home: House) -> dict[str, int]:
+    with opened(home.rooms.root, writing=False) as project:
+        return {who: sums["KRW"] for who, sums in balances(project.ledger).items()}
 
 
 def test_while_a_turn_writes_one_is_asked_to_come_again(paying: tuple[House, Visitor]) -> None:
