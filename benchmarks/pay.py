@@ -314,21 +314,24 @@ def page(found: dict[str, Any]) -> str:
         "These are simulated people on real texts: their skill is drawn, not observed.",
         "",
         "Rank correlation (Spearman) of the sums with the true contribution, mean over seeds in which a turn "
-        "with people was accepted, with 95 %:",
+        "with people was accepted, with 95 %; in the last column of every seed, accepted or not:",
         "",
-        "| set | seeds | " + " | ".join(WAYS) + " |",
-        "|---|---|" + "---|" * len(WAYS),
+        "| set | seeds | " + " | ".join((*WAYS, "all that was earned, every seed")) + " |",
+        "|---|---|" + "---|" * (len(WAYS) + 1),
     ]
     for name, runs in found["sets"].items():
         paid = [run for run in runs if run["shares"]]
-        cells = []
-        for way in WAYS:
-            both = [np.mean([by_method(run, truth(run, unit))[way] for unit in UNITS]) for run in paid]
-            cells.append(told([float(one) for one in both]))
+        cells = [*(_ranked(paid, way) for way in WAYS), _ranked(runs, "all that was earned")]
         lines.append(f"| {name} | {len(paid)} of {len(runs)} | " + " | ".join(cells) + " |")
     for name, runs in found["sets"].items():
         lines += ["", f"## {name}", "", *_people(runs)]
     return "\n".join([*lines, "", *LESSONS, ""])
+
+
+def _ranked(runs: list[dict[str, Any]], way: str) -> str:
+    """How one way ranks people beside the truth in points and in log-loss; a dash where nothing was paid."""
+    both = [np.mean([by_method(run, truth(run, unit))[way] for unit in UNITS]) for run in runs]
+    return told([float(one) for one in both]) if both else "–"
 
 
 UNITS = ("points", "nats")
@@ -340,6 +343,7 @@ def truth(run: dict[str, Any], unit: str) -> list[float]:
 
 
 def _people(runs: list[dict[str, Any]]) -> list[str]:
+    """Everybody's row: of every seed, and where a share was paid, of those seeds."""
     paid = [run for run in runs if run["shares"]]
     lines = [
         "| person | answers | taken | true points | true part | part paid | inside its interval | "
@@ -347,21 +351,27 @@ def _people(runs: list[dict[str, Any]]) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for one in CROWD:
-        mine = [run["people"][one.name] for run in paid]
-        true = [run["true"][one.name]["points"] for run in paid]
-        parts = [max(run["true"][one.name]["points"], 0) / _positive(run) for run in paid]
-        pots = [sum(p["share"] for p in run["people"].values()) for run in paid]
-        got = [m["share"] / pot if pot else 0.0 for m, pot in zip(mine, pots, strict=True)]
+        mine = [run["people"][one.name] for run in runs]
+        true = [run["true"][one.name]["points"] for run in runs]
         hourly = [sum(m[k] for k in ("time", "bonus", "share")) / m["hours"] for m in mine]
         lines.append(
             f"| {one.name} | {np.mean([m['answers'] for m in mine]):.0f} "
             f"| {100 * np.mean([m['taken'] / m['answers'] for m in mine]):.0f} % "
-            f"| {told(true)} | {100 * np.mean(parts):.0f} % | {100 * np.mean(got):.0f} % "
-            f"| {_inside(paid, one.name)} "
+            f"| {told(true)} {_parts(paid, one.name)} "
             + "".join(f"| {np.mean([m[k] for m in mine]):,.0f} " for k in ("time", "bonus", "share"))
             + f"| {np.mean(hourly):,.0f} |"
         )
     return lines
+
+
+def _parts(paid: list[dict[str, Any]], name: str) -> str:
+    """The true part of the gain, the part of the pots that was paid, and how often the interval held it."""
+    if not paid:
+        return "| – | – | –"
+    true = [max(run["true"][name]["points"], 0) / _positive(run) for run in paid]
+    pots = [sum(one["share"] for one in run["people"].values()) for run in paid]
+    got = [run["people"][name]["share"] / pot if pot else 0.0 for run, pot in zip(paid, pots, strict=True)]
+    return f"| {100 * np.mean(true):.0f} % | {100 * np.mean(got):.0f} % | {_inside(paid, name)}"
 
 
 def _positive(run: dict[str, Any]) -> float:

@@ -143,6 +143,28 @@ def test_a_share_can_be_appealed_against(bank):
         assert said["other"][0]["what"] == "appeal"
 
 
+def test_two_who_appeal_against_shares_of_one_gain_are_both_decided(bank):
+    with opened(bank) as project:
+        ledger = project.ledger
+        won = Money(minor=5, currency="KRW")
+        for person in (EXPERT, COLLEAGUE):
+            appeal(project, person, "t001-people", f"more is due to {person}")
+        with pytest.raises(InputError) as raised:
+            decide(project, "t001-people", by="owner", upheld=True, why="whose?")
+        assert EXPERT in str(raised.value)
+        assert COLLEAGUE in str(raised.value)
+        before = balances(ledger)
+        said = {"by": "owner", "why": "looked at"}
+        decide(project, "t001-people", upheld=True, person=COLLEAGUE, amount=won, **said)
+        assert [row["person"] for row in open_appeals(ledger)] == [EXPERT]
+        assert balances(ledger)[COLLEAGUE]["KRW"] == before[COLLEAGUE]["KRW"] + 5
+        assert balances(ledger)[EXPERT] == before[EXPERT]
+        with pytest.raises(InputError):
+            decide(project, "t001-people", upheld=True, person=COLLEAGUE, **said)
+        decide(project, "t001-people", upheld=False, **said)
+        assert open_appeals(ledger) == unbalanced(ledger) == []
+
+
 @pytest.mark.parametrize(
     ("person", "name", "words"),
     [

@@ -20,8 +20,8 @@ GOES_WITH = {
     "settle": ((), ()),
     "person": (("out",), ("since", "until")),
     "appeal": (("of", "reason"), ()),
-    "uphold": (("by", "reason"), ("amount",)),
-    "dismiss": (("by", "reason"), ()),
+    "uphold": (("by", "reason"), ("amount", "of")),
+    "dismiss": (("by", "reason"), ("of",)),
     "paid": (("amount", "by", "reason"), ()),
 }
 
@@ -158,7 +158,10 @@ def _written(room: Desk, what: str, said: dict[str, Any]) -> dict[str, Any]:
     with room.project(writing=True) as project:
         if what != "paid":
             upheld, why = what == "uphold", said["reason"]
-            row = decide(project, said[what], by=said["by"], upheld=upheld, why=why, amount=sum_)
+            whose = said["of"]
+            row = decide(
+                project, said[what], by=said["by"], upheld=upheld, why=why, amount=sum_, person=whose
+            )
             room.say(f"pay.decided.{row['state']}", ref=row["ref"])
             return row
         assert sum_ is not None  # noqa: S101  it goes with --paid

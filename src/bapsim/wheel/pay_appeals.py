@@ -43,15 +43,23 @@ def appeal(project: Project, person: str, line: str, words: str) -> Row:
 
 
 def decide(
-    project: Project, ref: str, *, by: str, upheld: bool, why: str, amount: Money | None = None
+    project: Project,
+    ref: str,
+    *,
+    by: str,
+    upheld: bool,
+    why: str,
+    amount: Money | None = None,
+    person: str | None = None,
 ) -> Row:
-    """Decide an open appeal. ref: as `appeals` tells it, or the line's id.
+    """Decide an open appeal. ref: as `appeals` tells it, or the line's id; person: whose, where several
+    appealed against the same (shares of one model's gain).
 
     Upheld against a failed test, the test pays as one that was passed. amount: what is owed beside that.
     Raises InputError where no such appeal is open.
     """
     ledger, reason, decider = project.ledger, _words(why), _words(by)
-    one = _open(ledger, ref)
+    one = _open(ledger, ref, person)
     state: State = "upheld" if upheld else "dismissed"
     if amount is not None and not upheld:
         raise InputError("amount_of_nothing")
@@ -174,18 +182,18 @@ def _ref(ledger: Ledger, person: str, line: str) -> str:
     query = "select consent, line from worked where person=? and line=?"
     rows = ledger.rows(query, person, name if slash else line)
     refs = [f"{r['consent']}/{r['line']}" for r in rows if not slash or r["consent"] == consent]
-    share = "select ref from entry where account=? and person=? and what='share' and ref=?"
+    share = "select distinct ref from entry where account=? and person=? and what='share' and ref=?"
     refs += [str(r["ref"]) for r in ledger.rows(share, OWED, person, line)]
     if len(refs) != 1:
         raise InputError("unknown_line", line=line[:80], person=person, known=", ".join(refs[:LISTED]) or "-")
     return refs[0]
 
 
-def _open(ledger: Ledger, ref: str) -> Row:
-    rows = open_appeals(ledger)
+def _open(ledger: Ledger, ref: str, person: str | None) -> Row:
+    rows = [row for row in open_appeals(ledger) if person in (None, row["person"])]
     found = [row for row in rows if ref in (row["ref"], str(row["ref"]).partition("/")[2])]
     if len(found) != 1:
-        known = ", ".join(str(row["ref"]) for row in rows[:LISTED])
+        known = ", ".join(f"{row['ref']} ({row['person']})" for row in rows[:LISTED])
         raise InputError("no_open_appeal", ref=ref[:80], known=known or "-")
     return found[0]
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from bapsim.core.errors import BapsimError, InputError, StoreError, messages
 from bapsim.core.errors import text as message
-from bapsim.mods import Money
+from bapsim.mods import Money, money
 from bapsim.serve.people import audit
 from bapsim.serve.people.doors import HEADERS, Ask, Door
 from bapsim.serve.people.roles import GIVING, OWNER
@@ -68,13 +68,26 @@ async def statement_page(ask: Ask) -> Response:
 
 def _words_of(said: Json | None, lang: str) -> Json:
     if said is None:
-        return {"totals": [], "declined": []}
+        return {"totals": [], "declined": [], "shares": [], "tests": []}
     totals = [
         {"currency": currency, **{name: money_said(minor, currency) for name, minor in sums.items()}}
         for currency, sums in said["currencies"].items()
     ]
     declined = [{**one, "why": _why(one["reason"], lang)} for one in said["declined"]]
-    return {"totals": totals, "declined": declined}
+    objected = {one["ref"]: one["state"] for one in said["appeals"]}
+    shares = [{**_share(one), "state": objected.get(one["ref"], "none")} for one in said["shares"]]
+    tests = [
+        {**one, "sum": money_said(one["minor"], one["currency"]), **one["figures"]} for one in said["tests"]
+    ]
+    return {"totals": totals, "declined": declined, "shares": shares, "tests": tests}
+
+
+def _share(one: Json) -> Json:
+    """A share of a model's gain as people write it, with the least and the most that it may have been."""
+    sums = {name: money_said(one[name], one["currency"]) for name in ("minor", "least", "most")}
+    of = {name: f"{one['of'][name]:+.2f}".replace("-", "−") for name in ("points", "low", "high")}
+    mine = {f"part_{name}": f"{100 * one['mine'][name]:.0f}" for name in ("share", "low", "high")}
+    return {**sums, **of, **mine, "ref": one["ref"], "rows": f"{one['mine']['rows']:,}"}
 
 
 def money_said(minor: int, currency: str) -> str:
@@ -127,10 +140,13 @@ async def settle(ask: Ask) -> Response:
     """The owner's word on an objection, with the reason; booked beside what was, which stays."""
     ref = clean(ask.form.get("ref"), "ref", NAME)
     why = clean(ask.form.get("why"), "why", WORDS)
+    person = clean(ask.form.get("person"), "person", NAME)
     upheld = ask.form.get("do") == "uphold"
+    more = clean(ask.form.get("amount", ""), "amount", NAME, empty=True)
 
     def work(project: Project) -> None:
-        decide(project, ref, by=ask.who.id, upheld=upheld, why=why)
+        sum_ = money(more) if more else None
+        decide(project, ref, by=ask.who.id, upheld=upheld, why=why, amount=sum_, person=person)
 
     await _written(ask, work)
     await ask.write(lambda c: audit.note(c, ask.rooms.key, ask.who.id, "decided_appeal", ref, upheld=upheld))
