@@ -77,7 +77,7 @@ def test_an_objection_is_decided_by_the_owner_and_nothing_is_changed(paying: tup
     assert "저는 다르게 봅니다" in seen
     assert "<script>alert" not in seen
     before = entries(home)
-    sent = {"ref": line, "why": "the text has no answer", "do": "dismiss"}
+    sent = {"ref": line, "person": expert.id, "why": "the text has no answer", "do": "dismiss"}
     assert owner.post("/people/appeals", page="/people/appeals", **sent).status_code == 303
     assert entries(home)[: len(before)] == before
     assert "objection dismissed: the text has no answer" in " ".join(
