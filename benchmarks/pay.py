@@ -101,7 +101,7 @@ class World:
         self.truth = dict(rows)
         self.unseen, rest = rows[:UNSEEN], rows[UNSEEN:]
         drawn = self.rng.permutation(self.labels).tolist()
-        self.mistake = dict(itertools.batched(drawn[:4], 2)) if len(self.labels) > 4 else {}
+        self.mistake = dict(zip(drawn[:4:2], drawn[1:4:2], strict=True)) if len(self.labels) > 4 else {}
         self.root, self.given = root, {one.name: [] for one in CROWD}
         lines = [self._told(text, label, n < HISTORY) for n, (text, label) in enumerate(rest)]
         (root / "inbox" / "people").mkdir(parents=True)
