@@ -28,6 +28,7 @@ from tests.wheel.people_world import (
     EXPERT,
     LIAR,
     RULE,
+    example,
     give,
     hired,
     known,
@@ -141,6 +142,33 @@ def test_a_share_can_be_appealed_against(bank):
         said = statement(project, staffed(), EXPERT)
         assert said["currencies"]["KRW"]["appeal"] == 1234
         assert said["other"][0]["what"] == "appeal"
+
+
+def test_a_share_of_nothing_is_told_with_its_interval_and_may_be_appealed_against(tmp_path):
+    root = founded(tmp_path / "bank")
+    for k, person in enumerate((EXPERT, LIAR)):
+        numbers = range(5000 + 200 * k, 5040 + 170 * k)  # of the liar so few that no turn can tell
+        give(root, person, [example(f"e{i}", person, 10 * n, i) for n, i in enumerate(numbers, 1)])
+    turns(root, staffed(), 1)
+    with opened(root) as project:
+        ledger = project.ledger
+        settle(project, staffed())
+        assert ledger.rows("select * from entry where what='share' and person=?", LIAR) == []
+        said = statement(project, staffed(), LIAR)
+        [share] = said["shares"]
+        assert (share["minor"], share["n"], share["currency"], share["least"]) == (0, None, "KRW", 0)
+        assert share["most"] == int(share["figures"]["pot"] * share["mine"]["high"])
+        assert share["of"]["version"] == "t001-people"
+        assert said["currencies"]["KRW"]["share"] == 0
+        assert "t001-people" in page(said, "en")
+        assert ",share,t001-people,0,KRW," in sheet(said, "en")
+        assert json.loads(data(said, "ko"))["shares"] == [share]
+        later = statement(project, staffed(), LIAR, since=date(2100, 1, 1))
+        assert later["shares"] == []
+        row = appeal(project, LIAR, "t001-people", "my rows were new")
+        decide(project, row["ref"], by="owner", upheld=False, why="all of them were wrong")
+        with pytest.raises(InputError):
+            appeal(project, "p-nobody", "t001-people", "x")
 
 
 def test_two_who_appeal_against_shares_of_one_gain_are_both_decided(bank):

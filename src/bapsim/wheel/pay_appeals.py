@@ -18,6 +18,7 @@ from bapsim.mods import Money
 from bapsim.store.entries import OWED, Due, Entry, Transfer, book, obligation
 from bapsim.store.ledger import Ledger, Row, now
 from bapsim.store.project import Project
+from bapsim.wheel.pay import SHARE
 from bapsim.wheel.pay_tests import BONUS
 from bapsim.wheel.pay_work import now_turn, rules
 
@@ -182,8 +183,9 @@ def _ref(ledger: Ledger, person: str, line: str) -> str:
     query = "select consent, line from worked where person=? and line=?"
     rows = ledger.rows(query, person, name if slash else line)
     refs = [f"{r['consent']}/{r['line']}" for r in rows if not slash or r["consent"] == consent]
-    share = "select distinct ref from entry where account=? and person=? and what='share' and ref=?"
-    refs += [str(r["ref"]) for r in ledger.rows(share, OWED, person, line)]
+    said = ledger.value("select output from stage where key=?", f"{SHARE}:{line}")
+    players = [] if said is None else json.loads(said)["players"]
+    refs += [line] if any(player["person"] == person for player in players) else []
     if len(refs) != 1:
         raise InputError("unknown_line", line=line[:80], person=person, known=", ".join(refs[:LISTED]) or "-")
     return refs[0]

@@ -13,6 +13,8 @@ import numpy as np
 
 from bapsim.core.errors import InputError
 from bapsim.core.recipe import Recipe
+from bapsim.judge.pay import Pay
+from bapsim.judge.pay import pot as pot_of
 from bapsim.store.entries import balances, entries_of, has_entries
 from bapsim.store.ledger import Ledger, Row
 from bapsim.store.project import Project
@@ -65,7 +67,7 @@ def statement(
         "days": _days(ledger, person, within),
         "time": [_figured(row) for row in rows if row["what"] == TIME],
         "tests": [_figured(row) for row in rows if row["what"] == BONUS],
-        "shares": [_shared(ledger, person, row) for row in rows if row["what"] == SHARE],
+        "shares": _shares(ledger, person, within),
         "other": [_figured(row) for row in rows if row["what"] not in (TIME, BONUS, SHARE)],
         "lines": dict(sorted(Counter(one.became for one in lines).items())),
         "declined": [_declined(one, objections) for one in lines if one.became == "declined"],
@@ -140,16 +142,38 @@ def _figured(row: Row) -> dict[str, Any]:
     return {**{name: row[name] for name in names}, "figures": json.loads(row["why"])}
 
 
-def _shared(ledger: Ledger, person: str, row: Row) -> dict[str, Any]:
+def _shares(ledger: Ledger, person: str, within: Any) -> list[dict[str, Any]]:
+    """Every gain that somebody's rows were new in, with their part of it; a part of nothing is told, too."""
+    booked = {(r["ref"], r["source"]): r for r in entries_of(ledger, person) if r["what"] == SHARE}
+    sharing = [rule for _, rule in rules_of(ledger, person) if rule.share and rule.worth.minor]
+    found = []
+    for row in ledger.rows("select output from stage where name=? order by rowid", SHARE):
+        said = json.loads(row["output"])
+        for mine in said["players"]:
+            entry = booked.get((said["version"], mine["source"]))
+            if mine["person"] == person and (entry is not None or sharing):
+                found.append(_part(said, mine, entry or _nothing(ledger, said, sharing[-1])))
+    return [one for one in found if within(_day(one["at"]))]
+
+
+def _part(said: dict[str, Any], mine: dict[str, Any], row: Row) -> dict[str, Any]:
     """A share with the part of the gain that it is, and the least and most that it might have been."""
-    said = json.loads(ledger.value("select output from stage where key=?", f"{SHARE}:{row['ref']}"))
-    mine = next(p for p in said["players"] if p["person"] == person and p["source"] == row["source"])
     whole = {
         name: said[name] for name in ("version", "opponent", "turn", "by", "points", "low", "high", "fits")
     }
     pot = json.loads(row["why"])["pot"]
     ends = {"least": int(pot * mine["low"]), "most": int(pot * mine["high"])}
     return {**_figured(row), **ends, "of": whole, "mine": mine}
+
+
+def _nothing(ledger: Ledger, said: dict[str, Any], rule: Pay) -> Row:
+    """A share of nothing, which is no entry, told like one; of the day on which the others had theirs."""
+    version, turn = said["version"], said["turn"]
+    day = ledger.value("select min(at) from entry where what=? and ref=?", SHARE, version)
+    at = day or ledger.value("select ended from turn where n=?", turn)
+    whole = {"n": None, "at": at, "what": SHARE, "ref": version, "minor": 0, "turn": turn}
+    why = {"points": round(said["points"], 2), "pot": pot_of(said["points"], rule)}
+    return {**whole, "currency": rule.worth.currency, "why": json.dumps(why)}
 
 
 def _declined(one: Fate, objections: Mapping[str, str]) -> dict[str, Any]:
