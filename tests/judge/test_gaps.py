@@ -123,6 +123,10 @@ def test_a_gap_that_became_smaller_is_told_and_one_that_did_not_is_not() -> None
     assert change == pytest.approx(better[300:].mean())
     wider = narrowed(better, codes, (0, 1), kin, share=True, inflation=2.25)
     assert wider[1] < low
+    many = narrowed(better, codes, (0, 1), kin, share=True, among=12)
+    assert many[0] == change
+    assert many[1] < low
+    assert many[2] > high
     same = narrowed(np.zeros(600), codes, (0, 1), kin, share=True)
     assert same[1] <= 0 <= same[2]
     moved = narrowed(rng.normal(0, 1, 600) + np.repeat([0, 2], 300), codes, (0, 1), kin, share=False)
@@ -130,3 +134,17 @@ def test_a_gap_that_became_smaller_is_told_and_one_that_did_not_is_not() -> None
     assert all(math.isnan(v) for v in narrowed(better, codes, (0, 2), kin, share=True))
     few = narrowed(better[:310], codes[:310], (0, 1), kin[:310], share=True)
     assert all(math.isnan(v) for v in few)
+
+
+def test_the_widest_gap_does_not_close_by_being_the_widest() -> None:
+    """Twelve equal values, two models that agree by chance alone: the pair was chosen by the first one."""
+    codes, kin, closed = np.repeat(np.arange(12), 100), np.arange(1200), {2: 0, 12: 0}
+    for seed in range(60):
+        rng = np.random.default_rng([5, seed])
+        before, after = ((rng.random(1200) < 0.8).astype(float) for _ in range(2))
+        mean = before.reshape(12, 100).mean(axis=1)
+        pair = int(mean.argmax()), int(mean.argmin())
+        for among in closed:
+            closed[among] += narrowed(after - before, codes, pair, kin, share=True, among=among)[1] > 0
+    assert closed[12] <= 6
+    assert closed[12] < closed[2], "as a pair that nobody chose it would be told far too often"

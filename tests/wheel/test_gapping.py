@@ -18,6 +18,7 @@ from bapsim.report.facts import facts
 from bapsim.report.page import write_report
 from bapsim.report.words import steps
 from bapsim.store.project import opened
+from bapsim.wheel.gapping import known_groups
 from bapsim.wheel.stock import load_stock
 from bapsim.wheel.turn import run_turn
 from tests.cli.conftest import COMMON, WORDS
@@ -65,7 +66,7 @@ class Island:
                     truth = [said(int(text.split()[-1]))[1] for text in asked.column("text").to_pylist()]
                     given = Rows(rows_of(asked).set_column(1, "intent", pa.array(truth)))
                     of = [[i] for i in range(len(asked))]
-                    made = replace(origin(f"asked:{draw}"), source="island", consent=f"c-{draw}aaaaaa")
+                    made = replace(origin(f"asked:{draw}"), source="people/", consent=f"c-{draw}aaaaaa")
                     yield derive(asked, of, given, changed=frozenset({"target"}), origin=made)
 
 
@@ -96,7 +97,8 @@ def test_the_gap_is_told_with_its_interval_and_nobody_invents_one(life) -> None:
     assert (region["best"], region["worst"]) == ("서울", "제주")
     assert 0.05 < region["low"] <= region["gap"] <= region["high"] < 1
     assert {part["name"] for part in region["parts"]} == {"서울", "제주"}
-    source = of(life[1][0], "source")
+    source = of(life[1][1], "source")
+    assert [part["name"] for part in source["parts"]] == ["island"], "an answer is of its question's source"
     assert source["gap"] is None, "one source has no gap"
     assert of(life[1][0], "language")["gap"] is None or of(life[1][0], "language")["low"] >= 0
 
@@ -148,6 +150,7 @@ def test_the_page_and_the_terminal_say_it(life, lang: str) -> None:
     [
         ({"groups": {"region": "no such column"}}, "group_column"),
         ({"questions": closing(worth_asking(10), "nobody")}, "group_closes"),
+        ({"groups": {"region": lambda records, turn: ["서울"]}}, "group_values"),
     ],
 )
 def test_what_is_no_group_is_refused_before_anybody_is_asked(tmp_path: Path, change: Any, key: str) -> None:
@@ -164,3 +167,34 @@ def test_groups_change_no_model(tmp_path: Path, life) -> None:
     assert bare["gaps"] == []
     for name in ("verdict", "candidate", "oof_accuracy", "train_rows"):
         assert bare[name] == life[1][0][name]
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A group of every kind of value that a function may give."""
+
+    def __call__(self, records, turn):
+        kinds = ("a" * 300, 7, None, "", "  ", float("nan"), "<b>x</b>")
+        return [kinds[i % len(kinds)] for i in range(len(records))]
+
+
+def test_values_of_any_kind_and_thousands_of_them(tmp_path: Path) -> None:
+    root = founded(tmp_path / "island")
+    with opened(root) as project:
+        told = run_turn(project, replace(recipe(), groups={"odd": Odd(), "text": "text", "region": "region"}))
+        page = write_report(project, 1, "ko")
+        text = (page if page.suffix == ".html" else page / "index.html").read_text("utf-8")
+    assert {part["name"] for part in of(told, "odd")["parts"]} == {"a" * 300, "7", "<b>x</b>"}
+    assert of(told, "odd")["unknown"] > of(told, "odd")["parts"][0]["rows"]
+    assert "<b>x</b>" not in text
+    free = of(told, "text")
+    assert (free["gap"], len(free["parts"])) == (None, 30), "no value has enough rows"
+    assert free["left"] == sum(part["rows"] for part in of(told, "region")["parts"]) - 30
+
+
+def test_a_picture_is_no_group(tmp_path: Path) -> None:
+    task = Task(input="picture", target="kind", kind="image", slices=("camera",))
+    known_groups(replace(recipe(), task=task, groups={"camera": "camera"}, questions=None))
+    with pytest.raises(RecipeError) as error:
+        known_groups(replace(recipe(), task=task, groups={"camera": "picture"}, questions=None))
+    assert error.value.key == "group_column"

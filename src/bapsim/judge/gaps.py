@@ -205,14 +205,24 @@ def studentised_range(k: int, level: float = LEVEL) -> float:
 
 
 def narrowed(
-    diffs: Floats, of: Sequence[int], pair: tuple[int, int], kin: Ints, *, share: bool, inflation: float = 1.0
+    diffs: Floats,
+    of: Sequence[int],
+    pair: tuple[int, int],
+    kin: Ints,
+    *,
+    share: bool,
+    inflation: float = 1.0,
+    among: int = 2,
 ) -> tuple[float, float, float]:
     """By how much the gap of a pair (best, worst) became smaller, with its 95 % interval.
 
     diffs: float64[n], how much better a later model does on each row; of: int64[n], their values; inflation:
-    of the variance, for rows that were answered out of fold (`judge.gate`). nan where one value has fewer
-    than 20 rows of their own.
+    of the variance, for rows that were answered out of fold (`judge.gate`); among: of how many values the
+    pair was the widest by the earlier model on rows of which many are the same: the interval holds for all
+    of their pairs (Tukey), for the widest one shrinks by chance. nan where one value has fewer than 20 rows
+    of their own.
     """
+    z = studentised_range(max(among, 2)) / math.sqrt(2)
     ends = []
     for value in pair:
         mine = np.asarray(of) == value
@@ -221,11 +231,9 @@ def narrowed(
             return math.nan, math.nan, math.nan
         mean, n = float(diffs[mine].mean()), int(mine.sum())
         if share:
-            ends.append((mean, *points_interval(sums, n, LEVEL)))
+            ends.append((mean, *points_interval(sums, n, 2 * NORMAL.cdf(z) - 1)))
         else:
-            half = NORMAL.inv_cdf((1 + LEVEL) / 2) * standard_error(
-                units(diffs[mine] - mean, _numbered(kin[mine])), n
-            )
+            half = z * standard_error(units(diffs[mine] - mean, _numbered(kin[mine])), n)
             ends.append((mean, mean - half, mean + half))
     (best, best_low, best_high), (worst, worst_low, worst_high) = ends
     change, scale = worst - best, math.sqrt(inflation)

@@ -49,7 +49,7 @@ class BySource:
 
 
 def by_source() -> BySource:
-    """A group: the source of the recipe that a row came from; an answer is of the source of its question."""
+    """A group: the source of the recipe that a row came from; an answer is of the source of what was asked about."""
     return BySource()
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from bapsim.core.arrow import numbers
 from bapsim.core.errors import RecipeError
-from bapsim.core.recipe import Group, Recipe
+from bapsim.core.recipe import Recipe
 from bapsim.core.records import Records, Rows
 from bapsim.judge.compare import wilson
 from bapsim.judge.exam import right
@@ -27,7 +27,7 @@ from bapsim.judge.gate import OOF_INFLATION
 from bapsim.wheel.candidates import Candidate
 from bapsim.wheel.held_out import as_scores, eaten, held_out
 from bapsim.wheel.judging import Opponent, random_rows
-from bapsim.wheel.stock import Scene
+from bapsim.wheel.stock import ASKED, Scene, Stock
 
 MOST = 30  # values of a group that are told, the most frequent ones
 PAST = 20  # turns that a report goes back
@@ -38,21 +38,42 @@ def known_groups(recipe: Recipe) -> None:
     """Raises RecipeError for a group that is no column of the task and no function, and for questions that
     are to close the gap of a group which nobody declared.
     """
+    task = recipe.task
+    known = [one for one in task.columns if task.kind != "image" or one not in task.inputs]
     for name, one in recipe.groups.items():
-        if not callable(one) and one not in recipe.task.columns:
-            raise RecipeError("group_column", name=name, column=one, known=", ".join(recipe.task.columns))
+        if not callable(one) and one not in known:
+            raise RecipeError("group_column", name=name, column=one, known=", ".join(known))
     closes = getattr(recipe.questions, "closes", None)
     if closes is not None and closes not in recipe.groups:
         raise RecipeError("group_closes", name=closes, known=", ".join(recipe.groups) or "-")
 
 
-def values_of(scene: Scene, group: str | Group, at: np.ndarray) -> list[str | None]:
-    """Of whom the rows `at` are; None: nobody said."""
-    records = Records(scene.stock.part(at))
-    if not isinstance(group, str):
-        return list(group(records, replace(scene.turn, origins=scene.stock.origins)))
-    cells: list[Any] = records.column(group).to_pylist()
-    return [None if one is None or one == "" else str(one) for one in cells]
+def values_of(scene: Scene, name: str, at: np.ndarray) -> list[str | None]:
+    """Of whom the rows `at` are, by a declared group; None: nobody said.
+
+    Raises RecipeError for a function that does not give each record a value.
+    """
+    group = scene.recipe.groups[name]
+    if isinstance(group, str):
+        column = scene.stock.records.column(group).take(pa.array(at, pa.int64()))
+        cells: list[Any] = column.to_pylist()
+    else:
+        cells = list(group(_as_asked(scene.stock, at), replace(scene.turn, origins=scene.stock.origins)))
+        if len(cells) != len(at):
+            raise RecipeError("group_values", name=name, values=len(cells), records=len(at))
+    return [None if one is None or one != one or not str(one).strip() else str(one) for one in cells]
+
+
+def _as_asked(stock: Stock, at: np.ndarray) -> Records:
+    """The rows `at`, answers with the origin of what was asked about: a pool row is of the same group before
+    and after somebody labelled it.
+    """
+    rows, origin = stock.part(at), stock.origin.copy()
+    for row, mums in stock.parents:  # parents come before their children
+        if mums and stock.origins[int(origin[row])].method.startswith(ASKED):
+            origin[row] = origin[mums[0]]
+    place = rows.schema.get_field_index("_origin")
+    return Records(rows.set_column(place, rows.schema.field(place), pa.array(origin[at], pa.int32())))
 
 
 def gaps(scene: Scene, model: Candidate, opponent: Opponent) -> list[Row]:
@@ -61,9 +82,11 @@ def gaps(scene: Scene, model: Candidate, opponent: Opponent) -> list[Row]:
         return []
     at = np.flatnonzero(random_rows(scene) & model.rows)
     scored = _scored(scene, model.model, model.oof, at)
+    learnt = np.flatnonzero(model.rows & scene.stock.by_people)
+    persons = _persons(scene, learnt)
     before, found = _last(scene), []
-    for name, group in scene.recipe.groups.items():
-        said = values_of(scene, group, at) if len(at) else []
+    for name in scene.recipe.groups:
+        said = values_of(scene, name, at) if len(at) else []
         names, codes = _coded(said)
         mine = codes >= 0
         told = means(
@@ -82,7 +105,7 @@ def gaps(scene: Scene, model: Candidate, opponent: Opponent) -> list[Row]:
                 **_plain(one),
                 "unknown": sum(value is None for value in said),
                 "left": len({value for value in said if value is not None}) - len(names),
-                "views": views(scene, model, group, names),
+                "views": views(persons, values_of(scene, name, learnt) if len(learnt) else [], names),
                 "change": _change(scene, model, opponent, at, codes, names, past),
                 "past": [*past.get("past", []), _point(past)][-PAST:] if past else [],
             }
@@ -155,7 +178,9 @@ def _change(
     places = names.index(str(pair[0])), names.index(str(pair[1]))
     sign = 1.0 if _is_share(scene) else -1.0
     kin, share = scene.groups[rows], _is_share(scene)
-    said = narrowed(sign * diffs, codes[mine].tolist(), places, kin, share=share, inflation=OOF_INFLATION)
+    among = sum(part["score"] is not None for part in past["parts"])
+    of = codes[mine].tolist()
+    said = narrowed(sign * diffs, of, places, kin, share=share, inflation=OOF_INFLATION, among=among)
     ends = dict(zip(("gap", "low", "high"), map(_number, said), strict=True))
     return None if ends["gap"] is None else {"best": pair[0], "worst": pair[1], "rows": len(rows), **ends}
 
@@ -163,13 +188,12 @@ def _change(
 # ---------------------------------------------------------------- whose views these are
 
 
-def views(scene: Scene, model: Candidate, group: str | Group, names: Sequence[str]) -> list[Row]:
+def views(persons: Sequence[set[str]], said: Sequence[str | None], names: Sequence[str]) -> list[Row]:
     """For each value: rows that are learnt from and of which it is known who said what they are, how many
     persons these were, and the share of rows of the one who gave most, with its interval.
+
+    persons, said: who gave each row that is learnt from, and of whom it is.
     """
-    at = np.flatnonzero(model.rows & scene.stock.by_people)
-    said = values_of(scene, group, at) if len(at) else []
-    persons = _persons(scene, at)
     found = []
     for name in names:
         mine = [who for who, value in zip(persons, said, strict=True) if who and value == name]
@@ -206,7 +230,7 @@ def behind(scene: Scene, told: Sequence[Row], pool: np.ndarray) -> Rows | None:
     if closes is None or worst is None:
         return None
     at = np.flatnonzero(pool)
-    said = values_of(scene, scene.recipe.groups[closes], at) if len(at) else []
+    said = values_of(scene, closes, at) if len(at) else []
     mine = at[[one == worst for one in said]] if len(at) else at
     return Rows(
         pa.record_batch({"_id": scene.stock.records.column("_id").take(pa.array(mine.tolist(), pa.int64()))})
