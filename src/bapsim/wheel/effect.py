@@ -72,8 +72,8 @@ class Effect:
     points of accuracy with their 95 % interval, on rows that nobody picked.
 
     ignored: lines that teach nothing here, and why; refitted: classes whose heads were fitted again; left:
-    further ones that lines bear upon, for which the seconds do not suffice; stand_in: a head on n-grams stood in for another
-    kind of model.
+    further ones that lines bear upon, for which the seconds do not suffice; stand_in: a head on
+    n-grams stood in for another kind of model.
     """
 
     rows: int
