@@ -325,7 +325,7 @@ def page(found: dict[str, Any]) -> str:
         lines.append(f"| {name} | {len(paid)} of {len(runs)} | " + " | ".join(cells) + " |")
     for name, runs in found["sets"].items():
         lines += ["", f"## {name}", "", *_people(runs)]
-    return "\n".join([*lines, "", *LESSONS, ""])
+    return "\n".join([*lines, "", *lessons(found), ""])
 
 
 def _ranked(runs: list[dict[str, Any]], way: str) -> str:
@@ -390,10 +390,33 @@ def _inside(runs: list[dict[str, Any]], name: str) -> str:
     return f"{sum(inside)} of {len(inside)}" if inside else "–"
 
 
-LESSONS = """## What it says
-
-LESSONS
-""".splitlines()
+def lessons(found: dict[str, Any]) -> list[str]:
+    """What the tables say, with the figures that they hold."""
+    held, every = 0, 0
+    for runs in found["sets"].values():
+        for one in CROWD:
+            cell = _inside([run for run in runs if run["shares"]], one.name)
+            held, every = (
+                (held + int(cell.split()[0]), every + int(cell.split()[2])) if cell != "–" else (held, every)
+            )
+    return [
+        "## What it says",
+        "",
+        "- Whoever harms earns next to nothing of a gain: of the liar nearly no line is taken, and the part "
+        "of who copies the model is a fraction of their part of the lines. Their time is paid, as it must be; "
+        "being quick, they reach a good hourly rate with little work.",
+        "- To divide by rows that were taken ranks people worse than what is paid does, where turns were "
+        "accepted often enough to tell. To divide by time ranks them as well here, and only because the "
+        "harmful ones are also the quick ones in this simulation.",
+        "- **A minority that is right against a mistake in the data is paid, but too little**: its part is "
+        "measured on rows of others, which hold the mistake; only hidden tests speak for it.",
+        f"- **The intervals are too narrow against this truth**: {held} of {every} hold it, not 95 of 100. "
+        "The truth is of all answers of both turns on rows that nobody saw, and has an error of its own; the "
+        "interval is of one turn's rows, and knows nothing of a mistake that the measuring rows share. Take "
+        "it as the error of the measurement, not as what a person is worth.",
+        "- Where a turn is not accepted nobody gets a share: a gain that the exam cannot tell from chance "
+        "has no pot. Time and tests alone still order people.",
+    ]
 
 
 def main() -> None:
