@@ -163,18 +163,19 @@ def test_lines_that_nobody_can_read_are_work_too(place):
     path = give(
         root, EXPERT, [line("a", EXPERT, 10, kind="unheard"), {"id": "b", "person": EXPERT, "seconds": 10}]
     )
+    give(root, EXPERT, [line("long", EXPERT, 30, kind="unheard", seconds=10**400)])
     with path.open("ab") as file:
         file.write(
-            b'[1]\n{"id": 7, "person": "p"}\n\xff\n'
+            b'[1]\n{"id": 7, "person": "p"}\n{"id": "\\ud800", "person": "p"}\n\xff\n'
             + b"[" * 100_000
             + b"\n"
             + '{"id": "c"}\n'.encode("cp949")
         )
         file.write(json.dumps({**line("d", EXPERT, 20), "at": "yesterday", "approved": None}).encode())
     with opened(root) as project:
-        assert [one.line for one in work_lines(project.inbox)] == ["a", "b", "d"]
-        assert enter(project, recipe, project.inbox)["lines"] == 3
-        assert balances(project.ledger) == {EXPERT: {"KRW": 30 * SECOND}}
+        assert [one.line for one in work_lines(project.inbox)] == ["a", "b", "long", "d"]
+        assert enter(project, recipe, project.inbox)["lines"] == 4
+        assert balances(project.ledger) == {EXPERT: {"KRW": (30 + 300) * SECOND}}
 
 
 def test_a_consent_names_its_rule_and_another_rule_later_changes_nothing(place):

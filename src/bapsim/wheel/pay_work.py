@@ -43,10 +43,15 @@ def work_lines(inbox: Path) -> Iterator[Work]:
         for number, body in enumerate(path.read_bytes().split(b"\n"), 1):
             one = _object(body)
             named = [one.get(name) for name in ("id", "person")]
-            if all(isinstance(name, str) and 0 < len(name) <= 80 for name in named):
+            if all(isinstance(name, str) and _named(name) for name in named):
                 line, person = map(str, named)
                 at = seconds_of(one.get("at"), one.get("approved"))
                 yield Work(path.stem, line, number, person, at, one.get("seconds"))
+
+
+def _named(said: str) -> bool:
+    """Whether a ledger can hold this as a name: half of a surrogate pair is no text."""
+    return 0 < len(said) <= 80 and not any("\ud800" <= letter <= "\udfff" for letter in said)
 
 
 def _object(body: bytes) -> dict[str, Any]:
