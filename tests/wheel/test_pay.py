@@ -259,6 +259,23 @@ def test_who_gave_what_is_paid_and_the_pot_holds_it(settled):
     assert all(player["low"] <= player["share"] <= player["high"] for player in said["players"])
 
 
+def test_a_share_is_of_the_rule_under_which_the_turn_was_made(first, tmp_path):
+    """A new rule between a turn and its settlement takes nothing from who worked under the old one."""
+    owed = []
+    for rule in (RULE, pay(hour="72,000 KRW")):
+        root = tmp_path / rule.id
+        shutil.copytree(first, root)
+        for person in CONSENTS:
+            give(root, person, [line("later", person, 900, kind="vote")])
+        with opened(root) as project:
+            settle(project, staffed(pay=rule))
+            query = "select person, minor from entry where what='share' and account='owed'"
+            rows = project.ledger.rows(query)
+        owed.append({row["person"]: row["minor"] for row in rows})
+    assert owed[0][EXPERT] > 0
+    assert owed[1] == owed[0]
+
+
 def test_settled_twice_it_adds_nothing(settled, tmp_path):
     shutil.copytree(settled, tmp_path / "bank")
     with opened(tmp_path / "bank") as project:
