@@ -197,6 +197,31 @@ def test_a_consent_names_its_rule_and_another_rule_later_changes_nothing(place):
         assert in_force(project.ledger, 0) == {}
 
 
+def test_one_person_has_one_clock_under_however_many_consents(place):
+    """Nobody is in two sittings at once: claims under a second consent are held against the same minutes."""
+    root, others = place(), [f"c-{letter * 12}" for letter in "defgh"]
+    give(root, EXPERT, [line("a", EXPERT, 10, kind="vote", seconds=300)])
+    first = root / "inbox" / "people" / f"{CONSENTS[EXPERT]}.jsonl"
+    for n, name in enumerate(others):
+        said = line("a", EXPERT, 20 + n, kind="vote", seconds=300)
+        first.with_stem(name).write_text(json.dumps(said) + "\n")
+    with opened(root) as project:
+        enter(project, staffed(), project.inbox)
+        whole = {EXPERT: {"KRW": (300 + 14) * SECOND}}  # the clock says 14 seconds, and up to 300 before them
+        assert balances(project.ledger) == whole
+        head = project.ledger.head()
+        enter(project, staffed(), project.inbox)
+        assert (balances(project.ledger), project.ledger.head()) == (whole, head)
+
+
+def test_two_persons_in_one_file_have_the_same_coming_each(place):
+    root = place()
+    give(root, EXPERT, [line("a", EXPERT, 10, kind="vote"), line("b", LIAR, 10, kind="vote")])
+    with opened(root) as project:
+        enter(project, staffed(), project.inbox)
+        assert balances(project.ledger) == {person: {"KRW": 10 * SECOND} for person in (EXPERT, LIAR)}
+
+
 def test_time_under_a_rule_that_becomes_known_is_owed_then(place):
     root = place()
     consent(root, EXPERT, RULE.id)
