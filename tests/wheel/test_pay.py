@@ -6,11 +6,13 @@ import os
 import shutil
 import signal
 import traceback
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bapsim.gather.people_lines import read_people
 from bapsim.judge.pay import pay, pot
 from bapsim.store import fault
 from bapsim.store.entries import OWED, balances, unbalanced
@@ -23,7 +25,7 @@ from bapsim.wheel.pay_makers import Player, makers
 from bapsim.wheel.pay_reasons import fates
 from bapsim.wheel.pay_share import accepted
 from bapsim.wheel.pay_statement import carried, statement, status
-from bapsim.wheel.pay_tests import records_of_tests
+from bapsim.wheel.pay_tests import Checked, enter_tests, records_of_tests
 from bapsim.wheel.pay_work import in_force, rules, work_lines
 from tests.wheel.people_world import (
     COLLEAGUE,
@@ -247,6 +249,41 @@ def test_tests_pay_by_how_right_and_how_sure(second):
     assert (found[EXPERT].tests, found[EXPERT].right) == (6, 6)
     assert (found[COLLEAGUE].right, found[COLLEAGUE].untold) == (1, 5)
     assert (found[LIAR].tests, found[LIAR].right) == (6, 0)
+
+
+def test_one_question_tests_a_person_once(second, tmp_path):
+    """Who answers again, also after taking the line back, may have read in their statement what is right."""
+    root = tmp_path / "bank"
+    shutil.copytree(second, root)
+    with opened(root) as project:
+        stock, tests = known(project, staffed(), 7)
+        name, label = stock.ids[tests[0]].tobytes().hex(), str(stock.labels[tests[0]])
+        new, right = stock.ids[tests[6]].tobytes().hex(), str(stock.labels[tests[6]])
+        before = balances(project.ledger)[LIAR]["KRW"]
+        path = root / "inbox" / "people" / f"{CONSENTS[LIAR]}.jsonl"
+        lines = path.read_text("utf-8").splitlines()
+        path.write_text("".join(one + "\n" for one in lines if '"id": "t0"' not in one), "utf-8")
+        again = [vote(f"again{n}", LIAR, 900 + n, name, label, blind="gold") for n in range(3)]
+        twice = [
+            vote(f"new{n}", LIAR, 910 + n, new, said, blind="gold") for n, said in enumerate(("?", right))
+        ]
+        give(root, LIAR, [*again, *twice])
+        assert enter(project, staffed(), project.inbox) == {"lines": 5, "tests": 1}
+        ledger = project.ledger
+        query = "select ref, minor from entry where what='bonus' and account=? and ref like '%/new%'"
+        assert [(row["ref"][-4:], row["minor"]) for row in ledger.rows(query, OWED)] == [("new0", 38)]
+        assert balances(ledger)[LIAR]["KRW"] == before + 5 * 10 * SECOND + 38
+        found = {one.ref[-4:]: one.became for one in fates(project, staffed(), LIAR)}
+        assert (found["new0"], found["new1"]) == ("declined", "tested")
+        said = [one for one in read_people(project.inbox)[CONSENTS[EXPERT]] if one.id in ("q0", "q1")]
+        [one, other] = [
+            Checked(said=replace(one, body={"question": "0" * 32}), right=True, outcome=True) for one in said
+        ]
+        late = replace(other, right=False)
+        assert enter_tests(ledger, [one, late], rules(ledger), 2) == 1
+        assert enter_tests(ledger, [one, late], rules(ledger), 2) == 0
+        assert records_of_tests(ledger)[EXPERT].tests == 7
+        assert records_of_tests(ledger)[EXPERT].right == 6  # the last word was another one
 
 
 @pytest.fixture(scope="module")
