@@ -224,6 +224,8 @@ def test_only_an_open_appeal_can_be_decided(bank):
             {"upheld": False, "amount": won},
             {"upheld": True, "why": " "},
             {"upheld": True, "by": ""},
+            {"upheld": True, "by": LIAR, "amount": won},
+            {"upheld": True, "by": f" {LIAR}\u200b"},
         ):
             with pytest.raises(InputError):
                 decide(project, "t0", **{"by": "owner", "why": "y"} | bad)
