@@ -78,6 +78,7 @@ def test_a_rule_takes_amounts_only():
         (math.nan, 0),
         (math.inf, HOUR),
         (1e9, HOUR),
+        (10**400, HOUR),
     ],
 )
 def test_the_time_of_an_answer_is_a_time(said, ms):

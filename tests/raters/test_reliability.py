@@ -185,12 +185,14 @@ def test_lines_of_people():
         {**line, "at": "1", "said": ["b", "a"], "blind": "gold", "confidence": 2, "peers": float("nan")},
         {**line, "at": "3", "said": 3.0, "cannot_tell": True, "blind": "again", "confidence": True},
         {**line, "at": "4", "said": 2.50},
+        {**line, "at": "5", "said": 10**400, "confidence": 10**400, "peers": -(10**400)},
         {**line, "kind": "example"},
         {**line, "person": None},
     ]
     found = said_in(lines)
-    assert [one.label for one in found] == [written_answer(["a", "b"]), "x", None, "2.5"]
-    assert [one.blind for one in found] == ["gold", None, "again", None]
+    assert [one.label for one in found] == [written_answer(["a", "b"]), "x", None, "2.5", str(10**400)]
+    assert [one.blind for one in found] == ["gold", None, "again", None, None]
+    assert (found[4].confidence, found[4].peers) == (1.0, 0.0)
     assert (found[0].confidence, found[0].peers, found[2].confidence) == (1.0, None, None)
     file = said_of_votes([[("k", "x"), (None, "y"), ("k", "z")], [("l", "x")]], {1: "x"})
     assert [(one.person, one.item, one.label, one.blind) for one in file] == [

@@ -6,11 +6,13 @@ import os
 import shutil
 import signal
 import traceback
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bapsim.gather.people_lines import read_people
 from bapsim.judge.pay import pay, pot
 from bapsim.store import fault
 from bapsim.store.entries import OWED, balances, unbalanced
@@ -23,7 +25,7 @@ from bapsim.wheel.pay_makers import Player, makers
 from bapsim.wheel.pay_reasons import fates
 from bapsim.wheel.pay_share import accepted
 from bapsim.wheel.pay_statement import carried, statement, status
-from bapsim.wheel.pay_tests import records_of_tests
+from bapsim.wheel.pay_tests import Checked, enter_tests, records_of_tests
 from bapsim.wheel.pay_work import in_force, rules, work_lines
 from tests.wheel.people_world import (
     COLLEAGUE,
@@ -163,18 +165,19 @@ def test_lines_that_nobody_can_read_are_work_too(place):
     path = give(
         root, EXPERT, [line("a", EXPERT, 10, kind="unheard"), {"id": "b", "person": EXPERT, "seconds": 10}]
     )
+    give(root, EXPERT, [line("long", EXPERT, 30, kind="unheard", seconds=10**400)])
     with path.open("ab") as file:
         file.write(
-            b'[1]\n{"id": 7, "person": "p"}\n\xff\n'
+            b'[1]\n{"id": 7, "person": "p"}\n{"id": "\\ud800", "person": "p"}\n\xff\n'
             + b"[" * 100_000
             + b"\n"
             + '{"id": "c"}\n'.encode("cp949")
         )
         file.write(json.dumps({**line("d", EXPERT, 20), "at": "yesterday", "approved": None}).encode())
     with opened(root) as project:
-        assert [one.line for one in work_lines(project.inbox)] == ["a", "b", "d"]
-        assert enter(project, recipe, project.inbox)["lines"] == 3
-        assert balances(project.ledger) == {EXPERT: {"KRW": 30 * SECOND}}
+        assert [one.line for one in work_lines(project.inbox)] == ["a", "b", "long", "d"]
+        assert enter(project, recipe, project.inbox)["lines"] == 4
+        assert balances(project.ledger) == {EXPERT: {"KRW": (30 + 300) * SECOND}}
 
 
 def test_a_consent_names_its_rule_and_another_rule_later_changes_nothing(place):
@@ -194,6 +197,31 @@ def test_a_consent_names_its_rule_and_another_rule_later_changes_nothing(place):
         assert status(project, staffed())["unknown"] == ["pay-of-another-house"]
         assert set(in_force(project.ledger, 1)) == {RULE.id, other.id}
         assert in_force(project.ledger, 0) == {}
+
+
+def test_one_person_has_one_clock_under_however_many_consents(place):
+    """Nobody is in two sittings at once: claims under a second consent are held against the same minutes."""
+    root, others = place(), [f"c-{letter * 12}" for letter in "defgh"]
+    give(root, EXPERT, [line("a", EXPERT, 10, kind="vote", seconds=300)])
+    first = root / "inbox" / "people" / f"{CONSENTS[EXPERT]}.jsonl"
+    for n, name in enumerate(others):
+        said = line("a", EXPERT, 20 + n, kind="vote", seconds=300)
+        first.with_stem(name).write_text(json.dumps(said) + "\n")
+    with opened(root) as project:
+        enter(project, staffed(), project.inbox)
+        whole = {EXPERT: {"KRW": (300 + 14) * SECOND}}  # the clock says 14 seconds, and up to 300 before them
+        assert balances(project.ledger) == whole
+        head = project.ledger.head()
+        enter(project, staffed(), project.inbox)
+        assert (balances(project.ledger), project.ledger.head()) == (whole, head)
+
+
+def test_two_persons_in_one_file_have_the_same_coming_each(place):
+    root = place()
+    give(root, EXPERT, [line("a", EXPERT, 10, kind="vote"), line("b", LIAR, 10, kind="vote")])
+    with opened(root) as project:
+        enter(project, staffed(), project.inbox)
+        assert balances(project.ledger) == {person: {"KRW": 10 * SECOND} for person in (EXPERT, LIAR)}
 
 
 def test_time_under_a_rule_that_becomes_known_is_owed_then(place):
@@ -221,6 +249,41 @@ def test_tests_pay_by_how_right_and_how_sure(second):
     assert (found[EXPERT].tests, found[EXPERT].right) == (6, 6)
     assert (found[COLLEAGUE].right, found[COLLEAGUE].untold) == (1, 5)
     assert (found[LIAR].tests, found[LIAR].right) == (6, 0)
+
+
+def test_one_question_tests_a_person_once(second, tmp_path):
+    """Who answers again, also after taking the line back, may have read in their statement what is right."""
+    root = tmp_path / "bank"
+    shutil.copytree(second, root)
+    with opened(root) as project:
+        stock, tests = known(project, staffed(), 7)
+        name, label = stock.ids[tests[0]].tobytes().hex(), str(stock.labels[tests[0]])
+        new, right = stock.ids[tests[6]].tobytes().hex(), str(stock.labels[tests[6]])
+        before = balances(project.ledger)[LIAR]["KRW"]
+        path = root / "inbox" / "people" / f"{CONSENTS[LIAR]}.jsonl"
+        lines = path.read_text("utf-8").splitlines()
+        path.write_text("".join(one + "\n" for one in lines if '"id": "t0"' not in one), "utf-8")
+        again = [vote(f"again{n}", LIAR, 900 + n, name, label, blind="gold") for n in range(3)]
+        twice = [
+            vote(f"new{n}", LIAR, 910 + n, new, said, blind="gold") for n, said in enumerate(("?", right))
+        ]
+        give(root, LIAR, [*again, *twice])
+        assert enter(project, staffed(), project.inbox) == {"lines": 5, "tests": 1}
+        ledger = project.ledger
+        query = "select ref, minor from entry where what='bonus' and account=? and ref like '%/new%'"
+        assert [(row["ref"][-4:], row["minor"]) for row in ledger.rows(query, OWED)] == [("new0", 38)]
+        assert balances(ledger)[LIAR]["KRW"] == before + 5 * 10 * SECOND + 38
+        found = {one.ref[-4:]: one.became for one in fates(project, staffed(), LIAR)}
+        assert (found["new0"], found["new1"]) == ("declined", "tested")
+        said = [one for one in read_people(project.inbox)[CONSENTS[EXPERT]] if one.id in ("q0", "q1")]
+        [one, other] = [
+            Checked(said=replace(one, body={"question": "0" * 32}), right=True, outcome=True) for one in said
+        ]
+        late = replace(other, right=False)
+        assert enter_tests(ledger, [one, late], rules(ledger), 2) == 1
+        assert enter_tests(ledger, [one, late], rules(ledger), 2) == 0
+        assert records_of_tests(ledger)[EXPERT].tests == 7
+        assert records_of_tests(ledger)[EXPERT].right == 6  # the last word was another one
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +319,23 @@ def test_who_gave_what_is_paid_and_the_pot_holds_it(settled):
     assert {row["source"] for row in rows if row["person"]} == {"experts"}
     assert said["opponent"] == "majority"
     assert all(player["low"] <= player["share"] <= player["high"] for player in said["players"])
+
+
+def test_a_share_is_of_the_rule_under_which_the_turn_was_made(first, tmp_path):
+    """A new rule between a turn and its settlement takes nothing from who worked under the old one."""
+    owed = []
+    for rule in (RULE, pay(hour="72,000 KRW")):
+        root = tmp_path / rule.id
+        shutil.copytree(first, root)
+        for person in CONSENTS:
+            give(root, person, [line("later", person, 900, kind="vote")])
+        with opened(root) as project:
+            settle(project, staffed(pay=rule))
+            query = "select person, minor from entry where what='share' and account='owed'"
+            rows = project.ledger.rows(query)
+        owed.append({row["person"]: row["minor"] for row in rows})
+    assert owed[0][EXPERT] > 0
+    assert owed[1] == owed[0]
 
 
 def test_settled_twice_it_adds_nothing(settled, tmp_path):

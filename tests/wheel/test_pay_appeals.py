@@ -11,7 +11,7 @@ import pytest
 
 from bapsim.core.errors import InputError
 from bapsim.mods import Money
-from bapsim.report.paid import BRIEF, amount, duration, rule_in_words, section, table, why_in_words
+from bapsim.report.paid import BRIEF, amount, duration, section, table, why_in_words
 from bapsim.report.statement import data, page, sheet, write_statement
 from bapsim.store.entries import balances, unbalanced
 from bapsim.store.project import opened
@@ -21,6 +21,7 @@ from bapsim.wheel.pay_appeals import appeal, appeals, decide, forget_words, open
 from bapsim.wheel.pay_costs import costs_of_people, keep_costs, kept_costs
 from bapsim.wheel.pay_statement import statement, status
 from bapsim.wheel.pay_tests import records_of_tests
+from bapsim.wheel.pay_words import rule_in_words
 from tests.cli.conftest import run, said
 from tests.wheel.people_world import (
     COLLEAGUE,
@@ -223,6 +224,8 @@ def test_only_an_open_appeal_can_be_decided(bank):
             {"upheld": False, "amount": won},
             {"upheld": True, "why": " "},
             {"upheld": True, "by": ""},
+            {"upheld": True, "by": LIAR, "amount": won},
+            {"upheld": True, "by": f" {LIAR}\u200b"},
         ):
             with pytest.raises(InputError):
                 decide(project, "t0", **{"by": "owner", "why": "y"} | bad)

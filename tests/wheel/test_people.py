@@ -269,6 +269,7 @@ def test_hidden_tests_say_who_settles_and_views_are_shares(tmp_path: Path) -> No
         (b'{"id": "l-1", "kind": "spell", "person": "p-1", "at": "2026"}', "unknown_kind"),
         (b'{"id": "l-1", "kind": "vote", "person": "p-1", "at": "2026", "question": "zz"}', "field"),
         (b'{"id": "l-1", "kind": "qa", "person": "p-1", "at": "2026", "question_text": "\\ud800"}', "field"),
+        (b'{"id": "l-1", "kind": "qa", "person": "p-1", "at": "2026", "seconds": 1%0400d}' % 0, "field"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: bytes, reason: str) -> None:

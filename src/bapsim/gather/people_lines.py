@@ -7,8 +7,8 @@ nothing, whatever still lies there.
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +128,8 @@ def _whole(said: str) -> bool:
 
 
 def _number(said: Any) -> bool:
-    return isinstance(said, int | float) and not isinstance(said, bool) and math.isfinite(said)
+    """A whole number may be of any length in JSON; one that no float can hold is none of ours."""
+    return isinstance(said, int | float) and not isinstance(said, bool) and abs(said) <= sys.float_info.max
 
 
 def _share(said: Any) -> bool:

@@ -94,7 +94,7 @@ def spent(seconds: object) -> int:
     """Milliseconds that an answer is said to have taken: 0 for what is no time, an hour at most."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         return 0
-    return round(min(float(seconds), MOST_IDLE * 60) * 1000)
+    return round(float(min(seconds, MOST_IDLE * 60)) * 1000)
 
 
 def clocked(answers: Iterable[tuple[float, int]], idle: float) -> int:

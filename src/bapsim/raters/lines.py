@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -34,15 +35,16 @@ def written_answer(told: Any) -> str:
     """A label, a list of labels or a number in the one form that equal answers share."""
     if isinstance(told, list | tuple):
         return joined(str(one) for one in told)
-    if isinstance(told, int | float) and not isinstance(told, bool) and math.isfinite(told):
+    if isinstance(told, int | float) and not isinstance(told, bool) and abs(told) <= sys.float_info.max:
         return decimal(told)
     return visible(str(told))
 
 
 def _share(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return min(max(float(value), 0.0), 1.0)
+    held = min(max(value, -1), 2)  # a whole number of JSON may be longer than a float
+    return None if math.isnan(held) else min(max(float(held), 0.0), 1.0)
 
 
 def said_of_votes(said: Sequence[Sequence[Vote]], known: Mapping[int, str] | None = None) -> list[Said]:

@@ -1,12 +1,11 @@
-"""What people earned, in words: a table for page and terminal, and the rule that pays."""
+"""What people earned, in words: a table for page and terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bapsim.core.errors import messages, text
-from bapsim.judge.pay import Pay
 from bapsim.mods import Money
 from bapsim.report.words import number
 from bapsim.wheel.pay_statement import WHATS
@@ -31,27 +30,6 @@ def duration(ms: int, lang: str) -> str:
     hours, minutes = divmod(round(ms / MINUTE), 60)
     key = "statement.hours" if hours else "statement.minutes"
     return text(key, lang, **({"hours": number(hours)} if hours else {}), minutes=minutes)
-
-
-def rule_in_words(rule: Pay, lang: str) -> list[str]:
-    """A rule of pay as sentences, as a consent shows it."""
-    values = {name: f"{money.amount} {money.currency}" for name, money in _amounts(rule)}
-    share, idle = f"{100 * rule.share:g}", f"{rule.idle:g}"
-    shares = bool(rule.share and rule.worth.minor)
-    said = [
-        text("pay.rule.time", lang, hour=values["hour"], idle=idle),
-        text("pay.rule.bonus", lang, bonus=values["bonus"])
-        if rule.bonus.minor
-        else text("pay.rule.no_bonus", lang),
-        text("pay.rule.share", lang, share=share, worth=values["worth"])
-        if shares
-        else text("pay.rule.no_share", lang),
-    ]
-    return [*said, text("pay.rule.books", lang)]
-
-
-def _amounts(rule: Pay) -> Iterator[tuple[str, Money]]:
-    yield from (("hour", rule.hour), ("bonus", rule.bonus), ("worth", rule.worth))
 
 
 def why_in_words(key: str, lang: str) -> str:

@@ -13,10 +13,11 @@ from bapsim.core.errors import InputError, text
 from bapsim.gather.answers import escaped
 from bapsim.judge.pay import understood
 from bapsim.report.page import HERE, marked, safe
-from bapsim.report.paid import amount, bare, duration, rule_in_words, why_in_words
+from bapsim.report.paid import amount, bare, duration, why_in_words
 from bapsim.report.words import number, opponent, percent
 from bapsim.store import fault
 from bapsim.wheel.pay_statement import WHATS
+from bapsim.wheel.pay_words import rule_in_words
 
 MOST = 200  # lines that were not taken, on the page
 COLUMNS = ("kind", "at", "what", "ref", "minor", "currency", "words")

@@ -110,9 +110,3 @@ def balances(ledger: Ledger, account: str = OWED) -> dict[str, dict[str, int]]:
 def entries_of(ledger: Ledger, person: str) -> list[Row]:
     """The entries on a person's account, in the order in which they were written."""
     return ledger.rows("select * from entry where account=? and person=? order by n", OWED, person)
-
-
-def owed_for(ledger: Ledger, what: str, ref: str) -> int:
-    """Minor units that were written down so far for one thing."""
-    query = "select coalesce(sum(minor), 0) from entry where account=? and what=? and ref=?"
-    return int(ledger.value(query, OWED, what, ref))

@@ -81,9 +81,12 @@ def _share(project: Project, recipe: Recipe, one: Accepted, say: Say) -> bool:
 
 
 def _transfers(ledger: Ledger, said: Mapping[str, Any], turn: int) -> Iterator[Transfer]:
-    """One pot for each rule that somebody works under: what no such person has coming of it is kept."""
-    works = "select person, rule from worked order by rowid"
-    rule_of = {str(row["person"]): str(row["rule"]) for row in ledger.rows(works)}
+    """One pot for each rule that somebody worked under when the turn was made: what no such person has coming
+    of it is kept. A rule that is newer than the turn says nothing about it.
+    """
+    works = ledger.rows("select person, rule from worked where turn <= ? order by rowid", said["turn"])
+    then = in_force(ledger, said["turn"])
+    rule_of = {str(row["person"]): str(row["rule"]) for row in works if row["rule"] in then}
     weights = [player["share"] for player in said["players"]]
     for name, rule in sorted(_sharing(ledger, said["turn"]).items()):
         total = pot(said["points"], rule)

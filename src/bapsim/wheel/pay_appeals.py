@@ -57,10 +57,12 @@ def decide(
     appealed against the same (shares of one model's gain).
 
     Upheld against a failed test, the test pays as one that was passed. amount: what is owed beside that.
-    Raises InputError where no such appeal is open.
+    Raises InputError where no such appeal is open, and for who would decide their own.
     """
     ledger, reason, decider = project.ledger, _words(why), _words(by)
     one = _open(ledger, ref, person)
+    if decider == one["person"]:
+        raise InputError("own_appeal", ref=one["ref"], person=decider)
     state: State = "upheld" if upheld else "dismissed"
     if amount is not None and not upheld:
         raise InputError("amount_of_nothing")

@@ -97,6 +97,12 @@ class Books:
         return marks(self.project.ledger)
 
     @cached_property
+    def asked(self) -> set[tuple[str, str]]:
+        """Who was tested by which question: an answer to it after that is no test."""
+        tests = (one for ref, one in self.said.items() if ref in self.marks)
+        return {(one.person, one.body["question"]) for one in tests}
+
+    @cached_property
     def votes(self) -> dict[tuple[str, str], list[Said]]:
         """By person and question, the votes that are no tests, in the order of time."""
         found: dict[tuple[str, str], list[Said]] = {}
@@ -174,7 +180,8 @@ def _tested(books: Books, one: Said) -> _Told:
     ref, question = f"{one.consent}/{one.id}", one.body["question"]
     if one.body["blind"] == GOLD:
         if ref not in books.marks:
-            return "waiting", "", ""
+            again = (one.person, question) in books.asked
+            return ("tested" if again else "waiting"), "", ""
         return ("declined", "pay.reason.gold_failed", "") if books.marks[ref] is False else ("tested", "", "")
     before = [vote for vote in books.votes.get((one.person, question), ()) if vote.at <= one.at]
     same = not before or answer_of(before[-1], books.stock) == answer_of(one, books.stock)

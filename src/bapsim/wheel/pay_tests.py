@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,10 @@ class Checked:
     @property
     def ref(self) -> str:
         return f"{self.said.consent}/{self.said.id}"
+
+    @property
+    def question(self) -> str:
+        return str(self.said.body["question"])
 
 
 def known_answers(stock: Stock, lines: Mapping[str, list[Said]], exam: np.ndarray) -> Iterator[Checked]:
@@ -86,25 +91,47 @@ def enter_tests(ledger: Ledger, found: Iterable[Checked], rules: Mapping[str, Pa
     """Write down what tests pay that are not written down yet; a failed one pays nothing, and stands there.
 
     Returns how many were new. A test is of a line that is known as work, and pays by the rule of that line.
+    Nobody is tested twice by one question: who answers it again may have been told.
     """
-    known = {row["ref"] for row in ledger.rows("select ref from entry where what=?", BONUS)}
     work = {f"{r['consent']}/{r['line']}": r for r in ledger.rows("select * from worked")}
+    answers, known = list(found), _known(ledger)
+    known |= {(work[one.ref]["person"], one.question) for one in answers if one.ref in known}
     count = 0
     with ledger.change("tests"):
-        for test in found:
+        for test in _first(answers):
             row = work.get(test.ref)
             rule = None if row is None else rules.get(row["rule"])
-            if row is None or rule is None or test.ref in known:
+            if row is None or rule is None or test.ref in known or (row["person"], test.question) in known:
                 continue
+            known.add((row["person"], test.question))
             count += 1
             _enter(ledger, test, Due(person=row["person"], source=row["source"], minor=0), rule, turn)
     return count
+
+
+def _known(ledger: Ledger) -> set[Any]:
+    """Tests that were written down: their lines, and whom each question tested."""
+    found: set[Any] = set()
+    for row in ledger.rows("select person, ref, why from entry where account=? and what=?", OWED, BONUS):
+        found |= {row["ref"], (row["person"], json.loads(row["why"]).get("question"))}
+    return found
+
+
+def _first(answers: Sequence[Checked]) -> list[Checked]:
+    """In the order in which they are to count: of tests the first answer, of work the last word."""
+    tests = sorted((one for one in answers if not one.outcome), key=_when)
+    return tests + sorted((one for one in answers if one.outcome), key=_when, reverse=True)
+
+
+def _when(one: Checked) -> tuple[str, str]:
+    return one.said.at, one.ref
 
 
 def _enter(ledger: Ledger, test: Checked, due: Due, rule: Pay, turn: int) -> None:
     sure = test.said.body.get("confidence")
     part = merit(test.right, sure)
     figures = {"right": test.right, "confidence": sure, "part": round(part, 6), "outcome": test.outcome}
+    figures |= {"question": test.question}
     about = Transfer(
         name=f"{BONUS}:{test.ref}",
         currency=rule.bonus.currency,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from bapsim.core.recipe import Recipe
 from bapsim.judge.pay import Pay, clocked, spent, understood, wage
-from bapsim.store.entries import Due, Transfer, book, obligation, owed_for
+from bapsim.store.entries import OWED, Due, Transfer, book, entries_of, obligation
 from bapsim.store.ledger import Ledger, Row
 from bapsim.store.terms import Terms, people, read_terms, stem
 
@@ -43,10 +43,15 @@ def work_lines(inbox: Path) -> Iterator[Work]:
         for number, body in enumerate(path.read_bytes().split(b"\n"), 1):
             one = _object(body)
             named = [one.get(name) for name in ("id", "person")]
-            if all(isinstance(name, str) and 0 < len(name) <= 80 for name in named):
+            if all(isinstance(name, str) and _named(name) for name in named):
                 line, person = map(str, named)
                 at = seconds_of(one.get("at"), one.get("approved"))
                 yield Work(path.stem, line, number, person, at, one.get("seconds"))
+
+
+def _named(said: str) -> bool:
+    """Whether a ledger can hold this as a name: half of a surrogate pair is no text."""
+    return 0 < len(said) <= 80 and not any("\ud800" <= letter <= "\udfff" for letter in said)
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -130,8 +135,8 @@ def enter_work(ledger: Ledger, recipe: Recipe, inbox: Path, turn: int) -> int:
         enter_rule(ledger, recipe.pay, turn)
         for row in new:
             ledger.add("worked", **row, turn=turn)
-        for consent, rule in sorted({(row["consent"], row["rule"]) for row in new} | late):
-            _owe(ledger, consent, rules(ledger).get(rule), turn)
+        for person, rule in sorted({(row["person"], row["rule"]) for row in new} | late):
+            _owe(ledger, person, rules(ledger).get(rule), turn)
     return len(new)
 
 
@@ -149,24 +154,28 @@ def _new(ledger: Ledger, recipe: Recipe, inbox: Path) -> Iterator[Row]:
 
 
 def _unpaid(ledger: Ledger) -> set[tuple[str, str]]:
-    """Consents with time for which nothing was written down, as their rule was not known."""
-    paid = {row["ref"] for row in ledger.rows("select distinct ref from entry where what=?", TIME)}
-    rows = ledger.rows("select distinct consent, rule from worked")
-    return {(r["consent"], r["rule"]) for r in rows if f"{r['consent']}/{r['rule']}" not in paid}
+    """Persons with time for which nothing was written down, as their rule was not known."""
+    booked = ledger.rows("select distinct person, ref from entry where account=? and what=?", OWED, TIME)
+    paid = {(row["person"], row["ref"].partition("/")[2]) for row in booked}
+    rows = ledger.rows("select distinct person, rule from worked")
+    return {(row["person"], row["rule"]) for row in rows} - paid
 
 
-def _owe(ledger: Ledger, consent: str, rule: Pay | None, turn: int) -> None:
-    """What the time under a consent comes to, less what was written down before."""
+def _owe(ledger: Ledger, person: str, rule: Pay | None, turn: int) -> None:
+    """What somebody's time under a rule comes to, less what was written down before: one clock, however many
+    consents it is under.
+    """
     if rule is None:
         return
-    rows = ledger.rows("select * from worked where consent=? and rule=?", consent, rule.id)
+    rows = ledger.rows("select * from worked where person=? and rule=? order by rowid", person, rule.id)
     worked = clocked(((row["said"], row["ms"]) for row in rows), rule.idle)
-    ref, person, source = f"{consent}/{rule.id}", str(rows[0]["person"]), str(rows[0]["source"])
-    more = wage(worked, rule.hour) - owed_for(ledger, TIME, ref)
+    ref, source = f"{rows[-1]['consent']}/{rule.id}", str(rows[-1]["source"])
+    before = sum(row["minor"] for row in entries_of(ledger, person) if _is_time(row, rule))
+    more = wage(worked, rule.hour) - before
     if more > 0:
         figures = {"lines": len(rows), "ms": worked, "said": sum(row["ms"] for row in rows)}
         about = Transfer(
-            name=f"{TIME}:{ref}:{worked}",
+            name=f"{TIME}:{person}/{rule.id}:{worked}",
             currency=rule.hour.currency,
             what=TIME,
             ref=ref,
@@ -174,3 +183,7 @@ def _owe(ledger: Ledger, consent: str, rule: Pay | None, turn: int) -> None:
             why=json.dumps(figures),
         )
         book(ledger, obligation(Due(person=person, source=source, minor=more), about))
+
+
+def _is_time(row: Row, rule: Pay) -> bool:
+    return bool(row["what"] == TIME and str(row["ref"]).partition("/")[2] == rule.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 
 from bapsim.core.errors import messages
 from bapsim.gather.people import read_people
+from bapsim.judge.pay import pay
 from bapsim.serve.people import consent, lines, publish, withdrawing
 from bapsim.serve.people.schema import TABLES
 from bapsim.serve.people.tables import consent as granted
@@ -22,6 +24,11 @@ from bapsim.store.sealing import verified
 from bapsim.store.terms import parsed, read_terms, signed_body, withdrawals, write_withdrawal
 from tests.serve.people.house import CONTROLLER, House, Visitor, until
 
+RECIPE = """from bapsim.judge.pay import pay
+from tests.wheel.people_world import staffed
+
+recipe = staffed(pay=pay(hour="{hour}", bonus="{bonus}"))
+"""
 QUESTION = "0" * 31 + "1"
 
 
@@ -102,6 +109,27 @@ def test_what_cannot_be_signed(home: House, changes: dict[str, Any], status: int
     got = expert.send("/people/consent", {k: v for k, v in sent.items() if v is not None})
     assert got.status_code == status
     assert home.rooms.database.look(lambda c: consent.standing(c, expert.id)) is None
+
+
+def test_the_rule_of_pay_is_shown_signed_and_kept(home: House) -> None:
+    """Who consents reads what they will be owed; a later rule is not theirs, nor is one signed unseen."""
+    late = home.person("expert")
+    unseen = re.search(r'name="digest" value="(\w+)"', late.get("/people/consent").text)
+    assert unseen
+    signed = {}
+    for rule in (pay(hour="36,000 KRW", bonus="600 KRW"), pay(hour="1,000 KRW")):
+        said = RECIPE.format(hour=rule.hour, bonus=rule.bonus)
+        (home.rooms.root / "recipe.py").write_text(said, "utf-8")
+        sys.modules.pop("recipe", None)  # the service starts anew: it has the recipe that it began with
+        expert = home.person("expert", lang="ko")
+        assert f"시간당 {rule.hour.amount} KRW" in expert.get("/people/consent").text
+        signed[expert.consent("train")] = rule
+    terms = read_terms(home.rooms.inbox)
+    for given, rule in signed.items():
+        assert terms[given].record["compensation_rule_id"] == rule.id
+        assert terms[given].notice["sha256"] == consent.digest_of(consent.notice(CONTROLLER, "ko", rule))
+    sent = {"scope": "train", "employer": "none", "licence": "CC0-1.0", "read": "on", "revocable": "yes"}
+    assert late.post("/people/consent", digest=unseen[1], **sent).status_code == 409
 
 
 def test_without_somebody_who_answers_for_it_nobody_can_consent(home: House) -> None:

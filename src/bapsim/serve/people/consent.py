@@ -17,12 +17,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from bapsim.core.errors import text
+from bapsim.judge.pay import Pay
 from bapsim.serve.people.names import new_consent
 from bapsim.serve.people.persons import Person
 from bapsim.serve.people.tables import about, consent
 from bapsim.store.ledger import now
 from bapsim.store.sealing import public_key, sign
 from bapsim.store.terms import SCOPES, Terms, as_written, signed_body
+from bapsim.wheel.pay_words import rule_in_words
+from bapsim.wheel.pay_work import RULE
 
 VERSION = "2026-11"
 SECTIONS = ("who", "what", "purposes", "storage", "rights", "withdraw", "limits", "pay")
@@ -62,9 +65,11 @@ def set_controller(connection: sa.Connection, new: Controller) -> None:
     connection.execute(about.insert().values(key="controller", value=said))
 
 
-def notice(made: Controller, lang: str) -> list[tuple[str, str]]:
-    """The notice in one language: head and text of each section."""
+def notice(made: Controller, lang: str, rule: Pay | None = None) -> list[tuple[str, str]]:
+    """The notice in one language: head and text of each section. rule: of pay, as the recipe has it."""
     words = {name: value or "–" for name, value in vars(made).items()}
+    if rule is not None:
+        words["pay"] = " ".join([*([made.pay] if made.pay else []), *rule_in_words(rule, lang)])
     key = f"notice.{VERSION}"
     return [(text(f"{key}.{one}.head", lang), text(f"{key}.{one}", lang, **words)) for one in SECTIONS]
 
@@ -90,12 +95,17 @@ class Grant:
     revocable: str = "yes"
 
 
-def terms_of(folder: Path, who: Person, made: Controller, grant: Grant, lang: str) -> Terms:
-    """The signed terms of a grant, with its record. folder: where the project's signing key is."""
+def terms_of(
+    folder: Path, who: Person, made: Controller, grant: Grant, lang: str, rule: Pay | None = None
+) -> Terms:
+    """The signed terms of a grant, with its record. folder: where the project's signing key is; rule: of pay,
+    under which the person works as long as the consent stands, whatever the recipe says later.
+    """
     name, at = new_consent(), now()
-    shown = {"version": VERSION, "lang": lang, "sha256": digest_of(notice(made, lang))}
+    shown = {"version": VERSION, "lang": lang, "sha256": digest_of(notice(made, lang, rule))}
     terms = Terms(consent=name, person=who.id, given=at, notice=shown, **vars(grant))
-    terms = replace(terms, record=record_of(terms, made))
+    works = {} if rule is None else {RULE: rule.id}
+    terms = replace(terms, record=record_of(terms, made) | works)
     return replace(terms, signature=sign(folder, signed_body(terms)))
 
 

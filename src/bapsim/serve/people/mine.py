@@ -10,6 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from starlette.responses import Response
 
+from bapsim.core.errors import BapsimError
+from bapsim.judge.pay import Pay
 from bapsim.serve.people import audit, consent, lines, passwords, sessions, withdrawing
 from bapsim.serve.people.doors import HEADERS, Ask, Door, Form
 from bapsim.serve.people.roles import GIVING, OWNER, SIGNED_IN
@@ -19,6 +21,7 @@ from bapsim.serve.people.texts import clean
 from bapsim.serve.refused import Refused, bad
 from bapsim.store.ledger import now
 from bapsim.store.terms import SCOPES, write_terms
+from bapsim.wheel.founding import load_recipe
 
 LONG = 300  # characters of a field of the notice
 SHOWN = 200  # lines that the page lists
@@ -91,10 +94,20 @@ async def undo(ask: Ask) -> Response:
 # ---------------------------------------------------------------- consent
 
 
+async def _rule(ask: Ask) -> Pay | None:
+    """The rule of pay that the recipe has now; none where the recipe cannot be read."""
+    try:
+        recipe = await asyncio.to_thread(load_recipe, ask.rooms.root)
+    except BapsimError:
+        return None
+    rule: Pay | None = recipe.pay
+    return rule
+
+
 async def consent_page(ask: Ask) -> Response:
     """The notice and the form."""
     made = await ask.read(consent.controller)
-    shown = consent.notice(made, ask.lang)
+    shown = consent.notice(made, ask.lang, await _rule(ask))
     return ask.page(
         "consent.html.j2",
         complete=made.complete,
@@ -155,12 +168,13 @@ async def give(ask: Ask) -> Response:
     made = await ask.read(consent.controller)
     if not made.complete:
         raise Refused(409, "notice_incomplete")
-    if ask.form.get("digest") != consent.digest_of(consent.notice(made, ask.lang)):
+    rule = await _rule(ask)
+    if ask.form.get("digest") != consent.digest_of(consent.notice(made, ask.lang, rule)):
         raise Refused(409, "notice_changed")
     if not ask.form.ticked("read"):
         raise bad("notice_not_read", "read")
     grant = grant_in(ask.form)
-    terms = await asyncio.to_thread(consent.terms_of, ask.rooms.folder, ask.who, made, grant, ask.lang)
+    terms = await asyncio.to_thread(consent.terms_of, ask.rooms.folder, ask.who, made, grant, ask.lang, rule)
 
     def write(connection: sa.Connection) -> None:
         head = audit.note(connection, ask.rooms.key, ask.who.id, "consented", terms.consent)
@@ -209,7 +223,7 @@ async def withdraw(ask: Ask) -> Response:
 async def notice_page(ask: Ask) -> Response:
     """Who answers for the data, where it lies, for how long, what is paid: the notice says so."""
     made = await ask.read(consent.controller)
-    return ask.page("notice.html.j2", made=made, notice=consent.notice(made, ask.lang))
+    return ask.page("notice.html.j2", made=made, notice=consent.notice(made, ask.lang, await _rule(ask)))
 
 
 async def change_notice(ask: Ask) -> Response:
