@@ -403,8 +403,8 @@ def lessons(found: dict[str, Any]) -> list[str]:
         "## What it says",
         "",
         "- Whoever harms earns next to nothing of a gain: of the liar nearly no line is taken; the part "
-        "of who copies the model is a fraction of their part of the lines. Their time is paid, as it must be; "
-        "being quick, they reach a good hourly rate with little work.",
+        "of who copies the model is a fraction of their part of the lines. Their time is paid, as it must "
+        "be; being quick, they reach a good hourly rate with little work.",
         "- To divide by rows that were taken ranks people worse than what is paid does, where turns were "
         "accepted often enough to tell. To divide by time ranks them as well here, and only because the "
         "harmful ones are also the quick ones in this simulation.",

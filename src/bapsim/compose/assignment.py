@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -187,9 +187,14 @@ def next_item(
     item twice but as a blind test, and no item is held by more people than votes it must at least have. Who
     gets a test, and when, follows from the seed, the name and how much the person has done.
     """
-    mine = {*person.answered, *person.skipped}
+    mine, known_needs = {*person.answered, *person.skipped}, dict[Any, int]()
     work = next(
-        (one for one in items if one.key not in mine and _wanted(one, person.name, skills, plan)), None
+        (
+            one
+            for one in items
+            if one.key not in mine and _wanted(one, person.name, skills, plan, known_needs)
+        ),
+        None,
     )
     if work is None:
         return None
@@ -207,7 +212,15 @@ def next_item(
     return Asked(work.key, None)
 
 
-def _wanted(item: Item, name: str, skills: Mapping[str, float], plan: Plan) -> bool:
+def _wanted(
+    item: Item, name: str, skills: Mapping[str, float], plan: Plan, known_needs: dict[Any, int]
+) -> bool:
+    """Whether a person may get an item. known_needs: votes that items of the same votes and guess need: two
+    hundred people hold two hundred items that nobody has answered, all alike.
+    """
     if name in item.votes or name in item.leased:
         return False
-    return len(item.leased) < need(item, skills, plan).least
+    alike = (*item.votes.items(), item.labels, *item.guess.items())
+    if alike not in known_needs:
+        known_needs[alike] = need(item, skills, plan).least
+    return len(item.leased) < known_needs[alike]

@@ -9,6 +9,7 @@ it was killed.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from bapsim.core.errors import BapsimError, StoreError
 from bapsim.core.recipe import Respondent
 from bapsim.core.records import Answers, Rows
 
+NICE = 5  # pages come first
 IDLE = 0.5  # seconds without a request after which heads are fitted beforehand
 WARM = 60.0  # seconds of such fits, at most, until the next request
 
@@ -178,6 +180,8 @@ def consulting(lessons: Lessons, minutes: Mapping[str, Any], timeout: float = 60
 def serve(pipe: Connection, root: str) -> None:
     """Answer requests until the other end is closed; what the spawned process runs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this ends
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     desk = _Desk(pipe, Path(root))
     with suppress(EOFError, OSError):
         while True:

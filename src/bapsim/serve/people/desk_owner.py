@@ -334,7 +334,7 @@ def _plain(said: Any, one: Mapping[str, Any]) -> Any:
     return f"{said:g}" if isinstance(said, float) else said
 
 
-CHANNELS = (Channel(name=r"desk:j-[a-z2-7]{10}", may=_may, show=_figures),)
+CHANNELS = (Channel(name=r"desk:j-[a-z2-7]{10}", may=_may, show=_figures, whole=True),)
 DOORS = (
     Door(path="/people/desk", handler=bring, who=GUIDING, method="POST", body=UPLOAD),
     Door(path="/people/desk/likely", handler=likely, who=GUIDING, method="POST"),

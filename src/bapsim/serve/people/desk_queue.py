@@ -105,15 +105,28 @@ def _work(connection: sa.Connection, keys: Keys, name: str, who: str) -> Iterato
     taken: dict[str, set[str]] = {}
     for one in connection.execute(others):
         taken.setdefault(one.item, set()).add(one.person)
+    options, known = _options(connection, name), skills(connection, name)
     mine = sa.exists().where(done.c.job == name, done.c.item == item.c.id, done.c.person == who)
-    query = sa.select(item).where(item.c.job == name, item.c.state == "open", item.c.gold.is_(None), ~mine)
+    query = sa.select(item.c.id, item.c.guess)
+    query = query.where(item.c.job == name, item.c.state == "open", item.c.gold.is_(None), ~mine)
+    if _one_vote_may_do(options, known):  # nobody else gets what somebody has, before there is a vote on it
+        voted = sa.exists().where(done.c.job == name, done.c.item == item.c.id, done.c.blind.is_(None))
+        query = query.where(sa.or_(item.c.id.not_in(others.with_only_columns(lease.c.item)), voted))
     query = query.order_by(item.c.place, item.c.seq).limit(AHEAD)
-    options, start = _options(connection, name), 0
+    start = 0
     while rows := [dict(row) for row in connection.execute(query.offset(start)).mappings()]:
         votes = votes_on(connection, keys, name, [row["id"] for row in rows])
         for row in rows:
             yield as_asked(row, votes.get(row["id"], {}), options, frozenset(taken.get(row["id"], ())))
         start += len(rows)
+
+
+def _one_vote_may_do(options: int, known: Mapping[str, float]) -> bool:
+    """Whether an item that nobody has answered may be settled by one vote, with what the model says or
+    without: all labels are alike for that.
+    """
+    guesses: tuple[dict[str, float], ...] = ({}, {"": SURE})
+    return all(need(Wanted(key="", guess=one, labels=options), known, PLAN).least == 1 for one in guesses)
 
 
 def _options(connection: sa.Connection, name: str) -> int:

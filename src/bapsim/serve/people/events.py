@@ -126,8 +126,9 @@ class Hub:
         for watcher in self.watchers.get(one.channel, ()):
             _put(watcher, one)
 
-    async def watch(self, channel: str, seq: int) -> AsyncIterator[Event | None]:
-        """Events of a channel after a number, as they come; None after BEAT seconds without one.
+    async def watch(self, channel: str, seq: int, *, latest: bool = False) -> AsyncIterator[Event | None]:
+        """Events of a channel after a number, as they come; None after BEAT seconds without one. latest: of
+        those that wait the last alone.
 
         Ends where the watcher is too slow, has missed too many, or the service ends.
         """
@@ -135,7 +136,7 @@ class Hub:
         self.watchers[channel].add(mine)
         try:
             missed = await self.database.read(lambda c: after(c, seq, channel, REPLAYED))
-            for one in missed:
+            for one in missed[-1:] if latest else missed:
                 seq = one.seq
                 yield one
             while not (mine.late or self._ended):
@@ -145,6 +146,8 @@ class Hub:
                 except TimeoutError:
                     yield None
                     continue
+                while latest and got is not None and not mine.events.empty():
+                    got = mine.events.get_nowait()
                 if got is None:
                     return
                 if got.seq > seq:
@@ -175,16 +178,16 @@ def message(seq: int | None, kind: str, data: str) -> bytes:
 
 
 async def stream(
-    hub: Hub, channel: str, seq: int, show: Show, still: Callable[[], Awaitable[bool]]
+    watched: AsyncIterator[Event | None], show: Show, still: Callable[[], Awaitable[bool]], pace: float = 0.0
 ) -> AsyncIterator[bytes]:
     """The body of a response: each event as `show` renders it (None: this watcher does not see it).
 
-    still: whether the watcher may go on; asked every CHECKED seconds, so that who signed out or was let go
-    sees nothing more.
+    pace: seconds between two of them, while others may come to wait; still: whether the watcher may go on;
+    asked every CHECKED seconds, so that who signed out or was let go sees nothing more.
     """
     yield b"retry: 500\n: begins\n\n"
     checked = time.monotonic()
-    async for one in hub.watch(channel, seq):
+    async for one in watched:
         if time.monotonic() - checked > CHECKED:
             if not await still():
                 return
@@ -194,3 +197,4 @@ async def stream(
             continue
         shown = await show(one)
         yield f"id: {one.seq}\n\n".encode() if shown is None else message(one.seq, "", shown)
+        await asyncio.sleep(pace)

@@ -234,12 +234,12 @@ def _side(connection: sa.Connection, ask: Ask, talk: Talk) -> Json:
     )
     return {
         "learnt": learnt,
-        "fresh": learnt is not None and learnt["step"] >= len(talk.turns),
+        "fresh": learnt is not None and learnt["step"] >= talk.row["steps"],
         "cases": CASES,
         "differs": room_data.disputes(connection, ask.rooms, talk.name, ask.who.id),
         "rules": {label: told[label] for label in dict.fromkeys(labels) if label in told},
         "company": int(connection.execute(others).scalar() or 0),
-        "waiting": bool(talk.turns),
+        "waiting": talk.row["steps"] > 0,
     }
 
 
@@ -252,11 +252,15 @@ async def _may(ask: Ask, channel: str) -> bool:
 async def _event(ask: Ask, event: Event) -> str | None:
     """The side anew: what the answers would change, or that somebody says otherwise."""
     name = event.channel.removeprefix("room:")
+
+    def look(connection: sa.Connection) -> Json:
+        return _side(connection, ask, room_tape.heading(connection, ask.rooms.keys, name, ask.who.id))
+
     try:
-        talk, side, _ = await ask.read(lambda c: _whole(c, ask, name))
+        side = await ask.read(look)
     except Refused:  # withdrawn meanwhile
         return None
-    return ask.part("part_room_side.html.j2", talk=talk, **side)
+    return ask.part("part_room_side.html.j2", **side)
 
 
 # ---------------------------------------------------------------- saying something
@@ -274,8 +278,7 @@ async def say(ask: Ask) -> Response:
         said=said_in(ask.form, question), at=now(), seconds=desk.seconds_of(ask.form.get("seconds"))
     )
     done = await asyncio.to_thread(room_talk.stepped, ask.rooms, talk, reply, question.name)
-    await ask.write(lambda c: room_talk.keep(c, ask.rooms, talk, done))
-    after = await _mine(ask)
+    after = await ask.write(lambda c: room_talk.keep(c, ask.rooms, talk, done))
     room_talk.teach(ask, after, done.now, len(after.turns))
     if ask.request.headers.get("hx-request") != "true":
         return ask.go(f"/people/room/{talk.name}")
@@ -333,7 +336,7 @@ def _number(said: str) -> int:
     return int(said) if said.isascii() and said.isdigit() and len(said) < 10 else 0
 
 
-CHANNELS = (Channel(name=r"room:d-[a-z2-7]{10}", may=_may, show=_event),)
+CHANNELS = (Channel(name=r"room:d-[a-z2-7]{10}", may=_may, show=_event, whole=True),)
 DOORS = (
     Door(path="/people/room", handler=rooms_page, who=GIVING, nav="room"),
     Door(path="/people/room", handler=start, who=GIVING, method="POST"),

@@ -112,12 +112,14 @@ def begin(connection: sa.Connection, rooms: Rooms, talk: Talk, done: Stepped) ->
     return begun
 
 
-def keep(connection: sa.Connection, rooms: Rooms, talk: Talk, done: Stepped) -> None:
-    """Keep a step with what it changes: tape, what waits, positions, and at the end the drafts of lines."""
+def keep(connection: sa.Connection, rooms: Rooms, talk: Talk, done: Stepped) -> Talk:
+    """Keep a step with what it changes: tape, what waits, positions, and at the end the drafts of lines.
+    Returns the dialogue as it is then.
+    """
     keys, consent = rooms.keys, str(talk.row["consent"])
     lines.standing(connection, consent)
     room_tape.write(connection, keys, talk, done.tape)
-    waits = None
+    waits, body = None, Json()
     if done.question is not None:
         body = {"question": vars(done.question), "said": done.said, "topic": _topic(talk, done)}
         waits = room_tape.sealed(keys, consent, body)
@@ -128,6 +130,7 @@ def keep(connection: sa.Connection, rooms: Rooms, talk: Talk, done: Stepped) -> 
     connection.execute(dialogue.update().where(dialogue.c.id == talk.name).values(**new))
     _positions(connection, rooms, talk, done)
     events.tell(connection, channel_of(talk.name), "stepped", {"step": new["steps"]})
+    return replace(talk, row={**talk.row, **new}, waits=body, turns=(*talk.turns, *done.tape.new))
 
 
 def _topic(talk: Talk, done: Stepped) -> Json | None:
@@ -170,6 +173,7 @@ def _positions(connection: sa.Connection, rooms: Rooms, talk: Talk, done: Steppe
         one["dialogue"]
         for one in room_tape.positions(connection, rooms.keys, case=changed)
         if one["person"] != talk.row["person"]
+        and any(one["label"] != said[one["case"]]["label"] for said in (new, old) if one["case"] in said)
     }
     for other in sorted(told):
         events.tell(connection, channel_of(other), "differs", {})

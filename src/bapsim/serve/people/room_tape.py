@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -98,21 +98,27 @@ def opened(keys: Keys, consent: str, body: bytes | None) -> Json:
     return found
 
 
-def of_person(connection: sa.Connection, keys: Keys, name: str, who: str) -> Talk:
-    """A dialogue of one's own; raises Refused: somebody else's is not there."""
+def heading(connection: sa.Connection, keys: Keys, name: str, who: str) -> Talk:
+    """A dialogue of one's own without its turns; raises Refused: somebody else's is not there."""
     query = sa.select(dialogue).where(dialogue.c.id == name, dialogue.c.person == who)
     row = connection.execute(query).mappings().first()
     if row is None:
         raise Refused(404, "room_no_dialogue")
-    consent = str(row["consent"])
+    waits = opened(keys, str(row["consent"]), row["waits"])
+    return Talk(row=dict(row), manner=json.loads(row["manner"]), waits=waits, turns=())
+
+
+def of_person(connection: sa.Connection, keys: Keys, name: str, who: str) -> Talk:
+    """A dialogue of one's own, whole; raises Refused: somebody else's is not there."""
+    found = heading(connection, keys, name, who)
+    consent = str(found.row["consent"])
     steps = connection.execute(sa.select(step).where(step.c.dialogue == name).order_by(step.c.step))
     turns = []
     for one in steps.mappings():
         body = opened(keys, consent, one["body"])
         question, reply = Question(**body["question"]), Reply(**body["reply"])
         turns.append(Turn(step=one["step"], asked=one["asked"], question=question, reply=reply))
-    waits = opened(keys, consent, row["waits"])
-    return Talk(row=dict(row), manner=json.loads(row["manner"]), waits=waits, turns=tuple(turns))
+    return replace(found, turns=tuple(turns))
 
 
 def write(connection: sa.Connection, keys: Keys, talk: Talk, tape: Tape) -> None:

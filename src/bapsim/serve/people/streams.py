@@ -14,16 +14,20 @@ from bapsim.serve.people.events import Event, stream
 from bapsim.serve.people.roles import SIGNED_IN
 from bapsim.serve.refused import Refused
 
+PACE = 0.25  # seconds between two parts of a page that take each other's place
+
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
     """Channels of one kind: `name` is a pattern of the whole channel; may: whether who asks may watch this
-    one; show: an event as a fragment of HTML (from a template, so that it is escaped), None: not for them.
+    one; show: an event as a fragment of HTML (from a template, so that it is escaped), None: not for them;
+    whole: it takes the place of what was shown before, so that of events that wait the last is enough.
     """
 
     name: str
     may: Callable[[Ask, str], Awaitable[bool]]
     show: Callable[[Ask, Event], Awaitable[str | None]]
+    whole: bool = False
 
 
 async def watch(ask: Ask) -> Response:
@@ -42,7 +46,8 @@ async def watch(ask: Ask) -> Response:
         same = found is not None and (found[0].id, found[0].role) == (ask.who.id, ask.who.role)
         return same and await kind.may(ask, channel)
 
-    body = stream(ask.rooms.hub, channel, seq, show, still)
+    watched = ask.rooms.hub.watch(channel, seq, latest=kind.whole)
+    body = stream(watched, show, still, PACE if kind.whole else 0.0)
     headers = HEADERS | {"x-accel-buffering": "no"}
     return StreamingResponse(body, media_type="text/event-stream", headers=headers)
 
