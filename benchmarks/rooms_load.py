@@ -204,7 +204,7 @@ def reply(page: str, drawn: random.Random) -> dict[str, str]:
     def values(name: str, within: str = page) -> list[str]:
         return [html.unescape(one) for one in re.findall(rf'name="{name}" value="([^"]*)"', within)]
 
-    first = page.split('class="acts asides"')[0]  # without undo, skip and so on
+    first = page.partition('class="acts asides"')[0]  # without undo, skip and so on
     said = [one for one in values("said", first) if one]
     if 'name="none"' in first:
         seen = re.search(r'class="seen"><li>(\w+)', first)
@@ -546,8 +546,8 @@ def page(said: dict[str, Any]) -> str:
             f"`{said['command']}`, {said['date']}; service, classroom, database and clients share"
             f" {said['cpus']} CPUs. {(__doc__ or '').splitlines()[0]}",
             "",
-            f"{EXPERTS} experts with an open stream each, {said['seconds']:g} s, half of the answers replies in"
-            " the room, half labels at the desk. An answer is synced before it is acknowledged; milliseconds"
+            f"{EXPERTS} experts with an open stream each, {said['seconds']:g} s, half of the answers replies"
+            " in the room, half labels at the desk. An answer is synced before it is acknowledged; milliseconds"
             " from the moment at which it was due to the next question; shown: to its event on the stream.",
             "",
             "| database | answers a second | p50 | p95 | p99 | room p50 | p95 | p99 | desk p50 | p95 | p99 |"
@@ -555,8 +555,8 @@ def page(said: dict[str, Any]) -> str:
             "|" + "---|" * 14,
             *rows,
             "",
-            "Killed by signal 9 while four experts reply in the room and four label at the desk as fast as they"
-            " are answered; eight streams connect again each time.",
+            "Killed by signal 9 while four experts reply in the room and four label at the desk as fast as"
+            " they are answered; eight streams connect again each time.",
             "",
             "| database | kills | replies acknowledged | labels acknowledged | lost | streams left behind |"
             " events twice |",

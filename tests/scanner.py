@@ -27,7 +27,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-
 SHORTEST = 8  # bytes: what is sought is longer
 
 

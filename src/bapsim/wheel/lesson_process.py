@@ -26,7 +26,7 @@ from bapsim.core.errors import BapsimError, StoreError
 from bapsim.core.recipe import Respondent
 from bapsim.core.records import Answers, Rows
 
-NICE = 5  # pages come first
+NICE = 15  # pages come first
 IDLE = 0.5  # seconds without a request after which heads are fitted beforehand
 WARM = 60.0  # seconds of such fits, at most, until the next request
 

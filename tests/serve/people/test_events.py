@@ -193,6 +193,33 @@ def test_a_slow_watcher_is_let_go_and_comes_back(home: House, monkeypatch: pytes
     assert len(got) + len(rest) == 50
 
 
+def test_of_parts_that_take_each_others_place_the_last_is_shown(home: House) -> None:
+    async def burst() -> list[list[int]]:
+        hub: Hub = home.rooms.hub
+        start = await home.rooms.database.read(newest)
+        write = home.rooms.database.write
+        await write(lambda c: [tell(c, "test:a", "said", {"n": n}) for n in range(5)])
+        seen = []
+        for latest in (False, True):
+            watched = hub.watch("test:a", start, latest=latest)
+            got = [(await anext(watched)).body["n"]]  # type: ignore[union-attr]
+            while got[-1] < 4:
+                got.append((await anext(watched)).body["n"])  # type: ignore[union-attr]
+            await write(lambda c: [tell(c, "test:a", "said", {"n": n}) for n in range(5, 9)])
+            await asyncio.sleep(0.3)
+            while got[-1] < 8:
+                got.append((await anext(watched)).body["n"])  # type: ignore[union-attr]
+            await watched.aclose()
+            seen.append(got)
+            start = await home.rooms.database.read(newest) - 9
+            await write(lambda c: [tell(c, "test:a", "said", {"n": n}) for n in range(5)])
+        return seen
+
+    every, last = home.run(burst())
+    assert every == list(range(9))
+    assert last == [4, 8]
+
+
 def test_old_events_go_and_numbers_do_not_return(home: House) -> None:
     numbers = say(home, *range(5))
     home.rooms.database.change(lambda c: c.execute(event.update().values(at=0.0)))

@@ -161,8 +161,8 @@ def _is_picture(one: Mapping[str, Any], shows: Mapping[str, str]) -> bool:
 
 async def say(ask: Ask) -> Response:
     """Keep an answer, and show the next item."""
-    one = await ask.read(lambda c: job_of(c, ask.path["job"]))
-    row = await ask.read(lambda c: desk_queue.row_of(c, one["id"], ask.form.get("item")))
+    name, asked = ask.path["job"], ask.form.get("item")
+    one, row = await ask.read(lambda c: (job_of(c, name), desk_queue.row_of(c, name, asked)))
     if row is None:
         raise Refused(409, "desk_not_held")
     kind, body = answer_in(ask.form, one, row, turned=_turned(row["id"], ask.who.id))

@@ -27,7 +27,7 @@ from bapsim.store.ledger import now
 from bapsim.store.sealing import Keys
 
 LEASE = 900.0  # seconds for which an item is kept for who has it
-AHEAD = 60  # open items that are looked at at once for the next one
+AHEAD = 12  # open items that are looked at at once for the next one
 SURE = 0.8  # how likely the model's label is taken to be: it is shown without its probability
 LABELLED = ("label", "class")
 PAIRED, OPEN = 3, 10  # answers to a pair; answers that two people hardly give by chance: sets, spans, numbers
@@ -85,8 +85,8 @@ def _next(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held | 
     )
     known = sa.select(item.c.id).where(item.c.job == name, item.c.gold.is_not(None), item.c.state != "gone")
     tests = [str(one) for one in connection.execute(known.order_by(item.c.seq)).scalars()]
-    work = _work(connection, keys, name, who)
-    asked = next_item(person, work, tests, skills(connection, name), PLAN)
+    right = skills(connection, name)
+    asked = next_item(person, _work(connection, keys, name, who, right), tests, right, PLAN)
     row = None if asked is None else row_of(connection, name, asked.key)
     return None if asked is None or row is None else Held(row=row, blind=asked.blind)
 
@@ -98,18 +98,22 @@ def skills(connection: sa.Connection, name: str) -> dict[str, float]:
     return {row[0]: (int(row[1]) + PLAIN * SKILL) / (row[2] + PLAIN) for row in connection.execute(query)}
 
 
-def _work(connection: sa.Connection, keys: Keys, name: str, who: str) -> Iterator[Wanted]:
-    """Items of unknown answer that this person neither answered nor skipped, in the order of asking."""
+def _work(
+    connection: sa.Connection, keys: Keys, name: str, who: str, right: Mapping[str, float]
+) -> Iterator[Wanted]:
+    """Items of unknown answer that this person neither answered nor skipped, in the order of asking; right:
+    everybody's skill.
+    """
     others = sa.select(lease.c.item, lease.c.person).where(lease.c.job == name, lease.c.person != who)
     others = others.where(lease.c.until > time.time(), lease.c.blind.is_(None))
     taken: dict[str, set[str]] = {}
     for one in connection.execute(others):
         taken.setdefault(one.item, set()).add(one.person)
-    options, known = _options(connection, name), skills(connection, name)
+    options = _options(connection, name)
     mine = sa.exists().where(done.c.job == name, done.c.item == item.c.id, done.c.person == who)
     query = sa.select(item.c.id, item.c.guess)
     query = query.where(item.c.job == name, item.c.state == "open", item.c.gold.is_(None), ~mine)
-    if _one_vote_may_do(options, known):  # nobody else gets what somebody has, before there is a vote on it
+    if _one_vote_may_do(options, right):  # nobody else gets what somebody has, before there is a vote on it
         voted = sa.exists().where(done.c.job == name, done.c.item == item.c.id, done.c.blind.is_(None))
         query = query.where(sa.or_(item.c.id.not_in(others.with_only_columns(lease.c.item)), voted))
     query = query.order_by(item.c.place, item.c.seq).limit(AHEAD)
@@ -121,12 +125,12 @@ def _work(connection: sa.Connection, keys: Keys, name: str, who: str) -> Iterato
         start += len(rows)
 
 
-def _one_vote_may_do(options: int, known: Mapping[str, float]) -> bool:
+def _one_vote_may_do(options: int, right: Mapping[str, float]) -> bool:
     """Whether an item that nobody has answered may be settled by one vote, with what the model says or
     without: all labels are alike for that.
     """
     guesses: tuple[dict[str, float], ...] = ({}, {"": SURE})
-    return all(need(Wanted(key="", guess=one, labels=options), known, PLAN).least == 1 for one in guesses)
+    return all(need(Wanted(key="", guess=one, labels=options), right, PLAN).least == 1 for one in guesses)
 
 
 def _options(connection: sa.Connection, name: str) -> int:

@@ -38,7 +38,17 @@ item = table(
     Column("state", String(8), nullable=False),
     UniqueConstraint("job", "id"),
 )
-Index("desk_item_open", item.c.job, item.c.state, item.c.place)
+_ASKED, _KNOWN = item.c.gold.is_(None), item.c.gold.is_not(None)
+Index(
+    "desk_item_asked",
+    item.c.job,
+    item.c.state,
+    item.c.place,
+    item.c.seq,
+    sqlite_where=_ASKED,
+    postgresql_where=_ASKED,
+)
+Index("desk_item_known", item.c.job, item.c.seq, sqlite_where=_KNOWN, postgresql_where=_KNOWN)
 
 # Who has an item before them, until when (seconds since 1970); blind: gold, again, or nothing.
 lease = table(

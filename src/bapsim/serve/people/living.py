@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from bapsim.serve.people import events, publish, withdrawing
 from bapsim.serve.people.rooms import Rooms
 
+SWITCH = (
+    0.001  # seconds that a thread keeps the others waiting: a form is many short turns of several threads
+)
 PAUSE = 2.0  # seconds before what failed is tried again
 SWEPT = 3600.0  # seconds between two looks for what is too old
 said = logging.getLogger("bapsim.serve")
@@ -22,6 +26,7 @@ async def living(rooms: Rooms, worker: int, ending: Callable[[], bool]) -> Async
 
     ending: whether the service was told to end: watchers are let go then, for it waits for connections.
     """
+    sys.setswitchinterval(SWITCH)
     await rooms.hub.start()
     work: list[Callable[[], Awaitable[None]]] = [rooms.hub.run, partial(_let_go, rooms, ending)]
     if worker == 0:
