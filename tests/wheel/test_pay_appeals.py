@@ -346,6 +346,17 @@ def test_costs_stand_in_the_report_until_the_next_turn(bank):
         assert kept_costs(project.ledger, 2) is None
 
 
+def test_every_turn_reports_what_people_cost(bank):
+    run("-C", bank, "turn")
+    report = json.loads((bank / "reports/turn-002/report.json").read_text("utf-8"))
+    expert = next(one for one in report["people"]["people"] if one["name"] == EXPERT)
+    assert expert["owed"]["KRW"] > 0
+    assert expert["accepted"]["KRW"]["each"] == expert["owed"]["KRW"] / expert["taken"]
+    page = (bank / "reports/turn-002/index.html").read_text("utf-8")
+    assert "What people earned, and what it brought" in page
+    assert run("-C", bank, "check").exit_code == 0
+
+
 def test_a_new_project_owes_nothing(tmp_path):
     root = founded(tmp_path / "new")
     (root / "recipe.py").write_text(RECIPE)
