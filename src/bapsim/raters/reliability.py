@@ -8,7 +8,7 @@ which is told only where known items show that mistakes are not shared.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -136,10 +136,19 @@ def reliability(
             calibration=calibration([c for c, _ in sure[name]], [hit for _, hit in sure[name]], everybody),
             standing=test.standing,
             asked=test.asked,
-            skill=share(sum(mine) + PLAIN * rate, len(mine) + PLAIN),
+            skill=_leaning(mine, rate),
             diverges=apart(right, others),
         )
     return Panel(people=people, mistakes=mistakes)
+
+
+def _leaning(right: Sequence[bool], rate: float) -> Share:
+    """A share that leans on that of all people. Its interval holds for who is unlike them, too: it is nowhere
+    narrower than what the person's own answers show.
+    """
+    lean = share(sum(right) + PLAIN * rate, len(right) + PLAIN)
+    own = share(sum(right), len(right))
+    return replace(lean, low=min(lean.low, own.low), high=max(lean.high, own.high))
 
 
 def _by_person(said: Sequence[Said]) -> dict[str, list[Said]]:
