@@ -3,12 +3,12 @@
     OMP_NUM_THREADS=1 python benchmarks/gap_domains.py [--seeds 8] [--jobs 2]
 
 clinc150: 150 intents, the declared group is the domain (a column that the model does not see). Four rows an
-intent are at hand, the others are a pool without labels; four turns of 300 answers by an expert who is right:
-`closing(worth_asking(300), "domain")` against `worth_asking(300)`, from the same rows, paired by seed. Two
-worlds: the pool as the set has it, and one where of the domain that is worst at first every tenth row is left.
-Measured on the set's own validation rows, which no arm sees: accuracy of the newest model in the domain that
-the first report named, the gap between the best and the worst domain, and accuracy in all. Beside it how often
-the interval of a report's "became smaller" holds what became of that pair on the untouched rows. Writes
+intent are at hand, the others are a pool without labels; four turns of 300 answers by an expert who is
+right: `closing(worth_asking(300), "domain")` against `worth_asking(300)`, from the same rows, paired by seed.
+Two worlds: the pool as the set has it, and one where of the domain that is worst at first every tenth row is
+left. Measured on the set's own validation rows, which no arm sees: accuracy of the newest model in the domain
+that the first report named, the gap between the best and the worst domain, and accuracy in all. Beside it how
+often the interval of a report's "became smaller" holds what became of that pair on the untouched rows. Writes
 docs/results/gap_domains.{json,md}; needs BAPSIM_DATA.
 """
 
@@ -220,9 +220,9 @@ def page(told: dict[str, Any]) -> str:
         [
             *lines,
             "",
-            f"What reports said of the pair that the report before had named: the 95 % interval holds what became "
-            f"of it on the untouched rows in {held} of {len(pairs)} turns; {len(sure)} reports were sure, {true} "
-            "of them rightly.",
+            "What reports said of the pair that the report before had named: the 95 % interval holds what "
+            f"became of it on the untouched rows in {held} of {len(pairs)} turns; {len(sure)} reports were "
+            f"sure, {true} of them rightly.",
             "",
         ]
     )

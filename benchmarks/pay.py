@@ -3,11 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/pay.py
 
 Reads BAPSIM_DATA (default ../shared/data), writes docs/results/pay.{json,md}; `--page` writes the page again.
-A project of banking77 (the 20 most frequent classes) or nsmc_ko: 1,300 rows of history (900 in the exam),
-then two turns in which seven people answer 500 questions each time, an eighth of them three at once, with 12
+A project of banking77 (the 40 most frequent classes) or nsmc_ko: 1,500 rows of history (1,100 in the exam),
+then two turns in which seven people answer 600 questions each time, an eighth of them three at once, with 12
 hidden tests each. On banking77 the history calls most rows of two classes by another one's name, and so do
 all but two of the people. The truth is the Shapley value of every person's answers (all subsets), taken or
-not, in accuracy and in log-loss on 2,500 rows that nobody saw, with true labels. Intervals are over seeds.
+not, in accuracy and in log-loss on 1,500 rows that nobody saw, with true labels. Intervals are over seeds.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ from bapsim.wheel.turn import run_turn
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "docs" / "results"
-HISTORY, EXAM, UNSEEN, ASKED, GOLD = 1300, 900, 2500, 500, 12
+HISTORY, EXAM, UNSEEN, ASKED, GOLD = 1500, 1100, 1500, 600, 12
 TASK = Task(input="text", target="label")
 RULE = pay(hour="30,000 KRW", bonus="300 KRW", share=0.1, worth="1,000,000 KRW")
-SETS = {"banking77": ("intent", 20), "nsmc_ko": ("label", 2)}
+SETS = {"banking77": ("intent", 40), "nsmc_ko": ("label", 2)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,7 +325,7 @@ def page(found: dict[str, Any]) -> str:
         lines.append(f"| {name} | {len(paid)} of {len(runs)} | " + " | ".join(cells) + " |")
     for name, runs in found["sets"].items():
         lines += ["", f"## {name}", "", *_people(runs)]
-    return "\n".join([*lines, "", *LESSONS, ""])
+    return "\n".join([*lines, "", *lessons(found), ""])
 
 
 def _ranked(runs: list[dict[str, Any]], way: str) -> str:
@@ -356,7 +356,7 @@ def _people(runs: list[dict[str, Any]]) -> list[str]:
         hourly = [sum(m[k] for k in ("time", "bonus", "share")) / m["hours"] for m in mine]
         lines.append(
             f"| {one.name} | {np.mean([m['answers'] for m in mine]):.0f} "
-            f"| {100 * np.mean([m['taken'] / m['answers'] for m in mine]):.0f} % "
+            f"| {100 * np.mean([m['taken'] / max(m['answers'], 1) for m in mine]):.0f} % "
             f"| {told(true)} {_parts(paid, one.name)} "
             + "".join(f"| {np.mean([m[k] for m in mine]):,.0f} " for k in ("time", "bonus", "share"))
             + f"| {np.mean(hourly):,.0f} |"
@@ -390,10 +390,33 @@ def _inside(runs: list[dict[str, Any]], name: str) -> str:
     return f"{sum(inside)} of {len(inside)}" if inside else "–"
 
 
-LESSONS = """## What it says
-
-LESSONS
-""".splitlines()
+def lessons(found: dict[str, Any]) -> list[str]:
+    """What the tables say, with the figures that they hold."""
+    held, every = 0, 0
+    for runs in found["sets"].values():
+        for one in CROWD:
+            cell = _inside([run for run in runs if run["shares"]], one.name)
+            held, every = (
+                (held + int(cell.split()[0]), every + int(cell.split()[2])) if cell != "–" else (held, every)
+            )
+    return [
+        "## What it says",
+        "",
+        "- Whoever harms earns next to nothing of a gain: of the liar nearly no line is taken; the part "
+        "of who copies the model is a fraction of their part of the lines. Their time is paid, as it must be; "
+        "being quick, they reach a good hourly rate with little work.",
+        "- To divide by rows that were taken ranks people worse than what is paid does, where turns were "
+        "accepted often enough to tell. To divide by time ranks them as well here, and only because the "
+        "harmful ones are also the quick ones in this simulation.",
+        "- **A minority that is right against a mistake in the data is paid, but too little**: its part is "
+        "measured on rows of others, which hold the mistake; only hidden tests speak for it.",
+        f"- **The intervals are too narrow against this truth**: {held} of {every} hold it, not 95 of 100. "
+        "The truth is of all answers of both turns on rows that nobody saw, and has an error of its own; the "
+        "interval is of one turn's rows, and knows nothing of a mistake that the measuring rows share. Take "
+        "it as the error of the measurement, not as what a person is worth.",
+        "- Where a turn is not accepted nobody gets a share: a gain that the exam cannot tell from chance "
+        "has no pot. Time and tests alone still order people.",
+    ]
 
 
 def main() -> None:

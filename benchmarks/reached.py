@@ -28,7 +28,6 @@ KNOWN = (  # missed so far, each with its reason in docs/LOG.md
     "tiles, crack, 10 known",
     "service, banking77: of the bare function, one client",
     "service, clinc150: of the bare function, one client",
-    "room on banking77: what an answer changes is shown within 3 s",
 )
 
 

@@ -28,6 +28,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 
+SHORTEST = 8  # bytes: what is sought is longer
+
+
 def scan(root: Path, wanted: Iterable[str]) -> list[tuple[str, str]]:
     """(file, text) for each of the wanted texts that stands somewhere."""
     targets = {one: _plain(one) for one in wanted}
@@ -50,10 +53,14 @@ def _plain(said: str) -> str:
 
 def _texts(body: bytes, depth: int) -> Iterator[str]:
     """Everything that a body says, decoded."""
-    if depth > 6:
+    if depth > 6 or len(body) < SHORTEST:
         return
     for inner in _inside(body):
         yield from _texts(inner, depth + 1)
+    if body.isascii():
+        yield from _readings(body.decode())
+        if b"\0" not in body:
+            return
     for encoding in ("utf-8", "cp949", "utf-16-le", "utf-16-be", "utf-32-le"):
         starts = range(2 if "16" in encoding else 4 if "32" in encoding else 1)
         for start in starts:
@@ -62,9 +69,8 @@ def _texts(body: bytes, depth: int) -> Iterator[str]:
 
 
 def _readings(said: str) -> Iterator[str]:
-    yield _plain(said)
     once = html.unescape(said)
-    for text in dict.fromkeys((once, html.unescape(once), re.sub("<[^>]*>", "", once))):
+    for text in dict.fromkeys((said, once, html.unescape(once), re.sub("<[^>]*>", "", once))):
         yield _plain(text)
         if "\\" in text:
             yield _plain(
@@ -162,12 +168,10 @@ def _rows(body: bytes) -> Iterator[bytes]:
     try:
         db.deserialize(body[:18] + b"\x01\x01" + body[20:])  # as if it had no log of its own beside it
         for (table,) in db.execute("select name from sqlite_master where type='table'").fetchall():
-            for row in db.execute(f'select * from "{table}"'):
-                for value in row:
-                    if isinstance(value, bytes):
-                        yield value
-                    elif isinstance(value, str):
-                        yield value.encode("utf-8", "replace")
+            rows = db.execute(f'select * from "{table}"').fetchall()
+            yield from (value for row in rows for value in row if isinstance(value, bytes))
+            said = (value for row in rows for value in row if isinstance(value, str))
+            yield "\n".join(said).encode("utf-8", "replace")
     except sqlite3.DatabaseError:  # its pages are looked at as they are
         return
     finally:

@@ -153,6 +153,17 @@ def test_a_class_that_is_new(room):
     assert "points" in effect(more, rows).refitted
 
 
+def test_labels_that_there_is_no_time_for_are_counted(room, monkeypatch):
+    said = [example(f"새로운 분류 {name} 문의", name, name) for name in ("points", "tax", "visa", "fax")]
+    whole = effect(room, said)
+    monkeypatch.setattr(lesson, "FITS", 1)
+    short = effect(classroom(room.has), said)
+    assert whole.left == 0
+    assert len(short.refitted) == 2
+    assert len(short.refitted) + short.left == len(whole.refitted)
+    assert f"{short.left} further labels" in say_effect(short, "en")[-1]
+
+
 def test_several_people_on_one_row_and_a_view_teach_shares(room):
     i = int(wrong_rows(room)[0])
     a, b = room.has.classes[room.has.y[i]], room.has.classes[room.predicted[i]]

@@ -49,7 +49,7 @@ class BySource:
 
 
 def by_source() -> BySource:
-    """A group: the source of the recipe that a row came from; an answer is of the source of what was asked about."""
+    """A group: the source of the recipe that a row came from; an answer is of its question's source."""
     return BySource()
 
 

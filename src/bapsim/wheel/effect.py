@@ -71,8 +71,9 @@ class Effect:
     """What lines change on `rows` rows: newly right and newly wrong, how many and some of each; by label;
     points of accuracy with their 95 % interval, on rows that nobody picked.
 
-    ignored: lines that teach nothing here, and why; refitted: classes whose heads were fitted again;
-    stand_in: a head on n-grams stood in for another kind of model.
+    ignored: lines that teach nothing here, and why; refitted: classes whose heads were fitted again; left:
+    further ones that lines bear upon, for which the seconds do not suffice; stand_in: a head on
+    n-grams stood in for another kind of model.
     """
 
     rows: int
@@ -87,6 +88,7 @@ class Effect:
     rules: tuple[Ruled, ...]
     ignored: tuple[tuple[str, str], ...]
     refitted: tuple[str, ...]
+    left: int
     stand_in: bool
 
     def json(self) -> dict[str, Any]:
@@ -300,12 +302,13 @@ def _extra(room: Classroom, taught: _Taught) -> _Extra:
 
 class _Answered(NamedTuple):
     """What is said of each row once lines were taught: places (int64[n]) among `names`; classes whose heads
-    were fitted again.
+    were fitted again; how many more there was no time for.
     """
 
     said: Ints
     names: tuple[str, ...]
     touched: Ints
+    left: int = 0
 
 
 def _answers(room: Classroom, taught: _Taught, stop: Stop | None) -> _Answered:
@@ -313,7 +316,8 @@ def _answers(room: Classroom, taught: _Taught, stop: Stop | None) -> _Answered:
         return _Answered(room.predicted, room.has.classes, np.empty(0, np.int64))
     extra, k = _extra(room, taught), len(room.has.classes)
     order = np.argsort(-extra.mass, kind="stable")
-    touched = [int(c) for c in order[extra.mass[order] >= MASS][: room.width]]
+    wanted = order[extra.mass[order] >= MASS]
+    touched = [int(c) for c in wanted[: room.width]]
     known = [c for c in touched if c < k] or [int(order[order < k][0])]
     room.base(known, stop)
     mine = room.apart(touched, len(extra.names))
@@ -326,7 +330,8 @@ def _answers(room: Classroom, taught: _Taught, stop: Stop | None) -> _Answered:
         if len(mine) == 1 and k == 2:
             logits[:, 1 - c] = _moved(room, 1 - c, known, room.evidence(-after))
     names = (*room.has.classes, *extra.names)
-    return _Answered(np.asarray(logits.argmax(axis=1)), names, np.asarray(touched, np.int64))
+    left = len(wanted) - len(touched)
+    return _Answered(np.asarray(logits.argmax(axis=1)), names, np.asarray(touched, np.int64), left)
 
 
 def _moved(room: Classroom, c: int, known: list[int], after: Floats) -> Floats:
@@ -396,6 +401,7 @@ def effect(
         rules=tuple(_ruled(room, taught, proof, told)),
         ignored=tuple(taught.ignored),
         refitted=tuple(str(new.names[c]) for c in new.touched.tolist()),
+        left=new.left,
         stand_in=room.has.stand_in,
     )
 
@@ -489,6 +495,8 @@ def say_effect(found: Effect, lang: str) -> list[str]:
     if not found.rules or found.right:
         key = "lesson.changed" if found.right or found.wrong else "lesson.unchanged"
         said.append(text(key, lang, right=found.right, wrong=found.wrong, rows=f"{found.rows:,}"))
+    if found.left:
+        said.append(text("lesson.left", lang, left=found.left))
     if found.stand_in:
         said.append(text("lesson.stand_in", lang))
     return said

@@ -61,7 +61,8 @@ def values_of(scene: Scene, name: str, at: np.ndarray) -> list[str | None]:
         cells = list(group(_as_asked(scene.stock, at), replace(scene.turn, origins=scene.stock.origins)))
         if len(cells) != len(at):
             raise RecipeError("group_values", name=name, values=len(cells), records=len(at))
-    return [None if one is None or one != one or not str(one).strip() else str(one) for one in cells]
+    names = ["" if one is None or one != one else str(one) for one in cells]  # noqa: PLR0124  nan is nobody's
+    return [name if name.strip() else None for name in names]
 
 
 def _as_asked(stock: Stock, at: np.ndarray) -> Records:

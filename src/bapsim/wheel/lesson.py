@@ -46,7 +46,7 @@ Ints = NDArray[np.int64]
 
 WHOLE = 10_000  # rows up to which the heads of all classes are fitted beforehand, as far as there is time
 MOST_POOL = 20_000  # rows without a label that are at hand
-FITS = 75_000_000  # entries of features, times heads, that a lesson may go through: about 2 s of two cores
+FITS = 55_000_000  # entries of features, times heads, that a lesson may go through: about 1.5 s of two cores
 AT_HAND = 1 << 30  # bytes of heads that are kept
 THREADS = min(2, os.cpu_count() or 1)
 COLD = Effort(tolerance=1e-4)
