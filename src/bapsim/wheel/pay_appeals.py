@@ -92,9 +92,12 @@ def open_appeals(ledger: Ledger) -> list[Row]:
     return [row for row in last.values() if row["state"] == "appealed"]
 
 
-def forget_words(ledger: Ledger, person: str) -> int:
-    """Inside `ledger.change`: erase what a person said in appeals; that there were any stays. How many."""
+def forget_words(ledger: Ledger, person: str | None = None, consent: str | None = None) -> int:
+    """Inside `ledger.change`: erase what was said in appeals, by one person or about lines of one consent;
+    that there were any stays. How many.
+    """
     rows = [row for row in appeals(ledger, person) if row["state"] == "appealed" and row["why"]]
+    rows = [row for row in rows if consent in (None, str(row["ref"]).partition("/")[0])]
     for row in rows:
         ledger.amend("appeal", {"n": row["n"]}, why="")
     return len(rows)

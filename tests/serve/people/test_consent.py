@@ -254,6 +254,24 @@ def test_nothing_is_left_of_what_was_withdrawn(home: House) -> None:
     assert [tuple(one) for one in did] == [("withdrawn", given)]
 
 
+def test_under_a_rule_of_pay_the_times_wait_for_the_wheel_and_no_word(home: House) -> None:
+    """Who withdraws before a turn has met their lines is owed for the time; nothing else of them waits."""
+    (home.rooms.root / "recipe.py").write_text(RECIPE.format(hour="36000 KRW", bonus="0 KRW"), "utf-8")
+    sys.modules.pop("recipe", None)
+    expert = home.expert("train")
+    given = home.rooms.database.look(lambda c: consent.standing(c, expert.id))
+    assert given is not None
+    add(home, given, "철회카나리")
+    until(lambda: published(home, given))
+    path = publish.path_of(home.rooms.inbox, given)
+    path.write_bytes(path.read_bytes() + b"[1]\n\xff\n")
+    assert expert.post(f"/people/consent/{given}/withdraw").status_code == 303
+    assert not files_with(home.rooms.root, "철회카나리")
+    (left,) = published(home, given)
+    assert set(left) <= set(publish.TIMES)
+    assert left["person"] == expert.id
+
+
 def test_a_withdrawal_by_other_means_reaches_the_rooms(home: House) -> None:
     """A tombstone that the command line wrote, or that a killed service left."""
     expert = home.expert("train")

@@ -7,7 +7,8 @@ knows more. A consent that was withdrawn has no file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from bapsim.serve.people.tables import consent, line
 from bapsim.store import fault
 from bapsim.store.sealing import Keys
 from bapsim.store.terms import parsed, people, stem, withdrawals, write_terms
+from bapsim.wheel.pay_work import RULE
 
+TIMES = ("id", "person", "at", "approved", "seconds")  # of a line, none of which says anything
 EACH = 0.5  # seconds between two looks for what is to be published
 
 
@@ -54,10 +57,38 @@ def publish_one(database: Database, keys: Keys, inbox: Path, given: str) -> None
         write_terms(inbox, parsed(json.loads(terms)))
     fault.write(path_of(inbox, given), body)
     if given in withdrawals(inbox):  # between the two: what is withdrawn must not come back
-        path_of(inbox, given).unlink(missing_ok=True)
+        take_back(inbox, given)
         return
     done = consent.update().where(consent.c.id == given, consent.c.published < upto).values(published=upto)
     database.change(lambda c: c.execute(done))
+
+
+def take_back(inbox: Path, given: str) -> None:
+    """What a withdrawn consent's file said is gone. Where a rule of pay stands in its terms, whose line each
+    was and how long it took stays until the wheel has written that down: who withdraws is owed for it.
+    """
+    path = path_of(inbox, given)
+    if not path.exists():
+        return
+    times = _times(path) if RULE in _record(inbox, given) else b""
+    if times:
+        fault.write(path, times)
+        return
+    path.unlink()
+    fault.sync(path.parent)
+
+
+def _times(path: Path) -> bytes:
+    kept = []
+    for body in path.read_bytes().splitlines():
+        with suppress(ValueError, AttributeError):  # a line that is none must keep nobody here
+            kept.append({name: said for name, said in json.loads(body).items() if name in TIMES})
+    return "".join(json.dumps(one) + "\n" for one in kept).encode()
+
+
+def _record(inbox: Path, given: str) -> Mapping[str, Any]:
+    path = terms_path(inbox, given)
+    return parsed(json.loads(path.read_bytes())).record if path.exists() else {}
 
 
 def _whole(connection: sa.Connection, keys: Keys, given: str) -> tuple[int, bytes, str]:
