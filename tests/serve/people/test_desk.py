@@ -41,7 +41,7 @@ def opened(home: House, one: Brought) -> str:
     return home.rooms.database.change(lambda c: desk_jobs.add(c, one, None))
 
 
-def said_by(home: House, name: str, who: str, consent: str, label: Any) -> str | None:
+def said_by(home: House, name: str, who: str, consent: str, label: Any, **more: Any) -> str | None:
     """One person takes the next item and says something; the item, or None where nothing is left."""
 
     def work(connection: sa.Connection) -> str | None:
@@ -50,7 +50,7 @@ def said_by(home: House, name: str, who: str, consent: str, label: Any) -> str |
         if mine is None:
             return None
         said = label(mine) if callable(label) else label
-        body = {"question": mine.row["id"], "said": said, "seconds": 1.0}
+        body = {"question": mine.row["id"], "said": said, "seconds": 1.0, **more}
         about = Given(job=dict(row), who=who, consent=consent, kind="vote", body=body)
         desk_queue.say(connection, home.rooms.keys, about)
         return str(mine.row["id"])
@@ -145,6 +145,20 @@ def test_disagreement_asks_more_people_up_to_the_limit(home: House) -> None:
     for (who, consent), label in zip(people(home, 5), said, strict=True):
         assert said_by(home, name, who.id, consent, label) is not None
     assert rows(home, sa.select(item.c.state)) == [{"state": "settled"}]
+
+
+def test_a_surprising_answer_is_asked_on(home: House) -> None:
+    """Two say what the model says, one does not and foretold that hardly anybody would: it stays open."""
+    said = [(LABELS[1], 0.1), (LABELS[0], 0.9), (LABELS[0], 0.9), (LABELS[0], 0.9), (LABELS[0], 0.9)]
+    team = people(home, 5)
+    for forecasts, states in ((False, ["open"] * 2 + ["settled"]), (True, ["open"] * 4 + ["settled"])):
+        name = opened(home, brought(1))
+        found = []
+        for (who, consent), (label, peers) in zip(team[: len(states)], said, strict=False):
+            more = {"peers": peers} if forecasts else {}
+            assert said_by(home, name, who.id, consent, label, **more) is not None
+            found += [row["state"] for row in rows(home, sa.select(item.c.state).where(item.c.job == name))]
+        assert found == states
 
 
 def test_own_items_come_again_blind(home: House) -> None:
