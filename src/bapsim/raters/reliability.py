@@ -8,7 +8,7 @@ which is told only where known items show that mistakes are not shared.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from bapsim.raters.agreement import PLAIN, dawid_skene
 from bapsim.raters.calibration import Calibration, calibration
 from bapsim.raters.sequential import Standing, tested
 from bapsim.raters.shared import Mistakes, shared_mistakes
-from bapsim.raters.shares import Share, apart, share
+from bapsim.raters.shares import Share, apart, leaning, share
 from bapsim.raters.votes import Vote, coded, with_others
 
 Blind = Literal["gold", "again"]
@@ -136,19 +136,10 @@ def reliability(
             calibration=calibration([c for c, _ in sure[name]], [hit for _, hit in sure[name]], everybody),
             standing=test.standing,
             asked=test.asked,
-            skill=_leaning(mine, rate),
+            skill=leaning(sum(mine), len(mine), rate, PLAIN),
             diverges=apart(right, others),
         )
     return Panel(people=people, mistakes=mistakes)
-
-
-def _leaning(right: Sequence[bool], rate: float) -> Share:
-    """A share that leans on that of all people. Its interval holds for who is unlike them, too: it is nowhere
-    narrower than what the person's own answers show.
-    """
-    lean = share(sum(right) + PLAIN * rate, len(right) + PLAIN)
-    own = share(sum(right), len(right))
-    return replace(lean, low=min(lean.low, own.low), high=max(lean.high, own.high))
 
 
 def _by_person(said: Sequence[Said]) -> dict[str, list[Said]]:

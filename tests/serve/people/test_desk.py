@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from bapsim.compose.assignment import PLAN
 from bapsim.gather.jobs import read_job
 from bapsim.gather.voices import Item, Voice
+from bapsim.raters.shares import share
 from bapsim.serve.people import desk_jobs, desk_owner, desk_queue, publish
 from bapsim.serve.people.desk_jobs import Brought
 from bapsim.serve.people.desk_queue import Given, skills
@@ -105,6 +106,9 @@ def test_items_get_the_votes_that_they_need_and_nobody_answers_twice(home: House
     tests = sum(one["tests"]["of"] for one in figures["people"])
     assert tests == sum(row["blind"] == "gold" for row in kept)
     assert all(one["tests"]["right"] == one["tests"]["of"] for one in figures["people"])
+    for one in figures["people"]:  # it leans on others, its interval does not
+        own = share(one["tests"]["right"], one["tests"]["of"])
+        assert one["skill"]["low"] <= own.low <= one["skill"]["share"] <= one["skill"]["high"] == own.high
     assert {row["hit"] for row in kept if row["blind"] == "gold"} == {1}
     assert all(skill > 0.8 for skill in home.rooms.database.look(lambda c: skills(c, name)).values())
 
