@@ -60,6 +60,12 @@ def test_one_s_own_statement_says_what_and_why(paying: tuple[House, Visitor]) ->
     assert said["person"] == expert.id
     assert said["currencies"]["KRW"]["balance"] > 0
     assert money_said(said["currencies"]["KRW"]["balance"], "KRW") in page
+    given = str(home.rooms.database.look(lambda c: consent.standing(c, expert.id)))
+    file = publish.path_of(home.rooms.inbox, given).read_text("utf-8")
+    told = [json.loads(one) for one in file.splitlines()]
+    assert len({one["at"] for one in told}) > 1, "a line is of when it was said"
+    assert all(one["at"] <= one["approved"] for one in told)
+    assert sum(one.get("seconds", 0.0) for one in told) % 4 == 0, "every reply took four seconds"
     other = home.expert("train")
     assert "Nothing was written down for you yet." in words(other.get("/people/pay").text)
 

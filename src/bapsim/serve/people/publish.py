@@ -103,8 +103,9 @@ def approved(connection: sa.Connection, keys: Keys, given: str) -> Iterator[dict
     """The approved lines of a consent as the inbox has them, oldest first."""
     query = sa.select(line).where(line.c.consent == given, line.c.state == "approved").order_by(line.c.seq)
     for row in connection.execute(query).mappings():
+        said = read(keys, dict(row))
         head = {name: row[name] for name in ("id", "kind", "person")}
-        head |= {"at": row["made"], "approved": row["approved"]}
+        head |= {"at": said.get("at") or row["made"], "approved": row["approved"]}
         if row["dialogue"]:
             head["dialogue"] = row["dialogue"]
-        yield head | {k: v for k, v in read(keys, dict(row)).items() if k not in head}
+        yield head | {k: v for k, v in said.items() if k not in head}
