@@ -255,10 +255,12 @@ def test_nothing_is_left_of_what_was_withdrawn(home: House) -> None:
 
 
 def test_under_a_rule_of_pay_the_times_wait_for_the_wheel_and_no_word(home: House) -> None:
-    """Who withdraws before a turn has met their lines is owed for the time; nothing else of them waits."""
+    """Who withdraws before a turn has met their lines is owed for the time; nothing else of them waits. Also
+    where they consented before there was a rule.
+    """
+    expert = home.expert("train")
     (home.rooms.root / "recipe.py").write_text(RECIPE.format(hour="36000 KRW", bonus="0 KRW"), "utf-8")
     sys.modules.pop("recipe", None)
-    expert = home.expert("train")
     given = home.rooms.database.look(lambda c: consent.standing(c, expert.id))
     assert given is not None
     add(home, given, "철회카나리")

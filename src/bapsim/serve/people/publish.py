@@ -63,14 +63,14 @@ def publish_one(database: Database, keys: Keys, inbox: Path, given: str) -> None
     database.change(lambda c: c.execute(done))
 
 
-def take_back(inbox: Path, given: str) -> None:
-    """What a withdrawn consent's file said is gone. Where a rule of pay stands in its terms, whose line each
-    was and how long it took stays until the wheel has written that down: who withdraws is owed for it.
+def take_back(inbox: Path, given: str, *, owed: bool = False) -> None:
+    """What a withdrawn consent's file said is gone. Where the recipe has a rule of pay (`owed`), or the terms
+    name one, whose line each was and how long it took stays until the wheel has written that down.
     """
     path = path_of(inbox, given)
     if not path.exists():
         return
-    times = _times(path) if RULE in _record(inbox, given) else b""
+    times = _times(path) if owed or RULE in _record(inbox, given) else b""
     if times:
         fault.write(path, times)
         return

@@ -24,6 +24,7 @@ from bapsim.serve.people.tables import consent
 from bapsim.store.ledger import now
 from bapsim.store.sealing import Keys
 from bapsim.store.terms import withdrawals, write_withdrawal
+from bapsim.wheel.founding import load_recipe
 
 EACH = 2.0  # seconds between two tries
 LONGEST = 3600  # seconds that the wheel's part may take
@@ -55,7 +56,15 @@ def clear(rooms: Rooms, given: str) -> None:
     """
     rooms.keys.destroy(given)
     rooms.database.write_anew(WORDS)
-    publish.take_back(rooms.inbox, given)
+    publish.take_back(rooms.inbox, given, owed=_pays(rooms))
+
+
+def _pays(rooms: Rooms) -> bool:
+    """Whether the recipe has a rule of pay."""
+    try:
+        return load_recipe(rooms.root).pay is not None
+    except Exception:  # noqa: BLE001  whatever is wrong with a recipe keeps nobody from withdrawing
+        return False
 
 
 def _standing(connection: sa.Connection) -> list[str]:
