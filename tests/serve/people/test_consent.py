@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from bapsim.core.errors import messages
 from bapsim.gather.people import read_people
-from bapsim.judge.pay import pay
+from bapsim.judge.pay import pay, understood
 from bapsim.serve.people import consent, lines, publish, withdrawing
 from bapsim.serve.people.schema import TABLES
 from bapsim.serve.people.tables import consent as granted
@@ -127,6 +127,7 @@ def test_the_rule_of_pay_is_shown_signed_and_kept(home: House) -> None:
     terms = read_terms(home.rooms.inbox)
     for given, rule in signed.items():
         assert terms[given].record["compensation_rule_id"] == rule.id
+        assert understood(terms[given].record["compensation_rule"]) == rule
         assert terms[given].notice["sha256"] == consent.digest_of(consent.notice(CONTROLLER, "ko", rule))
     sent = {"scope": "train", "employer": "none", "licence": "CC0-1.0", "read": "on", "revocable": "yes"}
     assert late.post("/people/consent", digest=unseen[1], **sent).status_code == 409
