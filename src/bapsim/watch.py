@@ -30,6 +30,7 @@ from bapsim.store.project import Project, opened
 from bapsim.wheel.applying import recipe_digest
 from bapsim.wheel.arrivals import Watched, drift_of, look
 from bapsim.wheel.attempt import Attempt, keep, last_attempt
+from bapsim.wheel.pay_costs import keep_costs
 from bapsim.wheel.snapshot import digest_of, inventory
 from bapsim.wheel.state import stop
 from bapsim.wheel.turn import run_turn, silent
@@ -163,6 +164,7 @@ def _told(project: Project, recipe: Recipe, attempt: Attempt, lang: str) -> Made
     """Everything that follows the end of a turn: each part may be done again, and the line stands once."""
     said, sheet, n = None, None, attempt.turn
     if not attempt.failed:
+        keep_costs(project, recipe)
         write_report(project, n, lang)
         said = facts(project, n)
         said |= {"fixed": release.settle(project.root, said["duel"])}

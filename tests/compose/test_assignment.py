@@ -16,6 +16,7 @@ ITEMS = st.builds(
     Item,
     key=st.just("i"),
     votes=st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["x", "y", "z"]) | st.none(), max_size=7),
+    peers=st.dictionaries(st.sampled_from(NAMES), st.floats(0, 1), max_size=7),
     guess=st.dictionaries(st.sampled_from(["x", "y"]), st.floats(0, 1), max_size=2),
     labels=st.integers(0, 12),
     leased=st.frozensets(st.sampled_from(NAMES), max_size=3),
@@ -43,6 +44,7 @@ def test_asking_ends(item: Item, skills: dict[str, float]) -> None:
 def test_names_do_not_matter(item: Item, skills: dict[str, float], order: list[str]) -> None:
     to = dict(zip(NAMES, order, strict=True))
     moved = replace(item, votes={to[who]: said for who, said in item.votes.items()})
+    moved = replace(moved, peers={to[who]: share for who, share in item.peers.items()})
     one, other = need(item, skills), need(moved, {to[who]: skill for who, skill in skills.items()})
     assert (one.state, one.label, one.least) == (other.state, other.label, other.least)
     assert one.sure == pytest.approx(other.sure)
@@ -67,6 +69,21 @@ def test_one_vote_first_two_or_four_more_where_anybody_disagrees() -> None:
     assert states(["x", "y", "x", "y", "z"], {"y": 0.8})[-2:] == ["open", "disputed"]
     assert states([None, "x", "x"], {}) == ["open", "open", "settled"], "somebody cannot tell"
     assert states([None] * 5, {})[-1] == "disputed"
+
+
+def test_a_surprising_answer_is_looked_at_again() -> None:
+    """One of four says otherwise, and had foretold that the others would not: the crowd may be wrong."""
+    votes = {"p1": "x", "p2": "x", "p3": "x", "p4": "y"}
+    sure, knows = {"p1": 0.9, "p2": 0.9, "p3": 0.9}, {"p4": 0.1}
+    plain = need(Item(key="i", votes=votes), {})
+    assert (plain.state, plain.label) == ("settled", "x")
+    assert need(Item(key="i", votes=votes, peers=sure | {"p4": 0.5}), {}).state == "open"
+    found = need(Item(key="i", votes=votes, peers=sure | knows), {})
+    assert (found.state, found.label, found.least) == ("open", "x", 1), "asked on; the label is the people's"
+    ended = need(Item(key="i", votes=votes | {"p5": "x"}, peers=sure | knows), {})
+    assert (ended.state, ended.label) == ("disputed", "x"), "one in five, and hardly foretold"
+    told = need(Item(key="i", votes=votes | {"p5": "x"}, peers={**sure, "p4": 0.9, "p5": 0.8}), {})
+    assert told.state == "settled"
 
 
 def test_skill_decides_how_many() -> None:

@@ -59,6 +59,15 @@ def test_votes_say_the_last_answer_with_how_sure(outcome):
     assert all(one["blind"] is None and one["seconds"] == 2.0 for one in votes)
 
 
+def test_what_a_reply_took_is_in_one_line_and_none_is_lost(outcome):
+    lines, steps = harvest(outcome, WHO), {one.step: one.seconds for one in outcome.given}
+    assert sum(one.get("seconds", 0.0) for one in lines) == pytest.approx(sum(steps.values()))
+    timed = [one["dialogue"] for one in lines if one.get("seconds")]
+    assert len(timed) == len(set(timed)) < len(lines)
+    assert {one["at"] for one in lines} <= {one.at for one in outcome.given}
+    assert harvest(Outcome(given=outcome.of("sure"), steps=9), WHO) == [], "no line says it"
+
+
 def test_reasons_become_rationale_question_and_instruction(outcome):
     (rationale,) = [one for one in by_kind(outcome, "rationale") if len(one["parents"]) > 1]
     (qa,) = by_kind(outcome, "qa")

@@ -71,6 +71,17 @@ def test_where_everybody_does_harm_what_was_expected_decides():
     assert [one.share for one in found] == pytest.approx([0.75, 0.25])
 
 
+def test_who_surely_did_harm_gets_nothing_of_what_was_expected():
+    """A liar did more harm than the expert good: what was expected of the liar is refuted all the same."""
+    expected = [Expected(10, 0, 0), Expected(30, 0, 0), Expected(10, 0, 0)]
+    found = divide(measured([0.05, -0.2, -0.001], 0.02), expected)
+    assert (found[1].share, found[1].low, found[1].high) == (0, 0, 0)
+    assert found[1].gain < -0.1
+    assert found[0].share > 0.4
+    assert found[2].share > 0, "it cannot be told of them"
+    assert sum(one.share for one in found) == pytest.approx(1)
+
+
 def test_nothing_at_all_is_nobodys():
     found = parts(NOBODY, NOBODY, NONE, [Expected(0, 0, 0)] * 3, 1)
     assert [one.share for one in found] == [0, 0, 0]

@@ -178,6 +178,19 @@ def test_twenty_tests_rank_the_real_experts_on_top():
 # ---------------------------------------------------------------- what people's files say
 
 
+def test_who_is_unlike_the_others_is_inside_the_interval_of_their_skill():
+    """The estimate leans on the others, its interval does not: three tests make nobody an expert."""
+    gold = {str(i): "x" for i in range(20)}
+    others = [Said(person=f"p{n}", item=i, label="x", blind="gold") for n in range(7) for i in gold]
+    for tests in (1, 3, 20):
+        for hits in range(tests + 1):
+            told = ["x"] * hits + ["y"] * (tests - hits)
+            mine = [Said(person="me", item=str(i), label=one, blind="gold") for i, one in enumerate(told)]
+            one = reliability([*others, *mine], gold).people["me"]
+            assert one.skill.low <= one.gold.low <= one.gold.high <= one.skill.high
+            assert one.skill.low <= one.skill.rate <= one.skill.high
+
+
 def test_lines_of_people():
     line = {"kind": "vote", "question": "q", "person": "p", "at": "2", "id": "1", "said": "x"}
     lines = [

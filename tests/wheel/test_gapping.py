@@ -151,6 +151,7 @@ def test_the_page_and_the_terminal_say_it(life, lang: str) -> None:
         ({"groups": {"region": "no such column"}}, "group_column"),
         ({"questions": closing(worth_asking(10), "nobody")}, "group_closes"),
         ({"groups": {"region": lambda records, turn: ["서울"]}}, "group_values"),
+        ({"groups": {"region": lambda records, turn: None}}, "group_values"),
     ],
 )
 def test_what_is_no_group_is_refused_before_anybody_is_asked(tmp_path: Path, change: Any, key: str) -> None:
@@ -178,15 +179,27 @@ class Odd:
         return [kinds[i % len(kinds)] for i in range(len(records))]
 
 
+@dataclass(frozen=True)
+class Column:
+    """A group: a column as it is, with nulls in it."""
+
+    def __call__(self, records, turn):
+        return pa.array([None if i % 4 else "a" for i in range(len(records))])
+
+
 def test_values_of_any_kind_and_thousands_of_them(tmp_path: Path) -> None:
     root = founded(tmp_path / "island")
     with opened(root) as project:
-        told = run_turn(project, replace(recipe(), groups={"odd": Odd(), "text": "text", "region": "region"}))
+        told = run_turn(
+            project,
+            replace(recipe(), groups={"odd": Odd(), "text": "text", "region": "region", "column": Column()}),
+        )
         page = write_report(project, 1, "ko")
         text = (page if page.suffix == ".html" else page / "index.html").read_text("utf-8")
     assert {part["name"] for part in of(told, "odd")["parts"]} == {"a" * 300, "7", "<b>x</b>"}
     assert of(told, "odd")["unknown"] > of(told, "odd")["parts"][0]["rows"]
     assert "<b>x</b>" not in text
+    assert {part["name"] for part in of(told, "column")["parts"]} == {"a"}
     free = of(told, "text")
     assert (free["gap"], len(free["parts"])) == (None, 30), "no value has enough rows"
     assert free["left"] == sum(part["rows"] for part in of(told, "region")["parts"]) - 30

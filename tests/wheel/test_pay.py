@@ -20,6 +20,7 @@ from bapsim.store.project import opened
 from bapsim.store.terms import write_withdrawal
 from bapsim.wheel.audit import check
 from bapsim.wheel.pay import enter, settle, unshared
+from bapsim.wheel.pay_appeals import appeal, appeals
 from bapsim.wheel.pay_costs import keep_costs, kept_costs
 from bapsim.wheel.pay_makers import Player, makers
 from bapsim.wheel.pay_reasons import fates
@@ -27,6 +28,7 @@ from bapsim.wheel.pay_share import accepted
 from bapsim.wheel.pay_statement import carried, statement, status
 from bapsim.wheel.pay_tests import Checked, enter_tests, records_of_tests
 from bapsim.wheel.pay_work import in_force, rules, work_lines
+from bapsim.wheel.withdrawing import withdraw
 from tests.wheel.people_world import (
     COLLEAGUE,
     CONSENTS,
@@ -464,6 +466,27 @@ def test_who_withdraws_keeps_what_was_earned(bank):
         assert "card" not in json.dumps(
             [said["time"], said["tests"], project.ledger.rows("select * from entry")]
         )
+
+
+def test_who_withdraws_before_a_turn_is_owed_for_what_they_did(bank):
+    """The work, the test and the words of an appeal were given after the turn; the words go with the rest."""
+    consent(bank, EXPERT)
+    with opened(bank) as project:
+        ledger, recipe = project.ledger, staffed()
+        stock, [row] = known(project, recipe, 1)
+        name, label = stock.ids[row].tobytes().hex(), str(stock.labels[row])
+        give(bank, EXPERT, [line("late", EXPERT, 900, kind="vote")])
+        give(bank, EXPERT, [vote("test", EXPERT, 910, name, label, blind="gold")])
+        appeal(project, EXPERT, "e5000", "words that only an expert says")
+        appeal(project, COLLEAGUE, "e5200", "words of somebody else")
+        before = balances(ledger)
+        withdraw(project, recipe, CONSENTS[EXPERT])
+        assert balances(ledger) == before | {EXPERT: {"KRW": before[EXPERT]["KRW"] + 20 * SECOND + 598}}
+        assert [one["why"] for one in appeals(ledger)] == ["", "words of somebody else"]
+        assert not (bank / "inbox" / "people" / f"{CONSENTS[EXPERT]}.jsonl").exists()
+        assert check(project, recipe)["findings"] == []
+        assert statement(project, recipe, EXPERT)["currencies"]["KRW"]["bonus"] == 598
+    assert b"only an expert" not in b"".join(one.read_bytes() for one in bank.rglob("*.sqlite*"))
 
 
 # ------------------------------------------------------------------ costs

@@ -17,7 +17,16 @@ from bapsim.store.entries import balances, unbalanced
 from bapsim.store.project import opened
 from bapsim.wheel.audit import check
 from bapsim.wheel.pay import enter, settle
-from bapsim.wheel.pay_appeals import appeal, appeals, decide, forget_words, open_appeals, paid, standing
+from bapsim.wheel.pay_appeals import (
+    appeal,
+    appeals,
+    decide,
+    forget_words,
+    open_appeals,
+    paid,
+    standing,
+    unpaid,
+)
 from bapsim.wheel.pay_costs import costs_of_people, keep_costs, kept_costs
 from bapsim.wheel.pay_statement import statement, status
 from bapsim.wheel.pay_tests import records_of_tests
@@ -256,6 +265,30 @@ def test_that_somebody_was_paid_is_written_once(bank):
                 paid(project, person, Money(minor=minor, currency="KRW"), by="owner", note="x")
 
 
+def test_a_payment_that_was_none_is_undone_beside_it(bank):
+    with opened(bank) as project:
+        before, rows = balances(project.ledger), project.ledger.rows("select * from entry")
+        sum_, said = Money(minor=10**9, currency="KRW"), {"by": "owner", "note": "bank, 30 November"}
+        with pytest.raises(InputError):
+            unpaid(project, LIAR, sum_, **said)
+        assert paid(project, LIAR, sum_, **said)
+        for other in ({"note": "bank, 1 December"}, {"by": " "}):
+            with pytest.raises(InputError):
+                unpaid(project, LIAR, sum_, **said | other)
+        with pytest.raises(InputError):
+            unpaid(project, EXPERT, sum_, **said)
+        assert unpaid(project, LIAR, sum_, **said)
+        assert not unpaid(project, LIAR, sum_, **said)
+        assert balances(project.ledger) == before | {LIAR: before[LIAR]}
+        assert project.ledger.rows("select * from entry")[: len(rows)] == rows
+        assert unbalanced(project.ledger) == check(project, staffed())["findings"] == []
+        assert statement(project, staffed(), LIAR)["currencies"]["KRW"]["paid"] == 0
+        for lang in ("en", "ko"):
+            told = page(statement(project, staffed(), LIAR), lang)
+            assert told.count("1,000,000,000 KRW") == 2
+            assert {"en": "not paid after all", "ko": "되돌림"}[lang] in told
+
+
 # ------------------------------------------------------------------ statements
 
 
@@ -346,6 +379,17 @@ def test_costs_stand_in_the_report_until_the_next_turn(bank):
         assert kept_costs(project.ledger, 2) is None
 
 
+def test_every_turn_reports_what_people_cost(bank):
+    run("-C", bank, "turn")
+    report = json.loads((bank / "reports/turn-002/report.json").read_text("utf-8"))
+    expert = next(one for one in report["people"]["people"] if one["name"] == EXPERT)
+    assert expert["owed"]["KRW"] > 0
+    assert expert["accepted"]["KRW"]["each"] == expert["owed"]["KRW"] / expert["taken"]
+    page = (bank / "reports/turn-002/index.html").read_text("utf-8")
+    assert "What people earned, and what it brought" in page
+    assert run("-C", bank, "check").exit_code == 0
+
+
 def test_a_new_project_owes_nothing(tmp_path):
     root = founded(tmp_path / "new")
     (root / "recipe.py").write_text(RECIPE)
@@ -370,6 +414,9 @@ def test_the_verb_says_what_is_owed_and_writes_what_it_is_told(bank, tmp_path):
     assert said(*noted)["new"]
     assert not said(*noted)["new"]
     assert "before" in run(*noted).stdout
+    much = ("--amount", "1,000,000 KRW", "--by", "owner", "--reason", "too much")
+    assert "more than was owed" in run("-C", bank, "pay", "--paid", LIAR, *much).stdout
+    assert "Undone" in run("-C", bank, "pay", "--unpaid", LIAR, *much).stdout
     done = said("-C", bank, "pay", "--settle")
     assert (done["lines"], done["tests"], done["shares"]) == (0, 0, [])
     run("-C", bank, "pay", "--settle", "--lang", "ko")

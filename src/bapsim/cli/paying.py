@@ -15,7 +15,7 @@ from bapsim.report.desk import Desk, desk
 if TYPE_CHECKING:
     from bapsim.mods import Money
 
-DOES = ("settle", "person", "appeal", "uphold", "dismiss", "paid")  # one of these at a time
+DOES = ("settle", "person", "appeal", "uphold", "dismiss", "paid", "unpaid")  # one of these at a time
 GOES_WITH = {
     "settle": ((), ()),
     "person": (("out",), ("since", "until")),
@@ -23,6 +23,7 @@ GOES_WITH = {
     "uphold": (("by", "reason"), ("amount", "of")),
     "dismiss": (("by", "reason"), ("of",)),
     "paid": (("amount", "by", "reason"), ()),
+    "unpaid": (("amount", "by", "reason"), ()),
 }
 
 
@@ -44,6 +45,7 @@ DAY: dict[str, Any] = {"type": click.DateTime(["%Y-%m-%d"]), "callback": _day, "
     click.option("--uphold", metavar="LINE"),
     click.option("--dismiss", metavar="LINE"),
     click.option("--paid", metavar="PERSON"),
+    click.option("--unpaid", metavar="PERSON"),
     click.option("--amount", metavar="'20,000 KRW'"),
     click.option("--by", metavar="NAME"),
     click.option("--reason", metavar="TEXT"),
@@ -151,24 +153,35 @@ def _appealed(room: Desk, said: dict[str, Any]) -> dict[str, Any]:
 def _written(room: Desk, what: str, said: dict[str, Any]) -> dict[str, Any]:
     """A decision about an appeal, or a payment that was made elsewhere."""
     from bapsim.mods import money
-    from bapsim.report.paid import amount
-    from bapsim.wheel.pay_appeals import decide, paid
+    from bapsim.wheel.pay_appeals import decide
 
     sum_: Money | None = None if said["amount"] is None else money(said["amount"])
+    if what in ("paid", "unpaid"):
+        assert sum_ is not None  # noqa: S101  it goes with both
+        return _paid(room, what, said, sum_)
     with room.project(writing=True) as project:
-        if what != "paid":
-            upheld, why = what == "uphold", said["reason"]
-            whose = said["of"]
-            row = decide(
-                project, said[what], by=said["by"], upheld=upheld, why=why, amount=sum_, person=whose
-            )
-            room.say(f"pay.decided.{row['state']}", ref=row["ref"])
-            return row
-        assert sum_ is not None  # noqa: S101  it goes with --paid
-        new = paid(project, said["paid"], sum_, by=said["by"], note=said["reason"])
+        upheld, why = what == "uphold", said["reason"]
+        whose = said["of"]
+        row = decide(project, said[what], by=said["by"], upheld=upheld, why=why, amount=sum_, person=whose)
+    room.say(f"pay.decided.{row['state']}", ref=row["ref"])
+    return row
+
+
+def _paid(room: Desk, what: str, said: dict[str, Any], sum_: Money) -> dict[str, Any]:
+    """A payment, or that there was none; with what stands open after it."""
+    from bapsim.report.paid import amount
+    from bapsim.store.entries import balances
+    from bapsim.wheel.pay_appeals import paid, unpaid
+
+    person, does = said[what], paid if what == "paid" else unpaid
+    with room.project(writing=True) as project:
+        new = does(project, person, sum_, by=said["by"], note=said["reason"])
+        left = balances(project.ledger)[person].get(sum_.currency, 0)
     due = amount(sum_.minor, sum_.currency)
-    room.say(
-        "pay.noted" if new else "pay.noted_again",
-        **{"person": said["paid"]} | ({"amount": due} if new else {}),
-    )
-    return {"person": said["paid"], "minor": sum_.minor, "currency": sum_.currency, "new": new}
+    if not new:
+        room.say("pay.noted_again", person=person)
+    else:
+        room.say("pay.noted" if what == "paid" else "pay.undone", person=person, amount=due)
+    if left < 0:
+        room.say("pay.overpaid", person=person, amount=amount(-left, sum_.currency))
+    return {"person": person, "minor": sum_.minor, "currency": sum_.currency, "new": new, "left": left}

@@ -210,6 +210,7 @@ def _turn(incumbent: str | None, apply: bool, dry_run: bool) -> dict[str, Any]:
     from bapsim.report.page import write_missing, write_report
     from bapsim.serve import release
     from bapsim.wheel import predict
+    from bapsim.wheel.pay_costs import keep_costs
     from bapsim.wheel.preview import preview
     from bapsim.wheel.state import stop
     from bapsim.wheel.turn import run_turn
@@ -232,6 +233,7 @@ def _turn(incumbent: str | None, apply: bool, dry_run: bool) -> dict[str, Any]:
             if not isinstance(error, Waiting):  # then the dialogue goes on in this very turn
                 stop(project)
             raise
+        keep_costs(project, recipe)
         page = write_report(project, summary["turn"], room.lang)
         said = facts(project, summary["turn"])
         said |= {"fixed": release.settle(project.root, said["duel"])}

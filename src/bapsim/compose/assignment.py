@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from bapsim.core.turn import named_seed
+from bapsim.raters.popular import popular_doubt
 from bapsim.raters.reliability import Blind
 from bapsim.raters.sequential import Standing
 
@@ -52,13 +53,14 @@ PLAN = Plan()
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """An item with what was said of it: votes: by person, None = cannot tell, tests left out; guess: the
-    model's probabilities, none where there is no model; labels: how many could be given; leased: who has it
-    before them.
+    """An item with what was said of it: votes: by person, None = cannot tell, tests left out; peers: by
+    person, the share of others who are expected to say the same; guess: the model's probabilities, none
+    where there is no model; labels: how many could be given; leased: who has it before them.
     """
 
     key: str
     votes: Mapping[str, str | None] = field(default_factory=dict)
+    peers: Mapping[str, float] = field(default_factory=dict)
     guess: Mapping[str, float] = field(default_factory=dict)
     labels: int = 2
     leased: frozenset[str] = frozenset()
@@ -104,12 +106,13 @@ def need(item: Item, skills: Mapping[str, float], plan: Plan = PLAN) -> Need:
     """Whether an item is settled, and if not, how many votes may be asked for at once.
 
     skills: the share of right votes by person; of whom it does not name, SKILL. The label is the people's:
-    what the model says costs votes or saves some, and decides nothing.
+    what the model says costs votes or saves some, and decides nothing. Where another label is surprisingly
+    popular, somebody looks again.
     """
     said = tuple((label, skills.get(name, SKILL)) for name, label in sorted(item.votes.items()))
     label, sure = _lead(item, said)
     found = Need(state="settled", label=label, sure=sure, votes=len(said), least=0)
-    if _enough(item, said, plan):
+    if _enough(item, said, plan) and not _surprised(item, label):
         return found
     if len(said) >= plan.cap:
         return replace(found, state="disputed")
@@ -124,6 +127,12 @@ def need(item: Item, skills: Mapping[str, float], plan: Plan = PLAN) -> Need:
         plan.cap - len(said),
     )
     return replace(found, state="open", least=least)
+
+
+def _surprised(item: Item, label: str | None) -> bool:
+    """Whether more people say another label than people foretold: then the many may be wrong about it."""
+    said = item.votes.items()
+    return popular_doubt([(one, item.peers[who]) for who, one in said if one and who in item.peers], label)
 
 
 _Votes = Sequence[tuple["str | None", float]]  # labels, and the skill of who gave them

@@ -35,7 +35,11 @@ class Dialogue:
 
 
 def harvest(outcome: Outcome, of: Dialogue) -> list[Line]:
-    """All that was given as lines, in the order of the dialogue; the same outcome gives the same lines."""
+    """All that was given as lines, in the order of the dialogue; the same outcome gives the same lines.
+
+    seconds: of a line what its reply took, and those before it that made none; what one reply took is in one
+    line alone.
+    """
     last = {one.values["case"]["id"]: one for one in outcome.of("answer")}
     reasons = {one.values["topic"]: one for one in outcome.of("reason")}
     shares = {
@@ -44,11 +48,19 @@ def harvest(outcome: Outcome, of: Dialogue) -> list[Line]:
         if one.kind in ("sure", "peers")
     }
     found: list[Line] = []
+    took, step = 0.0, -1
     for one in outcome.given:
+        took, step = took + (one.seconds if one.step != step else 0.0), one.step
+        made: list[Line] = []
         if one.kind == "answer" and last[one.values["case"]["id"]] is one:
-            found += _answered(one, reasons, shares, of)
+            made += _answered(one, reasons, shares, of)
         elif one.kind in _LINES:
-            found += [_line(one, of, **body) for body in _LINES[one.kind](one.values, of)]
+            made += [_line(one, of, **body) for body in _LINES[one.kind](one.values, of)]
+        if made and took:
+            made[0]["seconds"], took = round(took, 1), 0.0
+        found += made
+    if found and took:
+        found[-1]["seconds"] = round(found[-1].get("seconds", 0.0) + took, 1)
     return found
 
 
@@ -59,8 +71,6 @@ def guidelines(outcome: Outcome) -> list[Mapping[str, Any]]:
 
 def _line(one: Given, of: Dialogue, *, kind: str, **body: Any) -> Line:
     values: Line = {"kind": kind, "person": of.person, "at": one.at, "dialogue": f"{of.id}/{one.step}"}
-    if one.seconds:
-        values["seconds"] = round(one.seconds, 1)
     values |= masked(body)
     return {"id": "l-" + fingerprint(of.id, one.step, kind, body), **values}
 

@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 DRAWS = 1000
+SURE = 4.0  # errors below 0 from which on rows surely do harm; they do not know that another fit would differ
 CELLS = 2_000_000  # of a resample that are held at once
 
 
@@ -72,7 +73,8 @@ def balanced(base: NDArray[np.bool_], word: Floats, own: NDArray[np.bool_]) -> F
 def parts(
     gains: Floats, weights: Floats, groups: Ints, expected: Sequence[Expected], seed: int
 ) -> list[Part]:
-    """The part of each of p people; what did harm is 0.
+    """The part of each of p people; what did harm is 0, also where all together gave nothing that can be
+    measured and what was expected decides; unless it surely did with everybody of whom anything was expected.
 
     gains: float64[n, p], by how much a person's data make the loss on a row smaller, n = 0 where nothing was
     fitted; weights: float64[n, p] (`balanced`); groups: int64[n], rows of one number are drawn together.
@@ -90,6 +92,9 @@ def parts(
         values = _means(np.ones((1, len(gains))), gains, weights)[0]
         told = np.concatenate(list(_resampled(gains, weights, groups, rng)))
         error = told.std(axis=0)
+        harm = (error > 0) & (values + SURE * error < 0)  # what was expected of them is refuted
+        if (now[~harm] > 0).any():
+            now, prior = np.where(harm, 0.0, now), np.where(harm[:, None], 0.0, prior)
         shares, drawn = _weighed(values[None], error, now[None])[0], _weighed(told, error, prior.T)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     return [

@@ -17,7 +17,7 @@ from bapsim.raters.agreement import PLAIN, dawid_skene
 from bapsim.raters.calibration import Calibration, calibration
 from bapsim.raters.sequential import Standing, tested
 from bapsim.raters.shared import Mistakes, shared_mistakes
-from bapsim.raters.shares import Share, apart, share
+from bapsim.raters.shares import Share, apart, leaning, share
 from bapsim.raters.votes import Vote, coded, with_others
 
 Blind = Literal["gold", "again"]
@@ -136,7 +136,7 @@ def reliability(
             calibration=calibration([c for c, _ in sure[name]], [hit for _, hit in sure[name]], everybody),
             standing=test.standing,
             asked=test.asked,
-            skill=share(sum(mine) + PLAIN * rate, len(mine) + PLAIN),
+            skill=leaning(sum(mine), len(mine), rate, PLAIN),
             diverges=apart(right, others),
         )
     return Panel(people=people, mistakes=mistakes)

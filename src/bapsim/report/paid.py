@@ -59,7 +59,7 @@ def table(said: Mapping[str, Any], lang: str, names: Sequence[str] = HEAD) -> li
 
 
 def section(report: Mapping[str, Any], lang: str) -> dict[str, Any] | None:
-    """The table of a turn's page; None where nobody settled since."""
+    """The table of a turn's page; None where nobody works under a rule of pay."""
     said = report.get("people")
     if not said:
         return None

@@ -212,5 +212,6 @@ def _other(one: Said, lang: str) -> str:
     day, due = one["at"][:10], amount(one["minor"], one["currency"])
     if one["what"] == "paid":
         figures = {name: one["figures"][name] for name in ("by", "note")}
-        return text("statement.other.paid", lang, day=day, amount=due.removeprefix("−"), **figures)
+        key = "paid" if one["minor"] < 0 else "unpaid"
+        return text(f"statement.other.{key}", lang, day=day, amount=due.removeprefix("−"), **figures)
     return text("statement.other.appeal", lang, day=day, amount=due, ref=one["ref"])

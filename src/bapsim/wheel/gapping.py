@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -58,7 +58,9 @@ def values_of(scene: Scene, name: str, at: np.ndarray) -> list[str | None]:
         column = scene.stock.records.column(group).take(pa.array(at, pa.int64()))
         cells: list[Any] = column.to_pylist()
     else:
-        cells = list(group(_as_asked(scene.stock, at), replace(scene.turn, origins=scene.stock.origins)))
+        said = group(_as_asked(scene.stock, at), replace(scene.turn, origins=scene.stock.origins))
+        whole = said.to_pylist() if hasattr(said, "to_pylist") else said  # a column's nulls are nobody's
+        cells = list(whole) if isinstance(whole, Iterable) else []
         if len(cells) != len(at):
             raise RecipeError("group_values", name=name, values=len(cells), records=len(at))
     names = ["" if one is None or one != one else str(one) for one in cells]  # noqa: PLR0124  nan is nobody's

@@ -92,9 +92,12 @@ def open_appeals(ledger: Ledger) -> list[Row]:
     return [row for row in last.values() if row["state"] == "appealed"]
 
 
-def forget_words(ledger: Ledger, person: str) -> int:
-    """Inside `ledger.change`: erase what a person said in appeals; that there were any stays. How many."""
+def forget_words(ledger: Ledger, person: str | None = None, consent: str | None = None) -> int:
+    """Inside `ledger.change`: erase what was said in appeals, by one person or about lines of one consent;
+    that there were any stays. How many.
+    """
     rows = [row for row in appeals(ledger, person) if row["state"] == "appealed" and row["why"]]
+    rows = [row for row in rows if consent in (None, str(row["ref"]).partition("/")[0])]
     for row in rows:
         ledger.amend("appeal", {"n": row["n"]}, why="")
     return len(rows)
@@ -105,14 +108,33 @@ def paid(project: Project, person: str, amount: Money, *, by: str, note: str) ->
 
     The same sum with the same note is the same payment. Raises InputError for a person who has nothing here.
     """
-    ledger, said, who = project.ledger, _words(note), _words(by)
+    transfer = _payment(project.ledger, person, amount, by, note)
+    with project.ledger.change(PAID):
+        return book(project.ledger, transfer)
+
+
+def unpaid(project: Project, person: str, amount: Money, *, by: str, note: str) -> bool:
+    """Undo a payment that was written down in error, by a counter-entry; False where that was done before.
+
+    Raises InputError where no payment of this sum with this note was written down.
+    """
+    ledger, one = project.ledger, _payment(project.ledger, person, amount, by, note)
+    if ledger.value("select 1 from entry where transfer=?", one.name) is None:
+        raise InputError("no_such_payment", person=person, amount=f"{amount.amount} {amount.currency}")
+    entries = tuple(replace(entry, minor=-entry.minor) for entry in one.entries)
+    with ledger.change(PAID):
+        return book(ledger, replace(one, name=f"{one.name}:undo", entries=entries))
+
+
+def _payment(ledger: Ledger, person: str, amount: Money, by: str, note: str) -> Transfer:
+    said, who = _words(note), _words(by)
     known = [row["person"] for row in ledger.rows("select distinct person from worked order by person")]
     if person not in known:
         raise InputError("unknown_person", person=person, known=", ".join(known[:LISTED]) or "-")
     if not amount.minor:
         raise InputError("amount_of_nothing")
     name = digest(json.dumps([str(amount), said]).encode())
-    transfer = Transfer(
+    return Transfer(
         name=f"{PAID}:{person}:{name}",
         currency=amount.currency,
         what=PAID,
@@ -124,8 +146,6 @@ def paid(project: Project, person: str, amount: Money, *, by: str, note: str) ->
             Entry(account=PAID, minor=amount.minor),
         ),
     )
-    with ledger.change(PAID):
-        return book(ledger, transfer)
 
 
 def _corrections(ledger: Ledger, row: Row, amount: Money | None) -> list[Transfer]:

@@ -157,8 +157,12 @@ def _point(minor: int, points: list[float]) -> dict[str, float | None]:
 
 
 def keep_costs(project: Project, recipe: Recipe) -> dict[str, Any]:
-    """Write the costs down for the report of the last turn that ended, in place of what it had."""
+    """Write the costs down for the report of the last turn that ended, in place of what it had; nothing where
+    nobody works under a rule of pay.
+    """
     ledger = project.ledger
+    if ledger.value("select 1 from worked") is None:
+        return {"people": [], "sources": []}
     turn = ledger.value("select max(n) from turn where state='done'")
     said = costs_of_people(project, recipe)
     body, key = json.dumps(said, ensure_ascii=False, sort_keys=True), f"{NAME}:{turn}"
@@ -173,6 +177,6 @@ def keep_costs(project: Project, recipe: Recipe) -> dict[str, Any]:
 
 
 def kept_costs(ledger: Ledger, turn: int) -> dict[str, Any] | None:
-    """What was written down for the report of a turn; None where nobody settled after it."""
+    """What was written down for the report of a turn; None where nobody worked by then."""
     said = ledger.value("select output from stage where key=?", f"{NAME}:{turn}")
     return None if said is None else dict(json.loads(said))

@@ -41,6 +41,8 @@ from bapsim.wheel.erasing import (
     settle_accounts,
     settle_inbox,
 )
+from bapsim.wheel.pay import enter
+from bapsim.wheel.pay_appeals import forget_words
 from bapsim.wheel.permits import permits
 from bapsim.wheel.scrub_database import rewritten
 from bapsim.wheel.scrubbing import Outcome, scrubbed
@@ -103,7 +105,11 @@ def withdraw(
     Raises InputError for a consent that nobody knows, StoreError where a reader keeps the ledger from being
     written anew.
     """
-    tombstone = write_withdrawal(project.inbox, consent, whose(project, recipe, consent), by)
+    person = whose(project, recipe, consent)
+    try:
+        enter(project, recipe, project.inbox)  # whoever withdraws is owed for what they did until now
+    finally:
+        tombstone = write_withdrawal(project.inbox, consent, person, by)
     state = project.ledger.value("select state from withdrawal where consent=?", consent)
     if state == DONE and not came_again(project, recipe, consent):
         done = report_of(project, consent)
@@ -117,7 +123,7 @@ def withdraw(
     say("erase", records=len(plan.erased))
     enter_taints(project.ledger, consent, find_taints(project, plan))
     erase_shards(project, plan)
-    if count := erase_in_ledger(project, plan):
+    if count := erase_in_ledger(project, plan) + _forget_words(work):
         work.note("ledger", cells=count)
     for one in clean_models(project, plan):
         work.note("model", **one)
@@ -184,12 +190,9 @@ def _begin(work: _Work) -> None:
 
 def _keys(work: _Work) -> None:
     """The key of the consent goes, and the person's where nothing else of theirs stands."""
-    project, person = work.project, work.tombstone.person
+    project = work.project
     keys = Keys(project.root / "people" / "keys")
-    owners = {stem(work.consent)}
-    theirs = [one.consent for one in _terms(project).values() if one.person == person]
-    if person != "unknown" and all(is_withdrawn(project.inbox, one) for one in theirs):
-        owners.add(person)
+    owners = {stem(work.consent)} | ({work.tombstone.person} if _nothing_stands(work) else set())
     for owner in sorted(owners):
         with suppress(StoreError):  # what cannot be a key's name has none
             if keys.has(owner):
@@ -197,6 +200,26 @@ def _keys(work: _Work) -> None:
             keys.destroy(owner)
     if count := erase_dialogues(project.ledger, owners | {work.consent}):
         work.note("dialogue", answers=count)
+
+
+def _nothing_stands(work: _Work) -> bool:
+    """Whether this was the last consent of its person."""
+    person, inbox = work.tombstone.person, work.project.inbox
+    theirs = [one.consent for one in _terms(work.project).values() if one.person == person]
+    return person != "unknown" and all(is_withdrawn(inbox, one) for one in theirs)
+
+
+def _forget_words(work: _Work) -> int:
+    """What the person said in appeals about lines of the consent, and of all where nothing else of theirs
+    stands; that there were any stays, and what was decided. Returns how many.
+    """
+    ledger = work.project.ledger
+    if ledger.value("select 1 from appeal where why <> ''") is None:
+        return 0
+    with ledger.change("words of appeals"):
+        if _nothing_stands(work):
+            return forget_words(ledger, person=work.tombstone.person)
+        return forget_words(ledger, consent=stem(work.consent))
 
 
 def _plan(work: _Work) -> Plan:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from bapsim.core.errors import messages
 from bapsim.gather.people import read_people
-from bapsim.judge.pay import pay
+from bapsim.judge.pay import pay, understood
 from bapsim.serve.people import consent, lines, publish, withdrawing
 from bapsim.serve.people.schema import TABLES
 from bapsim.serve.people.tables import consent as granted
@@ -127,6 +127,7 @@ def test_the_rule_of_pay_is_shown_signed_and_kept(home: House) -> None:
     terms = read_terms(home.rooms.inbox)
     for given, rule in signed.items():
         assert terms[given].record["compensation_rule_id"] == rule.id
+        assert understood(terms[given].record["compensation_rule"]) == rule
         assert terms[given].notice["sha256"] == consent.digest_of(consent.notice(CONTROLLER, "ko", rule))
     sent = {"scope": "train", "employer": "none", "licence": "CC0-1.0", "read": "on", "revocable": "yes"}
     assert late.post("/people/consent", digest=unseen[1], **sent).status_code == 409
@@ -252,6 +253,26 @@ def test_nothing_is_left_of_what_was_withdrawn(home: House) -> None:
         lambda c: c.execute(sa.text("select what, subject from audit where what='withdrawn'")).all()
     )
     assert [tuple(one) for one in did] == [("withdrawn", given)]
+
+
+def test_under_a_rule_of_pay_the_times_wait_for_the_wheel_and_no_word(home: House) -> None:
+    """Who withdraws before a turn has met their lines is owed for the time; nothing else of them waits. Also
+    where they consented before there was a rule.
+    """
+    expert = home.expert("train")
+    (home.rooms.root / "recipe.py").write_text(RECIPE.format(hour="36000 KRW", bonus="0 KRW"), "utf-8")
+    sys.modules.pop("recipe", None)
+    given = home.rooms.database.look(lambda c: consent.standing(c, expert.id))
+    assert given is not None
+    add(home, given, "철회카나리")
+    until(lambda: published(home, given))
+    path = publish.path_of(home.rooms.inbox, given)
+    path.write_bytes(path.read_bytes() + b"[1]\n\xff\n")
+    assert expert.post(f"/people/consent/{given}/withdraw").status_code == 303
+    assert not files_with(home.rooms.root, "철회카나리")
+    (left,) = published(home, given)
+    assert set(left) <= set(publish.TIMES)
+    assert left["person"] == expert.id
 
 
 def test_a_withdrawal_by_other_means_reaches_the_rooms(home: House) -> None:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from bapsim.compose.assignment import PLAN, Plan, need
 from bapsim.gather.jobs import read_job
 from bapsim.gather.voices import Item, Voice
+from bapsim.raters.shares import share
 from bapsim.serve.people import desk_jobs, desk_owner, desk_queue, persons, publish
 from bapsim.serve.people.desk_jobs import Brought
 from bapsim.serve.people.desk_queue import Given, skills
@@ -42,7 +43,7 @@ def opened(home: House, one: Brought) -> str:
     return home.rooms.database.change(lambda c: desk_jobs.add(c, one, None))
 
 
-def said_by(home: House, name: str, who: str, consent: str, label: Any) -> str | None:
+def said_by(home: House, name: str, who: str, consent: str, label: Any, **more: Any) -> str | None:
     """One person takes the next item and says something; the item, or None where nothing is left."""
 
     def work(connection: sa.Connection) -> str | None:
@@ -51,7 +52,7 @@ def said_by(home: House, name: str, who: str, consent: str, label: Any) -> str |
         if mine is None:
             return None
         said = label(mine) if callable(label) else label
-        body = {"question": mine.row["id"], "said": said, "seconds": 1.0}
+        body = {"question": mine.row["id"], "said": said, "seconds": 1.0, **more}
         about = Given(job=dict(row), who=who, consent=consent, kind="vote", body=body)
         desk_queue.say(connection, home.rooms.keys, about)
         return str(mine.row["id"])
@@ -106,6 +107,9 @@ def test_items_get_the_votes_that_they_need_and_nobody_answers_twice(home: House
     tests = sum(one["tests"]["of"] for one in figures["people"])
     assert tests == sum(row["blind"] == "gold" for row in kept)
     assert all(one["tests"]["right"] == one["tests"]["of"] for one in figures["people"])
+    for one in figures["people"]:  # it leans on others, its interval does not
+        own = share(one["tests"]["right"], one["tests"]["of"])
+        assert one["skill"]["low"] <= own.low <= one["skill"]["share"] <= one["skill"]["high"] == own.high
     assert {row["hit"] for row in kept if row["blind"] == "gold"} == {1}
     assert all(skill > 0.8 for skill in home.rooms.database.look(lambda c: skills(c, name)).values())
 
@@ -164,11 +168,25 @@ def test_many_hold_an_item_each(home: House, plan: Plan, monkeypatch: pytest.Mon
     held = home.rooms.database.change(take)
     wanted = desk_queue.Wanted(key="", guess={json.dumps(LABELS[0]): desk_queue.SURE}, labels=len(LABELS))
     least = need(wanted, {}, plan).least
-    assert least == (1 if plan is PLAN else 2)
+    assert least == (1 if plan is PLAN else 3)
     assert len(held) == 30
     assert max(Counter(held).values()) == least
     assert len(set(held)) == -(-30 // least)
     assert home.rooms.database.change(take) == held, "who has one keeps it"
+
+
+def test_a_surprising_answer_is_asked_on(home: House) -> None:
+    """Two say what the model says, one does not and foretold that hardly anybody would: it stays open."""
+    said = [(LABELS[1], 0.1), (LABELS[0], 0.9), (LABELS[0], 0.9), (LABELS[0], 0.9), (LABELS[0], 0.9)]
+    team = people(home, 5)
+    for forecasts, states in ((False, ["open"] * 2 + ["settled"]), (True, ["open"] * 4 + ["settled"])):
+        name = opened(home, brought(1))
+        found = []
+        for (who, consent), (label, peers) in zip(team[: len(states)], said, strict=False):
+            more = {"peers": peers} if forecasts else {}
+            assert said_by(home, name, who.id, consent, label, **more) is not None
+            found += [row["state"] for row in rows(home, sa.select(item.c.state).where(item.c.job == name))]
+        assert found == states
 
 
 def test_own_items_come_again_blind(home: House) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bapsim.serve.people import consent
+from bapsim.serve.people import consent, lines, publish, withdrawing
 from bapsim.serve.people.pay import money_said
 from bapsim.store.entries import balances, unbalanced
 from bapsim.store.project import opened
@@ -60,6 +60,12 @@ def test_one_s_own_statement_says_what_and_why(paying: tuple[House, Visitor]) ->
     assert said["person"] == expert.id
     assert said["currencies"]["KRW"]["balance"] > 0
     assert money_said(said["currencies"]["KRW"]["balance"], "KRW") in page
+    given = str(home.rooms.database.look(lambda c: consent.standing(c, expert.id)))
+    file = publish.path_of(home.rooms.inbox, given).read_text("utf-8")
+    told = [json.loads(one) for one in file.splitlines()]
+    assert len({one["at"] for one in told}) > 1, "a line is of when it was said"
+    assert all(one["at"] <= one["approved"] for one in told)
+    assert sum(one.get("seconds", 0.0) for one in told) % 4 == 0, "every reply took four seconds"
     other = home.expert("train")
     assert "Nothing was written down for you yet." in words(other.get("/people/pay").text)
 
@@ -165,6 +171,23 @@ def test_while_a_turn_writes_one_is_asked_to_come_again(paying: tuple[House, Vis
         assert got.status_code == 409
         assert "A turn is writing" in got.text
         assert expert.get("/people/pay").status_code == 200
+
+
+def test_who_withdraws_in_the_rooms_before_a_turn_is_owed_for_the_time(
+    paying: tuple[House, Visitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawing, "EACH", 0.05)
+    home, _ = paying
+    expert = home.expert("train")
+    given = str(home.rooms.database.look(lambda c: consent.standing(c, expert.id)))
+    body = {"text": "저는 곧 거둡니다", "parents": [], "seconds": 20.0}
+    keys, path = home.rooms.keys, publish.path_of(home.rooms.inbox, given)
+    home.rooms.database.change(lambda c: lines.add(c, keys, given, "rationale", body, approved=True))
+    until(lambda: path.exists() and path.read_bytes())
+    assert expert.post(f"/people/consent/{given}/withdraw").status_code == 303
+    until(lambda: owed_to(home).get(expert.id))
+    assert owed_to(home)[expert.id] == 200
+    until(lambda: not path.exists())
 
 
 def test_sums_as_people_write_them() -> None:

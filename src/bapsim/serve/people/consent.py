@@ -104,7 +104,7 @@ def terms_of(
     name, at = new_consent(), now()
     shown = {"version": VERSION, "lang": lang, "sha256": digest_of(notice(made, lang, rule))}
     terms = Terms(consent=name, person=who.id, given=at, notice=shown, **vars(grant))
-    works = {} if rule is None else {RULE: rule.id}
+    works = {} if rule is None else {RULE: rule.id, "compensation_rule": rule.said()}
     terms = replace(terms, record=record_of(terms, made) | works)
     return replace(terms, signature=sign(folder, signed_body(terms)))
 

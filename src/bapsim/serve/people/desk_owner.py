@@ -21,7 +21,7 @@ from bapsim.gather.voices import Item, Span, Voice
 from bapsim.judge.compare import wilson
 from bapsim.raters.agreement import PLAIN
 from bapsim.raters.sequential import tested
-from bapsim.raters.shares import share
+from bapsim.raters.shares import leaning
 from bapsim.serve.people import audit, desk_jobs, desk_queue, lines
 from bapsim.serve.people.desk import job_of
 from bapsim.serve.people.desk_tables import change, done, item, job
@@ -215,7 +215,7 @@ def _people(rows: Sequence[Mapping[str, Any]], votes: Mapping[str, Mapping[str, 
 def _skill(hits: Iterable[int]) -> Json:
     """How often somebody is right, as the queue takes it, with its interval, and what tests make of it."""
     told = [bool(one) for one in hits]
-    found = share(sum(told) + PLAIN * SKILL, len(told) + PLAIN)
+    found = leaning(sum(told), len(told), SKILL, PLAIN)
     ends = {"share": found.rate, "low": found.low, "high": found.high, "of": len(told)}
     return ends | {"standing": tested(told).standing}
 

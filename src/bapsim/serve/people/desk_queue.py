@@ -144,12 +144,14 @@ def _options(connection: sa.Connection, name: str) -> int:
 def as_asked(
     row: Mapping[str, Any], votes: Mapping[str, Any], options: int, leased: frozenset[str] = frozenset()
 ) -> Wanted:
-    """An item with what was said of it, as `compose.assignment` looks at it."""
-    said = {who: None if one is None else _json(_in_order(one)) for who, one in votes.items()}
+    """An item with what was said of it, as `compose.assignment` looks at it. votes: the bodies, by person."""
+    answers = {who: said_in(body) for who, body in votes.items()}
+    said = {who: None if one is None else _json(_in_order(one)) for who, one in answers.items()}
     guess = guess_of(row)
     return Wanted(
         key=row["id"],
         votes=said,
+        peers={who: body["peers"] for who, body in votes.items() if body.get("peers") is not None},
         guess={} if guess is None else {_json(_in_order(guess)): SURE},
         labels=options,
         leased=leased,
@@ -176,7 +178,7 @@ def guess_of(row: Mapping[str, Any]) -> Any:
 def votes_on(
     connection: sa.Connection, keys: Keys, name: str, items: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """What each person said of each item, tests left out: None for "cannot tell"."""
+    """What each person's line about each item says, tests left out."""
     found: dict[str, dict[str, Any]] = {}
     query = sa.select(done.c.item.label("of"), done.c.person.label("who"), line).join(
         line, line.c.id == done.c.line
@@ -184,7 +186,7 @@ def votes_on(
     query = query.where(done.c.job == name, done.c.item.in_(items), done.c.blind.is_(None))
     rows = connection.execute(query.where(line.c.state == "approved").order_by(done.c.seq)).mappings()
     for row in rows:
-        found.setdefault(row["of"], {})[row["who"]] = said_in(lines.read(keys, dict(row)))
+        found.setdefault(row["of"], {})[row["who"]] = lines.read(keys, dict(row))
     return found
 
 

@@ -7,7 +7,8 @@ knows more. A consent that was withdrawn has no file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from bapsim.serve.people.tables import consent, line
 from bapsim.store import fault
 from bapsim.store.sealing import Keys
 from bapsim.store.terms import parsed, people, stem, withdrawals, write_terms
+from bapsim.wheel.pay_work import RULE
 
+TIMES = ("id", "person", "at", "approved", "seconds")  # of a line, none of which says anything
 EACH = 0.5  # seconds between two looks for what is to be published
 
 
@@ -54,10 +57,38 @@ def publish_one(database: Database, keys: Keys, inbox: Path, given: str) -> None
         write_terms(inbox, parsed(json.loads(terms)))
     fault.write(path_of(inbox, given), body)
     if given in withdrawals(inbox):  # between the two: what is withdrawn must not come back
-        path_of(inbox, given).unlink(missing_ok=True)
+        take_back(inbox, given)
         return
     done = consent.update().where(consent.c.id == given, consent.c.published < upto).values(published=upto)
     database.change(lambda c: c.execute(done))
+
+
+def take_back(inbox: Path, given: str, *, owed: bool = False) -> None:
+    """What a withdrawn consent's file said is gone. Where the recipe has a rule of pay (`owed`), or the terms
+    name one, whose line each was and how long it took stays until the wheel has written that down.
+    """
+    path = path_of(inbox, given)
+    if not path.exists():
+        return
+    times = _times(path) if owed or RULE in _record(inbox, given) else b""
+    if times:
+        fault.write(path, times)
+        return
+    path.unlink()
+    fault.sync(path.parent)
+
+
+def _times(path: Path) -> bytes:
+    kept = []
+    for body in path.read_bytes().splitlines():
+        with suppress(ValueError, AttributeError):  # a line that is none must keep nobody here
+            kept.append({name: said for name, said in json.loads(body).items() if name in TIMES})
+    return "".join(json.dumps(one) + "\n" for one in kept).encode()
+
+
+def _record(inbox: Path, given: str) -> Mapping[str, Any]:
+    path = terms_path(inbox, given)
+    return parsed(json.loads(path.read_bytes())).record if path.exists() else {}
 
 
 def _whole(connection: sa.Connection, keys: Keys, given: str) -> tuple[int, bytes, str]:
@@ -72,8 +103,9 @@ def approved(connection: sa.Connection, keys: Keys, given: str) -> Iterator[dict
     """The approved lines of a consent as the inbox has them, oldest first."""
     query = sa.select(line).where(line.c.consent == given, line.c.state == "approved").order_by(line.c.seq)
     for row in connection.execute(query).mappings():
+        said = read(keys, dict(row))
         head = {name: row[name] for name in ("id", "kind", "person")}
-        head |= {"at": row["made"], "approved": row["approved"]}
+        head |= {"at": said.get("at") or row["made"], "approved": row["approved"]}
         if row["dialogue"]:
             head["dialogue"] = row["dialogue"]
-        yield head | {k: v for k, v in read(keys, dict(row)).items() if k not in head}
+        yield head | {k: v for k, v in said.items() if k not in head}

@@ -182,9 +182,7 @@ def _positions(connection: sa.Connection, rooms: Rooms, talk: Talk, done: Steppe
 def _drafted(connection: sa.Connection, rooms: Rooms, talk: Talk, outcome: Outcome) -> None:
     """All that was given, as drafts that wait for approval."""
     for one in harvest(outcome, of(talk)):
-        body = {
-            key: value for key, value in one.items() if key not in ("id", "kind", "person", "at", "dialogue")
-        }
+        body = {key: value for key, value in one.items() if key not in ("id", "kind", "person", "dialogue")}
         more = {"approved": False, "dialogue": one["dialogue"]}
         lines.add(connection, rooms.keys, talk.row["consent"], one["kind"], body, **more)
     for told in guidelines(outcome):

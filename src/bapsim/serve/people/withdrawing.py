@@ -21,10 +21,10 @@ from bapsim.serve.people import audit, desk_queue, publish
 from bapsim.serve.people.rooms import Rooms
 from bapsim.serve.people.schema import WORDS
 from bapsim.serve.people.tables import consent
-from bapsim.store import fault
 from bapsim.store.ledger import now
 from bapsim.store.sealing import Keys
 from bapsim.store.terms import withdrawals, write_withdrawal
+from bapsim.wheel.founding import load_recipe
 
 EACH = 2.0  # seconds between two tries
 LONGEST = 3600  # seconds that the wheel's part may take
@@ -51,13 +51,20 @@ def _forget(connection: sa.Connection, rooms: Rooms, given: str, by: str) -> Non
 
 
 def clear(rooms: Rooms, given: str) -> None:
-    """The key and the published file of a consent, gone; and nothing of it in pages of the database."""
+    """The key of a consent and the words of its published file, gone; and nothing of it in pages of the
+    database.
+    """
     rooms.keys.destroy(given)
     rooms.database.write_anew(WORDS)
-    path = publish.path_of(rooms.inbox, given)
-    if path.exists():
-        path.unlink()
-        fault.sync(path.parent)
+    publish.take_back(rooms.inbox, given, owed=_pays(rooms))
+
+
+def _pays(rooms: Rooms) -> bool:
+    """Whether the recipe has a rule of pay."""
+    try:
+        return load_recipe(rooms.root).pay is not None
+    except Exception:  # noqa: BLE001  whatever is wrong with a recipe keeps nobody from withdrawing
+        return False
 
 
 def _standing(connection: sa.Connection) -> list[str]:
