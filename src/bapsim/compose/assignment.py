@@ -224,12 +224,12 @@ def next_item(
 def _wanted(
     item: Item, name: str, skills: Mapping[str, float], plan: Plan, known_needs: dict[Any, int]
 ) -> bool:
-    """Whether a person may get an item. known_needs: votes that items of the same votes and guess need: two
+    """Whether a person may get an item. known_needs: votes that items of which the same is said need: two
     hundred people hold two hundred items that nobody has answered, all alike.
     """
     if name in item.votes or name in item.leased:
         return False
-    alike = (*item.votes.items(), item.labels, *item.guess.items())
+    alike = (tuple(item.votes.items()), tuple(item.peers.items()), tuple(item.guess.items()), item.labels)
     if alike not in known_needs:
         known_needs[alike] = need(item, skills, plan).least
     return len(item.leased) < known_needs[alike]
