@@ -548,8 +548,8 @@ def page(said: dict[str, Any]) -> str:
             "",
             f"{EXPERTS} experts with an open stream each, {said['seconds']:g} s, half of the answers replies"
             " in the room, half labels at the desk. An answer is synced before it is acknowledged;"
-            " milliseconds from the moment at which it was due to the next question; shown: to its event on the"
-            " stream.",
+            " milliseconds from the moment at which it was due to the next question; shown: to its event on"
+            " the stream.",
             "",
             "| database | answers a second | p50 | p95 | p99 | room p50 | p95 | p99 | desk p50 | p95 | p99 |"
             " shown p50 | p95 | CPUs |",

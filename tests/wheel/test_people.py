@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from bapsim.gather.people import people
 from bapsim.report.page import write_report
 from bapsim.store.project import Project, opened
 from bapsim.store.terms import SCOPES, Terms, write_terms, write_withdrawal
-from bapsim.wheel.audit import check
-from bapsim.wheel.stock import Stock, adds_up, exam_ids, load_stock
+from bapsim.wheel.audit import check, stands
+from bapsim.wheel.pay_reasons import fates
+from bapsim.wheel.stock import SUPERSEDED, Stock, adds_up, exam_ids, load_stock
 from bapsim.wheel.turn import run_turn
 from tests.wheel.world import ASKS, History, bank, founded, sentence
 
@@ -207,6 +209,31 @@ def test_what_experts_make_of_records(tmp_path: Path) -> None:
         told = run_turn(project, recipe)  # other tables do not disturb questions, sources and surveys
         assert told["fresh"]["people"] == 0
         assert check(project, recipe)["ok"]
+
+
+def test_reasons_and_rules_stand_when_what_they_are_about_is_answered(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    recipe, room = recipe_of(), Room(root)
+    with opened(root) as project:
+        run_turn(project, recipe)
+        truth = asked(project)
+        room.consents(A)
+        for one in list(truth)[:6]:
+            about = {"parents": [one.hex()], "dialogue": "d-aaaaaaaaaa/3"}
+            room.vote(A, one, truth[one])
+            room.say(A, "rationale", text="그 말이 그 뜻입니다", **about)
+            room.say(A, "rule", rule={"any": ["카드"]}, text="카드면 카드", label="card", **about)
+            room.say(A, "qa", question_text="이것은?", answer_text=truth[one], **about)
+            room.say(A, "instruction", messages=[{"role": "user", "content": "안녕"}], **about)
+            room.say(A, "pair", prompt="a", chosen="b", rejected="c", **about)
+        for _ in range(2):  # the second time nothing is new, and nothing changed
+            told = run_turn(project, recipe)
+            stock = load_stock(project, recipe.task)
+            assert int(stock.other_task.sum()) == 30
+            assert not (stands(project, stock)[stock.other_task] == SUPERSEDED).any()
+            assert adds_up(told["accounts"])
+            became = Counter(one.became for one in fates(project, recipe))
+            assert became == {"taken": 36}
 
 
 def test_hidden_tests_say_who_settles_and_views_are_shares(tmp_path: Path) -> None:

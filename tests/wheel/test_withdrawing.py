@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bapsim.core.errors import InputError
 from bapsim.report.facts import facts
+from bapsim.report.words import story
 from bapsim.store.lake import read_batch
 from bapsim.store.project import opened
 from bapsim.store.terms import is_withdrawn, read_terms
@@ -25,6 +26,7 @@ from bapsim.wheel.closure import closure
 from bapsim.wheel.scrub_files import without
 from bapsim.wheel.sought import Sought
 from bapsim.wheel.stock import load_stock
+from bapsim.wheel.tainting import newest_clean, stained
 from bapsim.wheel.turn import run_turn
 from bapsim.wheel.withdrawal_report import is_sound, report_of
 from bapsim.wheel.withdrawing import unfinished, withdraw
@@ -215,7 +217,17 @@ def test_the_next_turn_learns_without_it_and_reads_nothing_of_it(bank: Path) -> 
     )
     lines(bank / "inbox" / "new.jsonl", bank_rows(range(700, 760)))
     with opened(bank) as project:
-        run_turn(project, recipe())
+        before = stained(project.ledger)
+        assert before is not None
+        assert newest_clean(project.ledger) is None, "nothing was proven without it"
+        told_of_it = run_turn(project, recipe())
+        assert told_of_it["verdict"] != "refuse"
+        assert stained(project.ledger) is None, "what learnt from it serves no longer"
+        served = project.ledger.value("select version from used order by n desc limit 1")
+        for lang, words in (("en", "serves in its place"), ("ko", "대신 서비스합니다")):
+            assert f"{before}" in (line := " ".join(story(facts(project), lang).sentences))
+            assert words in line
+            assert str(served) in line
         eaten = {row["version"] for row in project.ledger.rows("select version from model where turn=3")}
         left = {row["name"] for row in project.ledger.rows("select name from taint where kind='model'")}
         assert eaten

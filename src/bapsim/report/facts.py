@@ -44,6 +44,8 @@ def facts(project: Project, n: int | None = None) -> dict[str, Any]:
         "answer": said.get("answer", "class"),
         "decision": {name: said[name] for name in WEIGHED},
         "serves": serves,
+        "back_to": said.get("back_to"),
+        "stained": said.get("stained"),
         **{name: said[name] for name in SUMMED},
         "exam": said["wear"],
         "accounts": said["accounts"],

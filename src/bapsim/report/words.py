@@ -164,18 +164,24 @@ def _service(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     if serves is None:
         yield text("serves.none", lang)
     else:
-        state = serves["state"] if serves["new"] else "still"
+        state = serves["state"] if serves["new"] else "back" if report.get("back_to") else "still"
         yield text(f"serves.{state}", lang, version=serves["version"])
         yield from fixed(report, lang)
 
 
 def _tainted(report: Mapping[str, Any], lang: str) -> Iterator[str]:
     """That what serves learnt from something that was withdrawn, where it did."""
-    said, serves = report.get("withdrawn"), report["serves"]
-    if said is not None and serves is not None:
-        rows = sum(one["rows"] for one in said["models"] if one["version"] == serves["version"])
-        if rows:
-            yield text("said.tainted", lang, version=serves["version"], rows=number(rows))
+    said, serves, before = report.get("withdrawn"), report["serves"], report.get("stained")
+    if serves is None:
+        return
+    if before not in (None, serves["version"]):
+        yield text("said.cleaned", lang, before=before, version=serves["version"])
+    rows = sum(
+        one["rows"] for one in (said or {"models": []})["models"] if one["version"] == serves["version"]
+    )
+    if rows:
+        key = "said.tainted.still" if before == serves["version"] else "said.tainted"
+        yield text(key, lang, version=serves["version"], rows=number(rows))
 
 
 def fixed(report: Mapping[str, Any], lang: str) -> Iterator[str]:

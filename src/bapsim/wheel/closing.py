@@ -35,6 +35,7 @@ from bapsim.wheel.ruling import rules_table
 from bapsim.wheel.served import market
 from bapsim.wheel.sources import sources_table
 from bapsim.wheel.stock import REFUSED, Scene, accounts, standing
+from bapsim.wheel.tainting import newest_clean, stained
 
 Say = Callable[..., None]
 
@@ -64,6 +65,7 @@ def summarise(
         "opponent": opponent.name,
         "serves": None if judged.serves is None else judged.serves.version,
         "back_to": back_to(scene, judged),
+        "stained": stained(scene.project.ledger),
         "provisional": None if judged.provisional is None else _plain(asdict(judged.provisional)),
         "screen": [
             {"candidate": s.candidate.version, "z": _finite(s.z), "rows": s.rows, "look": s.look}
@@ -195,12 +197,13 @@ def _release(scene: Scene, judged: Judged) -> None:
             if changes:
                 ledger.amend("model", {"version": one.version}, **changes)
     number = int(ledger.value("select coalesce(max(n), 0) from used")) + 1
-    back = back_to(scene, judged)
+    back, dirty = back_to(scene, judged), stained(ledger)
     if judged.serves is not None:
         reason = "proven" if judged.decision.verdict == "accept" else "provisional"
         ledger.add("used", n=number, version=judged.serves.version, reason=reason, turn=scene.turn.n)
     elif back is not None:
-        ledger.add("used", n=number, version=back, reason="refused", turn=scene.turn.n)
+        reason = "refused" if dirty is None else "withdrawn"
+        ledger.add("used", n=number, version=back, reason=reason, turn=scene.turn.n)
     query = "select version from model where state='candidate' and judged is not null and turn < ?"
     fights = open_duel(ledger)
     for row in ledger.rows(query, scene.turn.n):
@@ -209,15 +212,16 @@ def _release(scene: Scene, judged: Judged) -> None:
 
 
 def back_to(scene: Scene, judged: Judged) -> str | None:
-    """What serves again where the refused candidate is what serves: the last proven version."""
+    """What serves again where the refused candidate is what serves, or where that learnt from what was
+    withdrawn and nothing takes its place: the last proven version that is clean.
+    """
     ledger = scene.project.ledger
-    if judged.decision.verdict != "refuse" or judged.looked is None:
+    if judged.serves is not None:
         return None
-    if judged.looked.version != ledger.value("select version from used order by n desc limit 1"):
-        return None
-    query = "select version from model where state='proven' and served is not null order by turn desc"
-    found = ledger.value(query)
-    return None if found is None else str(found)
+    refused = judged.looked.version if judged.decision.verdict == "refuse" and judged.looked else None
+    serving = ledger.value("select version from used order by n desc limit 1")
+    wanted = (refused is not None and refused == serving) or stained(ledger) is not None
+    return newest_clean(ledger) if wanted else None
 
 
 def _model_state(one: Candidate, judged: Judged) -> str:

@@ -215,6 +215,8 @@ def _not_read(books: Books, one: Said) -> _Told:
 def _of_row(books: Books, row: int) -> _Told:
     """Where a line's own record stands."""
     record, code = books.stock.ids[row].tobytes().hex(), books.state[row]
+    if code == REFUSED and books.why.get(record) == "other_task":  # reasons, rules, pairs: kept beside
+        return "taken", "", record
     if code == REFUSED:
         return "declined", f"verdict.{books.why.get(record, 'turn_refused')}", record
     if code == SUPERSEDED:

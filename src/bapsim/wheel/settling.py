@@ -103,7 +103,8 @@ def settle(stock: Stock, unfit: np.ndarray) -> Settled:
     _settle_pool(stock, told, answered, replaced)
     for row, mums in stock.parents:  # what was made of a replaced row has the label that was corrected
         stale = any(corrected.get(mum, stock.labels[row]) != stock.labels[row] for mum in mums)
-        if row not in given and (replaced[list(mums)].any() or stale):  # parents come before their children
+        own = row in given or stock.other_task[row]  # a reason or a rule says no label: it stands
+        if not own and (replaced[list(mums)].any() or stale):  # parents come before their children
             replaced[row] = True
     return Settled(answered=answered, replaced=replaced, conflicting=conflicting, heir=heir, unfit=unfit)
 

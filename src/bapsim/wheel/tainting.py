@@ -49,6 +49,19 @@ def tainted(ledger: Ledger, kind: Kind, name: str | None) -> list[dict[str, Any]
     return ledger.rows(query, kind, name)
 
 
+def stained(ledger: Ledger) -> str | None:
+    """What serves, if it learnt from something that was withdrawn."""
+    version = ledger.value("select version from used order by n desc limit 1")
+    return str(version) if version is not None and tainted(ledger, "model", str(version)) else None
+
+
+def newest_clean(ledger: Ledger) -> str | None:
+    """The newest proven version that can serve and learnt from nothing that was withdrawn."""
+    query = "select version from model where state='proven' and served is not null order by turn desc"
+    proven = (str(row["version"]) for row in ledger.rows(query))
+    return next((one for one in proven if not tainted(ledger, "model", one)), None)
+
+
 def told_withdrawals(ledger: Ledger, n: int) -> dict[str, Any] | None:
     """What the report of turn n tells of withdrawals; None where there is none.
 

@@ -38,6 +38,7 @@ from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
 from bapsim.wheel.state import begin, the_champion, the_newest, unseen
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, examined, load_stock, standing
 from bapsim.wheel.suspicion import judge_deliveries
+from bapsim.wheel.tainting import newest_clean, stained
 from bapsim.wheel.weighing import weighed_sources
 from bapsim.wheel.withdrawing import finish_withdrawals
 
@@ -201,22 +202,30 @@ def first_opponent(scene: Scene, incumbent: Incumbent | None) -> Opponent:
 
 
 def with_service(scene: Scene, judged: Judged) -> Judged:
-    """Adds what serves after this turn: the accepted candidate, or a provisional one of people's data."""
+    """Adds what serves after this turn: the accepted candidate, or a provisional one of people's data.
+
+    What serves may have learnt from what was withdrawn. Then this turn's candidate takes its place where it
+    may serve, held against what was proven alone; and where nothing clean was proven, unless it was refused.
+    """
     if judged.decision.verdict == "accept":
         return replace(judged, serves=judged.looked)
     people = judged.screened[0]
     if judged.decision.verdict == "refuse" and judged.looked is people.candidate:
         return judged
-    if judged.decision.reason == "decision.nothing_new":
-        return judged
-    current = scene.project.ledger.value("select version from used order by n desc limit 1")
+    ledger = scene.project.ledger
+    current, dirty = ledger.value("select version from used order by n desc limit 1"), stained(ledger)
     against = None
+    nothing_new = judged.decision.reason == "decision.nothing_new"
+    if nothing_new and (dirty is None or newest_clean(ledger) is not None):
+        return judged
     if current == people.candidate.version:
         return judged
-    if current is not None:
+    if current is not None and dirty is None:
         folder = scene.project.models / NAME / str(current) / "judged"
         model = artifacts.load(folder, scene.project.root)
         rival = Opponent(name=str(current), fingerprint="", respond=model, oof=folder / OOF)
         against = screen(scene, merging_opponent(rival, scene.recipe.task), people.candidate)
     said = may_serve(judged, people, against)
+    if dirty is not None and said.reason == "provisional.may_be_worse" and newest_clean(ledger) is None:
+        said = replace(said, allowed=True, reason="provisional.withdrawn")
     return replace(judged, provisional=said, serves=people.candidate if said.allowed else None)

@@ -21,6 +21,7 @@ from bapsim.serve.people import desk_jobs, desk_owner, desk_queue, persons, publ
 from bapsim.serve.people.desk_jobs import Brought
 from bapsim.serve.people.desk_queue import Given, skills
 from bapsim.serve.people.desk_tables import change, done, item, job
+from bapsim.serve.people.tables import audit as audit_log
 from bapsim.serve.refused import Refused
 from tests.serve.people.house import House, Visitor
 
@@ -187,6 +188,38 @@ def test_a_surprising_answer_is_asked_on(home: House) -> None:
             assert said_by(home, name, who.id, consent, label, **more) is not None
             found += [row["state"] for row in rows(home, sa.select(item.c.state).where(item.c.job == name))]
         assert found == states
+
+
+def test_personal_data_is_masked_but_where_letters_are_marked_and_that_is_noted(home: House) -> None:
+    told, expert = "환불 문의 010-2345-6789", home.expert("train")
+    for kind, shows in (
+        ("label", {"text": told}),
+        ("pair", {"prompt": told, "a": "b", "b": told}),
+        ("confirm", {"text": told}),
+        ("spans", {"text": told}),
+    ):
+        items = [Item(key=f"{kind}{i}", shows=shows) for i in range(3)]
+        name = opened(home, brought(0, kind=kind, items=items, origin="file"))
+        page = expert.get(f"/people/desk/{name}").text
+        assert ("010-2345-6789" in page) == (kind == "spans")
+        assert ("[PHONE]" in page) == (kind != "spans")
+    noted = rows(home, sa.select(audit_log.c.what).where(audit_log.c.what == "read_words"))
+    assert len(noted) == 1
+
+
+def test_nobody_reads_which_answers_were_tests(home: House) -> None:
+    expert = home.expert("train", "evaluate", lang="ko")
+    name = opened(home, brought(30, tests=30))
+    said = [said_by(home, name, expert.id, consent_of(home, expert), LABELS[1]) for _ in range(30)]
+    kept = rows(home, sa.select(done.c.blind).where(done.c.job == name))
+    assert {"blind": "gold"} in kept
+    page, api = expert.get("/people/me").text, expert.get("/people/api/lines").text
+    assert len(expert.get("/people/api/lines").json()["items"]) == len(said)
+    for text in (page, api):
+        assert "gold" not in text
+        assert "blind" not in text
+        assert "lost" in text
+    assert "cannot_tell" not in page, "in words"
 
 
 def test_own_items_come_again_blind(home: House) -> None:

@@ -17,6 +17,7 @@ from bapsim.serve.people.room_tables import dialogue, effect, position, step
 from bapsim.serve.people.schema import WORDS
 from bapsim.serve.people.tables import consent as granted
 from bapsim.store.project import opened
+from bapsim.wheel.tainting import newest_clean, stained
 from bapsim.wheel.withdrawal_report import is_sound
 from tests.cli.conftest import run, said
 from tests.scanner import scan
@@ -112,3 +113,10 @@ def test_one_click_reaches_rooms_keys_records_models_and_reports(lesson: House, 
     assert not re.search("unlearn", json.dumps(body), re.I)
     shown = said("-C", root, "show")["withdrawn"]
     assert [one["consent"] for one in shown["consents"]] == [given]
+    with opened(root) as project:
+        assert newest_clean(project.ledger) == "t001-people"
+    run("-C", root, "turn")
+    with opened(root, writing=False) as project:
+        assert stained(project.ledger) is None, "the model without it, or the last proven one, serves"
+        now = str(project.ledger.value("select version from used order by n desc limit 1"))
+    assert now == "t001-people" or now not in models

@@ -13,6 +13,7 @@ from bapsim.serve.http import as_json
 from bapsim.serve.people import auditing, consent, lines, names, owner
 from bapsim.serve.people.doors import Ask, Door
 from bapsim.serve.people.roles import AUDITING, OWNER, ROLES, SIGNED_IN
+from bapsim.serve.people.wording import plain
 from bapsim.serve.refused import bad
 
 Json = dict[str, Any]
@@ -126,7 +127,7 @@ async def my_lines(ask: Ask) -> Response:
         found = lines.of_person(connection, ask.who.id)
         return [
             {name: row[name] for name in ("id", "kind", "state", "consent", "made")}
-            | {"said": lines.read(ask.rooms.keys, row)}
+            | {"said": plain(lines.read(ask.rooms.keys, row))}
             for row in found
             if row["state"] != "undone"
         ]

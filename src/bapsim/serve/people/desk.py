@@ -20,6 +20,7 @@ from bapsim.serve.people.desk_tables import done, item, job
 from bapsim.serve.people.doors import HEADERS, Ask, Door, Form
 from bapsim.serve.people.roles import GIVING
 from bapsim.serve.people.texts import clean, redacted
+from bapsim.serve.people.wording import hidden
 from bapsim.serve.refused import Refused, bad
 from bapsim.store.project import opened
 from bapsim.wheel.desk_items import picture
@@ -116,7 +117,10 @@ async def _shown(ask: Ask, one: Json, mine: Held | None, undone: bool = False) -
     """The page with an item, or the part of it that htmx puts into its place."""
     told, count, more = await ask.read(lambda c: _beside(c, one, ask.who.id, mine))
     part = ask.request.headers.get("hx-request") == "true"
-    shows = {} if mine is None else json.loads(mine.row["shows"])
+    shows = {} if mine is None else _shows(one, mine.row)
+    if mine is not None and one["kind"] == "spans" and hidden(shows) != shows:
+        about = (ask.rooms.key, ask.who.id, "read_words", mine.row["id"])
+        await ask.write(lambda c: audit.note(c, *about, job=one["id"]))
     if one["kind"] == "pair" and mine is not None and _turned(mine.row["id"], ask.who.id):
         shows |= {"a": shows["b"], "b": shows["a"]}
     values: Json = {
@@ -145,6 +149,14 @@ def _beside(connection: sa.Connection, one: Json, who: str, mine: Held | None) -
     )
     counts = [int(connection.execute(query).scalar() or 0) for query in (said, left)]
     return desk_jobs.rules(connection, one["id"]), counts[0], counts[1]
+
+
+def _shows(one: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:
+    """What is shown of an item: without personal data, but where its very letters are marked, and the name of
+    a picture.
+    """
+    shows: dict[str, str] = json.loads(row["shows"])
+    return shows if one["kind"] == "spans" or _is_picture(one, shows) else hidden(shows)
 
 
 def _turned(name: str, who: str) -> bool:
@@ -308,7 +320,7 @@ async def confirm_page(ask: Ask, one: Json, undone: bool = False) -> Response:
     """A page of likely items: keep or reject each."""
     rows, count, left, told = await ask.read(lambda c: _tiles(c, one, ask.who.id))
     part = ask.request.headers.get("hx-request") == "true"
-    shown = [dict(row) | {"shows": json.loads(row["shows"])} for row in rows]
+    shown = [dict(row) | {"shows": _shows(one, row)} for row in rows]
     template = "part_desk_confirm.html.j2" if part else "desk_confirm.html.j2"
     pictures = bool(shown) and _is_picture(one, shown[0]["shows"])
     values: Json = {"job": one, "tiles": shown, "mine": count, "left": left, "rules": told}

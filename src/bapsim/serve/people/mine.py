@@ -18,6 +18,7 @@ from bapsim.serve.people.roles import GIVING, OWNER, SIGNED_IN
 from bapsim.serve.people.tables import consent as granted
 from bapsim.serve.people.tables import person
 from bapsim.serve.people.texts import clean
+from bapsim.serve.people.wording import in_words, texts_of
 from bapsim.serve.refused import Refused, bad
 from bapsim.store.ledger import now
 from bapsim.store.terms import SCOPES, write_terms
@@ -33,10 +34,12 @@ async def me(ask: Ask) -> Response:
     def read(connection: sa.Connection) -> dict[str, Any]:
         gave = lines.of_person(connection, ask.who.id)
         mine = [row for row in gave if row["state"] != "undone"]
+        said = [(row, lines.read(ask.rooms.keys, row)) for row in mine[-SHOWN:][::-1]]
+        texts = texts_of(connection, [str(body.get("question") or "") for _, body in said])
         return {
             "consents": consent.of_person(connection, ask.who.id),
             "count": len(mine),
-            "given": [{**row, "said": lines.read(ask.rooms.keys, row)} for row in mine[-SHOWN:][::-1]],
+            "given": [{**row, "words": in_words(row["kind"], body, texts, ask.lang)} for row, body in said],
             "may_give": ask.who.role in GIVING,
         }
 

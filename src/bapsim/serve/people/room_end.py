@@ -17,9 +17,8 @@ from bapsim.serve.people.room_tables import dialogue
 from bapsim.serve.people.room_tape import Talk
 from bapsim.serve.people.tables import line
 from bapsim.serve.people.texts import clean, redacted
+from bapsim.serve.people.wording import in_words
 from bapsim.serve.refused import Refused, bad
-from bapsim.text.rule_words import say_rule
-from bapsim.text.rules import rule_of
 
 WORDS = 4_000  # characters
 ORDER = ("rule", "guideline", "example", "vote", "view", "rationale", "qa", "instruction", "pair")
@@ -57,7 +56,7 @@ def _whole(connection: sa.Connection, ask: Ask) -> tuple[Talk, Json | None, list
     found = []
     for row in _lines(connection, talk):
         body = lines.read(ask.rooms.keys, row)
-        found.append({**row, "said": body, "words": _words(row["kind"], body, texts, talk.row["lang"])})
+        found.append({**row, "said": body, "words": in_words(row["kind"], body, texts, talk.row["lang"])})
     found.sort(key=lambda one: (ORDER.index(one["kind"]) if one["kind"] in ORDER else 99, one["seq"]))
     return talk, learnt, found
 
@@ -76,32 +75,6 @@ def _texts(talk: Talk) -> dict[str, str]:
         if one.question.to == "person" and case:
             found[str(case["id"])] = str(case.get("text", ""))
     return found
-
-
-def _words(kind: str, body: Mapping[str, Any], texts: Mapping[str, str], lang: str) -> Json:
-    """A line in words: what it is about, what it says, and why."""
-    shown, messages = texts.get(str(body.get("question") or ""), ""), body.get("messages") or [{}]
-    match kind:
-        case "vote":
-            found = (shown, body.get("said"), body.get("comment"))
-        case "example":
-            found = (" ".join(body["input"].values()), body["target"], body.get("why"))
-        case "rule":
-            found = (say_rule(rule_of(body["rule"]), lang), body["label"], "")
-        case "view":
-            shares = (f"{label} {100 * share:.0f} %" for label, share in body["distribution"].items())
-            found = (shown, ", ".join(shares), body.get("comment"))
-        case "guideline":
-            found = (body["label"], body["text"], "")
-        case "qa":
-            found = (body["question_text"], body["answer_text"], "")
-        case "instruction":
-            found = (messages[0].get("content"), messages[-1].get("content"), "")
-        case "pair":
-            found = (body["prompt"], body["chosen"], body["rejected"])
-        case _:
-            found = ("", body.get("text"), "")
-    return dict(zip(("about", "says", "why"), (one or "" for one in found), strict=True))
 
 
 async def decide(ask: Ask) -> Response:
