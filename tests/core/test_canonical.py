@@ -236,3 +236,14 @@ def test_no_columns_and_no_rows():
     assert (offsets.tolist(), len(body)) == ([0], 0)
     offsets, body = cells(pa.record_batch({"a": pa.nulls(2)}))
     assert (offsets.tolist(), len(body)) == ([0, 0, 0], 0)
+
+
+@given(st.dictionaries(NASTY, st.none() | NASTY, min_size=1, max_size=4))
+def test_one_row_of_texts_is_as_among_others(row):
+    names = list(row)
+    schema = pa.schema([(name, pa.string()) for name in names])
+    one = pa.RecordBatch.from_pylist([row], schema=schema)
+    several = pa.RecordBatch.from_pylist([row, row], schema=schema)
+    assert canonical(one) * 2 == canonical(several)
+    assert canonical(one) == canonical(one.cast(pa.schema([(name, pa.large_string()) for name in names])))
+    assert (cells(one)[0].dtype, len(cells(one)[0])) == (cells(several)[0].dtype, 2)

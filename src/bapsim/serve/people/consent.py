@@ -71,7 +71,8 @@ def notice(made: Controller, lang: str, rule: Pay | None = None) -> list[tuple[s
     if rule is not None:
         words["pay"] = " ".join([*([made.pay] if made.pay else []), *rule_in_words(rule, lang)])
     key = f"notice.{VERSION}"
-    return [(text(f"{key}.{one}.head", lang), text(f"{key}.{one}", lang, **words)) for one in SECTIONS]
+    told = [one for one in SECTIONS if one != "pay" or made.pay or rule is not None]
+    return [(text(f"{key}.{one}.head", lang), text(f"{key}.{one}", lang, **words)) for one in told]
 
 
 def digest_of(shown: list[tuple[str, str]]) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from starlette.responses import Response
 
-from bapsim.serve.people import audit, invites, passwords, persons, sessions
+from bapsim.serve.people import audit, consent, invites, passwords, persons, sessions
 from bapsim.serve.people.doors import Ask, Door
 from bapsim.serve.people.names import keyed
-from bapsim.serve.people.roles import ANYONE, SIGNED_IN
+from bapsim.serve.people.roles import ANYONE, GIVING, OWNER, SIGNED_IN
 from bapsim.serve.people.tables import person
 from bapsim.serve.people.texts import clean
 from bapsim.serve.refused import Refused, bad
@@ -21,8 +21,16 @@ NAME = 80  # characters of a name or an e-mail
 
 
 async def home(ask: Ask) -> Response:
-    """What there is to do, by role."""
-    return ask.page("home.html.j2")
+    """What there is to do, by role, and what has to be done first."""
+
+    def first(connection: sa.Connection) -> str | None:
+        complete = consent.controller(connection).complete
+        if ask.who.role in OWNER and not complete:
+            return "notice"
+        waits = ask.who.role in GIVING and complete and consent.standing(connection, ask.who.id) is None
+        return "consent" if waits and ask.who.role not in OWNER else None
+
+    return ask.page("home.html.j2", first=await ask.read(first))
 
 
 async def sign_in_page(ask: Ask) -> Response:

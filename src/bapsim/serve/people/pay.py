@@ -11,16 +11,18 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import sqlalchemy as sa
 from starlette.responses import Response
 
 from bapsim.core.errors import BapsimError, InputError, StoreError, messages
 from bapsim.core.errors import text as message
 from bapsim.mods import Money, money
-from bapsim.serve.people import audit
+from bapsim.serve.people import audit, lines
 from bapsim.serve.people.doors import HEADERS, Ask, Door
 from bapsim.serve.people.roles import GIVING, OWNER
 from bapsim.serve.people.rooms import Rooms
 from bapsim.serve.people.texts import clean, redacted
+from bapsim.serve.people.wording import in_words, texts_of
 from bapsim.serve.refused import Refused
 from bapsim.store.project import Project, opened
 from bapsim.wheel.founding import load_recipe
@@ -63,7 +65,16 @@ def _statement(rooms: Rooms, person: str) -> Json | None:
 async def statement_page(ask: Ask) -> Response:
     """One's own balance, how it came about, and what was not taken, each with its reason."""
     said = await asyncio.to_thread(_statement, ask.rooms, ask.who.id)
-    return ask.page("pay.html.j2", s=said, shown=SHOWN, **_words_of(said, ask.lang))
+    words = await ask.read(lambda c: _given(c, ask)) if said is not None else {}
+    return ask.page("pay.html.j2", s=said, shown=SHOWN, words=words, **_words_of(said, ask.lang))
+
+
+def _given(connection: sa.Connection, ask: Ask) -> dict[str, Json]:
+    """What was given, in words, by the name that a statement calls it by."""
+    rows = lines.of_person(connection, ask.who.id, state="approved")
+    said = [(f"{row['consent']}/{row['id']}", row["kind"], lines.read(ask.rooms.keys, row)) for row in rows]
+    texts = texts_of(connection, [str(body.get("question") or "") for _, _, body in said])
+    return {ref: {"kind": kind, **in_words(kind, body, texts, ask.lang)} for ref, kind, body in said}
 
 
 def _words_of(said: Json | None, lang: str) -> Json:

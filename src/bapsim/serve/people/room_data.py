@@ -14,10 +14,12 @@ from bapsim.compose.dialogue import Question, Reply, consulted_rows, question_of
 from bapsim.core.records import Answers, Rows
 from bapsim.serve.people import desk_jobs, lines, room_tape
 from bapsim.serve.people.desk_tables import job
+from bapsim.serve.people.room_tables import position
 from bapsim.serve.people.rooms import Rooms
 from bapsim.serve.people.tables import line
 
 PATIENCE = 120.0  # seconds that the classroom may take to be prepared
+AGAINST = 20  # views against one's own that are told, the newest
 RULES = 200  # rules in force that an answer is held against, the newest
 Json = dict[str, Any]
 
@@ -44,8 +46,9 @@ class Data:
     def _minutes(self, connection: sa.Connection, question: Question) -> Json:
         """What a question of this kind needs of what the room has on record, and no more."""
         if question.kind == "heard":
-            case = str(question.about["case"]["id"])
-            return {"positions": {case: self._others(connection, case)}, "rules": self._rules(connection)}
+            case, mine = str(question.about["case"]["id"]), str(question.about["mine"])
+            against = self._others(connection, case, mine)
+            return {"positions": {case: against}, "rules": self._rules(connection)}
         if question.kind == "disputes":
             return {"disputes": disputes(connection, self.rooms, self.dialogue, self.person)}
         if question.kind == "guide":
@@ -54,8 +57,9 @@ class Data:
             return {"guideline": {} if told is None else {label: [told["rule"], told["version"]]}}
         return {}
 
-    def _others(self, connection: sa.Connection, case: str) -> list[Json]:
-        said = room_tape.positions(connection, self.rooms.keys, case=case)
+    def _others(self, connection: sa.Connection, case: str, mine: str) -> list[Json]:
+        where = room_tape.otherwise({case: room_tape.says(self.rooms.key, mine)})
+        said = room_tape.positions(connection, self.rooms.keys, where, AGAINST)
         return [
             {
                 "by": "you" if one["person"] == self.person else "other",
@@ -74,13 +78,16 @@ class Data:
 
 def disputes(connection: sa.Connection, rooms: Rooms, name: str, person: str) -> list[Json]:
     """Cases that a dialogue answered and other people otherwise: case, mine, others (by, label, why)."""
-    mine = room_tape.positions(connection, rooms.keys, dialogue=name)
-    if not mine:
-        return []
+    here = position.c.dialogue == name
+    said = {
+        row.case: row.says
+        for row in connection.execute(sa.select(position.c.case, position.c.says).where(here))
+    }
+    where = room_tape.otherwise(said) & (position.c.person != person)
     others: dict[str, list[Json]] = {}
-    for one in room_tape.positions(connection, rooms.keys, case=[one["case"] for one in mine]):
-        if one["person"] != person:
-            others.setdefault(one["case"], []).append(one)
+    for one in room_tape.positions(connection, rooms.keys, where, AGAINST):
+        others.setdefault(one["case"], []).append(one)
+    mine = room_tape.positions(connection, rooms.keys, here & position.c.case.in_(others)) if others else []
     found = []
     for one in mine:
         against = [

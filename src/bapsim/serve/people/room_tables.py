@@ -41,7 +41,8 @@ step = table(
     UniqueConstraint("dialogue", "step"),
 )
 
-# What somebody says of a case now: body: sealed JSON of label, why and the case's text.
+# What somebody says of a case now: body: sealed JSON of label, why and the case's text; says: of the label,
+# what tells equal ones from others and nothing else (an HMAC), nothing in rows of an older version.
 position = table(
     "room_position",
     numbered(),
@@ -50,6 +51,7 @@ position = table(
     of_person(),
     Column("case", String(32), nullable=False, index=True),
     Column("body", LargeBinary, nullable=False),
+    Column("says", String(32), nullable=True),
     UniqueConstraint("dialogue", "case"),
 )
 

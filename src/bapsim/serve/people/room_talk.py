@@ -166,15 +166,18 @@ def _positions(connection: sa.Connection, rooms: Rooms, talk: Talk, done: Steppe
         if case in new:
             body = room_tape.sealed(rooms.keys, talk.row["consent"], new[case])
             row = {"dialogue": talk.name, "consent": talk.row["consent"], "person": talk.row["person"]}
-            connection.execute(position.insert().values(**row, case=case, body=body))
+            token = room_tape.says(rooms.key, new[case]["label"])
+            connection.execute(position.insert().values(**row, case=case, body=body, says=token))
     if not changed:
         return
-    told = {
-        one["dialogue"]
-        for one in room_tape.positions(connection, rooms.keys, case=changed)
-        if one["person"] != talk.row["person"]
-        and any(one["label"] != said[one["case"]]["label"] for said in (new, old) if one["case"] in said)
-    }
+    where = [
+        room_tape.otherwise(
+            {case: room_tape.says(rooms.key, said[case]["label"]) for case in changed if case in said}
+        )
+        for said in (new, old)
+    ]
+    query = sa.select(position.c.dialogue).where(sa.or_(*where), position.c.person != talk.row["person"])
+    told = set(connection.execute(query).scalars())
     for other in sorted(told):
         events.tell(connection, channel_of(other), "differs", {})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -132,12 +133,26 @@ def write(connection: sa.Connection, keys: Keys, talk: Talk, tape: Tape) -> None
         connection.execute(step.insert().values(**row, body=sealed(keys, consent, one.json())))
 
 
-def positions(connection: sa.Connection, keys: Keys, **where: Any) -> list[Json]:
-    """Who says what of which case: dialogue, person, case, label, why, text."""
-    query = sa.select(position).order_by(position.c.seq)
-    for name, value in where.items():
-        column = position.c[name]
-        query = query.where(column.in_(value) if isinstance(value, list | set) else column == value)
+def says(key: bytes, label: str) -> str:
+    """What a position's label is compared by, without its key: equal for equal labels."""
+    return hmac.new(key, b"says\0" + label.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:32]
+
+
+def otherwise(said: Mapping[str, str | None]) -> sa.ColumnElement[bool]:
+    """Positions on these cases that say something else (said: `says`, by case), or of which nobody knows."""
+    each = (
+        sa.and_(position.c.case == case, sa.or_(position.c.says.is_(None), position.c.says != (token or "")))
+        for case, token in said.items()
+    )
+    return sa.or_(sa.false(), *each)
+
+
+def positions(
+    connection: sa.Connection, keys: Keys, where: sa.ColumnElement[bool], most: int | None = None
+) -> list[Json]:
+    """Who says what of which case: dialogue, person, case, label, why, text; the newest `most`, in order."""
+    newest = sa.select(position.c.seq).where(where).order_by(position.c.seq.desc()).limit(most)
+    query = sa.select(position).where(position.c.seq.in_(newest)).order_by(position.c.seq)
     found = []
     for row in connection.execute(query).mappings():
         about = {name: row[name] for name in ("dialogue", "person", "case", "consent")}

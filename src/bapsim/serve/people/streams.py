@@ -14,7 +14,7 @@ from bapsim.serve.people.events import Event, stream
 from bapsim.serve.people.roles import SIGNED_IN
 from bapsim.serve.refused import Refused
 
-PACE = 0.25  # seconds between two parts of a page that take each other's place
+PACE = 0.5  # seconds between two parts of a page that take each other's place
 
 
 @dataclass(frozen=True, kw_only=True)
