@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +48,7 @@ class Lessons:
         self._lock = threading.Lock()
         self._child: Any = None
         self._pipe: Connection | None = None
+        self._out: queue.SimpleQueue[Any] = queue.SimpleQueue()  # requests on their way; None = no more
         self._waiting: dict[int, tuple[str | None, Future[Any]]] = {}  # of an effect: whose it is
         self._number = 0
         self._closed = False
@@ -104,9 +106,7 @@ class Lessons:
                 for number in old:
                     self._waiting.pop(number)[1].cancel()
             self._waiting[self._number] = whose, answer
-            with suppress(OSError):  # it died between two requests: the reader tells all who wait
-                assert self._pipe is not None  # noqa: S101  just started
-                self._pipe.send((self._number, what, arguments))
+            self._out.put((self._number, what, arguments))
         return answer
 
     def _start(self) -> None:
@@ -115,17 +115,20 @@ class Lessons:
         self._child = spawn.Process(target=serve, args=(theirs, str(self._root)), daemon=True)
         self._child.start()
         theirs.close()
-        threading.Thread(target=self._read, args=(self._pipe, self._child), daemon=True).start()
+        self._out = queue.SimpleQueue()
+        threading.Thread(target=_send, args=(self._pipe, self._out), daemon=True).start()
+        threading.Thread(target=self._read, args=(self._pipe, self._child, self._out), daemon=True).start()
 
     def _stop(self) -> None:
         if self._pipe is not None:
+            self._out.put(None)
             self._child.terminate()
         self._pipe = self._child = None
         for _, one in self._waiting.values():
             one.cancel()
         self._waiting.clear()
 
-    def _read(self, pipe: Connection, child: Any) -> None:
+    def _read(self, pipe: Connection, child: Any, out: queue.SimpleQueue[Any]) -> None:
         """In a thread: hand out what the process answers, until it ends."""
         with suppress(EOFError, OSError):
             while True:
@@ -135,6 +138,7 @@ class Lessons:
                 if answer is not None:
                     _settle(answer, said, error)
         child.join()
+        out.put(None)
         pipe.close()
         with self._lock:
             if self._pipe is not pipe:  # stopped on purpose, or another one runs by now
@@ -143,6 +147,13 @@ class Lessons:
             lost, self._waiting = self._waiting, {}
         for _, one in lost.values():
             _settle(one, None, ("StoreError", "lesson_process_died", {}))
+
+
+def _send(pipe: Connection, out: queue.SimpleQueue[Any]) -> None:
+    """In a thread, for a pipe is full while the process is at a fit, and nobody else may wait for that."""
+    with suppress(OSError):  # it died between two requests: the reader tells all who wait
+        while (one := out.get()) is not None:
+            pipe.send(one)
 
 
 def _settle(answer: Future[Any], said: Any, error: tuple[str, str, dict[str, Any]] | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,6 +28,7 @@ async def living(rooms: Rooms, worker: int, ending: Callable[[], bool]) -> Async
     ending: whether the service was told to end: watchers are let go then, for it waits for connections.
     """
     sys.setswitchinterval(SWITCH)
+    gc.freeze()  # what is imported is not looked through again and again
     await rooms.hub.start()
     work: list[Callable[[], Awaitable[None]]] = [rooms.hub.run, partial(_let_go, rooms, ending)]
     if worker == 0:

@@ -28,6 +28,9 @@ from bapsim.serve.refused import Refused
 from bapsim.store.ledger import now
 from bapsim.wheel.founding import load_recipe
 
+TOLD = (
+    10  # dialogues that hear at once that somebody says otherwise, the newest; the others at their next step
+)
 NOTHING = Outcome(given=(), steps=0)
 Json = dict[str, Any]
 
@@ -177,7 +180,7 @@ def _positions(connection: sa.Connection, rooms: Rooms, talk: Talk, done: Steppe
         for said in (new, old)
     ]
     query = sa.select(position.c.dialogue).where(sa.or_(*where), position.c.person != talk.row["person"])
-    told = set(connection.execute(query).scalars())
+    told = set(connection.execute(query.order_by(position.c.seq.desc()).limit(TOLD)).scalars())
     for other in sorted(told):
         events.tell(connection, channel_of(other), "differs", {})
 
