@@ -62,7 +62,7 @@ def engine_of(url: str, *, writes: bool) -> sa.Engine:
             isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
             pool_size=size,
             max_overflow=0,
-            pool_pre_ping=True,
+            pool_pre_ping=writes,  # a read that meets a server which was restarted is refused once (503)
             hide_parameters=True,
         )
     except ImportError as why:
@@ -196,8 +196,10 @@ class Database:
         try:
             with self._writing.begin() as connection:
                 self._take_turn(connection)
-                for work, done in works:
-                    said.append((done, *_tried(connection, work)))
+                if len(works) == 1:  # it fails with the transaction: no savepoint has to be asked for
+                    said.append((works[0][1], works[0][0](connection), None))
+                else:
+                    said += [(done, *_tried(connection, work)) for work, done in works]
                 fault.point("before commit people")
         except Exception as why:  # noqa: BLE001  who waits is told, whatever it was
             for _, done in works:
