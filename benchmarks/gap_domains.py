@@ -50,7 +50,7 @@ from bapsim.store.project import opened  # noqa: E402
 from bapsim.train.text import text_linear  # noqa: E402
 from bapsim.wheel.candidates import NAME  # noqa: E402
 from bapsim.wheel.turn import run_turn  # noqa: E402
-from lab import DATA, new_folder, origin  # noqa: E402
+from lab import DATA, origin  # noqa: E402
 
 TURNS, ANSWERS, EACH, POOL = 5, 300, 4, 6_000
 RARE = 0.1
@@ -145,7 +145,9 @@ def one_life(source: Requests, arm: str, turns: int) -> list[dict[str, Any]]:
     test = rows_at("val", np.arange(len(said("val"))), labelled=True)
     truth, domains = (np.array(test.column(name).to_pylist()) for name in ("intent", "domain"))
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place:
-        root = new_folder(Path(place) / "project")
+        root = Path(place) / "project"
+        (root / "inbox").mkdir(parents=True)
+        (root / "recipe.py").write_text("# the recipe of this benchmark is a value\n", "utf-8")
         with opened(root) as project:
             for _ in range(turns):
                 told = run_turn(project, recipe(source, arm))
