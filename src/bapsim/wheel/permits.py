@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Verdicts, verdicts
 from bapsim.core.turn import Turn
@@ -24,7 +23,8 @@ from bapsim.store.lake import View
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.store.stated import METHOD as STATED
-from bapsim.store.terms import REFUSALS, SCOPES, Terms, as_written, parsed, read_terms, refusal
+from bapsim.store.terms import REFUSALS, Terms, as_written, parsed, read_terms, refusal
+from bapsim.wheel.purposes import purposes_of
 from bapsim.wheel.stock import Stock, load_stock
 
 TERMS = "terms"  # the verdict on records that their terms do not allow
@@ -98,7 +98,7 @@ def _descendants(ledger: Ledger, consents: Iterable[str]) -> set[bytes]:
 def by_terms(ledger: Ledger, recipe: Recipe, turn: Turn, stock: Stock) -> Verdicts:
     """What the recipe's purposes have no permit for, and what was made of records of which nothing may be."""
     day = date.fromisoformat(turn.day)
-    why = resting_on(ledger, stock, not_allowed(ledger, recipe.purposes, day))
+    why = resting_on(ledger, stock, not_allowed(ledger, purposes_of(recipe), day))
     made = stock.by_machine & stock.of_origins(lambda _, origin: not _as_given(origin.method))
     free = np.array([one is None for one in why], bool)
     why[made & free & barred(ledger, stock, day)] = "never_synthesise"
@@ -131,12 +131,6 @@ def sparing(project: Project, turn: Turn) -> Turn:
 def _hiding(view: View, more: Mapping[str, np.ndarray]) -> View:
     parts = zip(view.shards, view.hidden or [None] * len(view.shards), strict=True)
     return replace(view, hidden=tuple(more[s.key] if m is None else m | more[s.key] for s, m in parts))
-
-
-def known_purposes(recipe: Recipe) -> None:
-    """Raises RecipeError for a purpose that no terms know."""
-    if strange := [name for name in recipe.purposes if name not in SCOPES]:
-        raise RecipeError("unknown_purpose", wrong=", ".join(strange), known=", ".join(SCOPES))
 
 
 def by_withdrawal(ledger: Ledger, stock: Stock) -> Verdicts:
