@@ -23,7 +23,7 @@ from bapsim.store.lake import View
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.store.stated import METHOD as STATED
-from bapsim.store.terms import REFUSALS, Terms, as_written, parsed, read_terms, refusal
+from bapsim.store.terms import NO_TERMS, REFUSALS, Terms, as_written, parsed, read_terms, refusal
 from bapsim.wheel.purposes import purposes_of
 from bapsim.wheel.stock import Stock, load_stock
 
@@ -79,6 +79,13 @@ def not_allowed(ledger: Ledger, purposes: Iterable[str], day: date) -> dict[str,
     return {name: why for name, why in said.items() if why is not None}
 
 
+def unknown_terms(ledger: Ledger, stock: Stock) -> set[str]:
+    """Consents of the rooms of which no terms were ever seen: nobody knows what they allow."""
+    named = [one for one in stock.origins.values() if one.method.startswith(("room", "asked:"))]
+    given = {str(one.consent) for one in named if one.batch and one.batch.endswith(f"/{one.consent}.jsonl")}
+    return given - permits(ledger).keys() - withdrawn(ledger)
+
+
 def resting_on(ledger: Ledger, stock: Stock, reasons: Mapping[str, str]) -> np.ndarray:
     """object[N]: the reason of the strictest of these consents that a row rests on, None: it does on none."""
     found = np.full(len(stock), None, object)
@@ -98,7 +105,8 @@ def _descendants(ledger: Ledger, consents: Iterable[str]) -> set[bytes]:
 def by_terms(ledger: Ledger, recipe: Recipe, turn: Turn, stock: Stock) -> Verdicts:
     """What the recipe's purposes have no permit for, and what was made of records of which nothing may be."""
     day = date.fromisoformat(turn.day)
-    why = resting_on(ledger, stock, not_allowed(ledger, purposes_of(recipe), day))
+    reasons = dict.fromkeys(unknown_terms(ledger, stock), NO_TERMS)
+    why = resting_on(ledger, stock, reasons | not_allowed(ledger, purposes_of(recipe), day))
     made = stock.by_machine & stock.of_origins(lambda _, origin: not _as_given(origin.method))
     free = np.array([one is None for one in why], bool)
     why[made & free & barred(ledger, stock, day)] = "never_synthesise"
