@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,19 @@ import numpy as np
 import pytest
 
 from bapsim.compose.plan import exam
-from bapsim.core.errors import RecipeError, messages
+from bapsim.core.errors import InputError, RecipeError, messages
 from bapsim.core.recipe import only
+from bapsim.core.turn import Turn
 from bapsim.gather.augment import misspell
 from bapsim.gather.people import people
 from bapsim.refine.rights import rights
 from bapsim.store.project import opened
-from bapsim.store.terms import REFUSALS, Terms, write_terms
+from bapsim.store.sealing import sign
+from bapsim.store.terms import REFUSALS, Terms, read_terms, signed_body, write_terms
 from bapsim.wheel import state
 from bapsim.wheel.audit import check
 from bapsim.wheel.listing import refused
+from bapsim.wheel.permits import enter_permits, permits
 from bapsim.wheel.purposes import known_purposes, purposes_of
 from bapsim.wheel.stock import adds_up, load_stock
 from bapsim.wheel.turn import run_turn
@@ -125,3 +129,20 @@ def test_purposes_and_checks_of_rights_may_not_differ_in_silence() -> None:
     with pytest.raises(RecipeError) as caught:
         known_purposes(recipe(purposes=("train", "sell")))
     assert caught.value.key == "unknown_purpose"
+
+
+def test_terms_that_are_not_what_was_signed_stop_the_turn(tmp_path: Path) -> None:
+    root = founded(tmp_path / "p")
+    given(root, "a", {"scope": frozenset({"evaluate"})}, range(5000, 5001))
+    (terms,) = read_terms(root / "inbox").values()
+    signed = replace(terms, signature=sign(root / "people", signed_body(terms)))
+    turn = Turn(n=1, seed=0, task=recipe().task, inbox=root / "inbox")
+    with opened(root) as project:
+        path = write_terms(root / "inbox", replace(signed, scope=GRANTED))
+        with pytest.raises(InputError) as caught:
+            enter_permits(project, turn)
+        assert (caught.value.key, permits(project.ledger)) == ("terms_altered", {})
+        assert path.name in str(caught.value)
+        write_terms(root / "inbox", signed)
+        enter_permits(project, turn)
+        assert permits(project.ledger)[terms.consent].scope == {"evaluate"}

@@ -10,11 +10,13 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from bapsim.core.errors import InputError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Verdicts, verdicts
 from bapsim.core.turn import Turn
@@ -22,8 +24,20 @@ from bapsim.gather.service import Service
 from bapsim.store.lake import View
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
+from bapsim.store.sealing import SIGNING, public_key, verified
 from bapsim.store.stated import METHOD as STATED
-from bapsim.store.terms import NO_TERMS, REFUSALS, Terms, as_written, parsed, read_terms, refusal
+from bapsim.store.terms import (
+    NO_TERMS,
+    PEOPLE,
+    REFUSALS,
+    Terms,
+    as_written,
+    parsed,
+    read_terms,
+    refusal,
+    signed_body,
+    stem,
+)
 from bapsim.wheel.purposes import purposes_of
 from bapsim.wheel.stock import Stock, load_stock
 
@@ -34,8 +48,12 @@ SYNTHESISE = "synthesise"
 MASKED = "masked"  # the method of copies without personal data: nothing new is made by it
 
 
-def enter_permits(ledger: Ledger, turn: Turn) -> None:
-    """Enter the grants of the turn's inbox; the files are not needed for them later."""
+def enter_permits(project: Project, turn: Turn) -> None:
+    """Enter the grants of the turn's inbox; the files are not needed for them later.
+
+    Raises InputError for one that this project signed, and that says something else now.
+    """
+    ledger = project.ledger
     there = read_terms(turn.inbox)
     known = {row["consent"]: row["terms"] for row in ledger.rows("select consent, terms from permit")}
     bare = {name: as_written(replace(one, record={}, notice={})) for name, one in there.items()}
@@ -43,6 +61,7 @@ def enter_permits(ledger: Ledger, turn: Turn) -> None:
     new = [there[name] for name, body in said.items() if known.get(name) != body]
     if not new:
         return
+    _as_signed(project.root / PEOPLE, new)
     with ledger.change("permits"):
         for one in new:
             row = {"given": one.given, "terms": said[one.consent], "turn": turn.n}
@@ -50,6 +69,16 @@ def enter_permits(ledger: Ledger, turn: Turn) -> None:
                 ledger.amend("permit", {"consent": one.consent}, person=one.person, **row)
             else:
                 ledger.add("permit", consent=one.consent, person=one.person, **row)
+
+
+def _as_signed(folder: Path, terms: Iterable[Terms]) -> None:
+    """folder: of the signing key; without one nobody can tell. Terms by other hands have no signature."""
+    if not (folder / SIGNING).exists():
+        return
+    key = public_key(folder)
+    for one in terms:
+        if one.signature is not None and not verified(key, signed_body(one), one.signature):
+            raise InputError("terms_altered", path=f"{PEOPLE}/{stem(one.consent)}.terms.json")
 
 
 def permits(ledger: Ledger) -> dict[str, Terms]:

@@ -74,7 +74,7 @@ def run_turn(
     finish_withdrawals(project, recipe, say)
     turn = begin(project, recipe)
     enter(project, recipe, turn.inbox)  # before anything is erased: who withdraws is owed for the time
-    enter_permits(project.ledger, turn)
+    enter_permits(project, turn)
     enter_deals(project.ledger, recipe, turn)
     say("gather")
     fresh = gather(project, dict(recipe.sources), turn) | mend(project, recipe, turn)
