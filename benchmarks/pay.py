@@ -39,6 +39,7 @@ from bapsim.judge.gate import paired
 from bapsim.judge.pay import pay
 from bapsim.store.entries import OWED
 from bapsim.store.project import Project, opened
+from bapsim.store.terms import SCOPES, Terms, write_terms
 from bapsim.testing import mixture_of
 from bapsim.train.text import text_linear
 from bapsim.wheel.pay import settle
@@ -105,6 +106,10 @@ class World:
         self.root, self.given = root, {one.name: [] for one in CROWD}
         lines = [self._told(text, label, n < HISTORY) for n, (text, label) in enumerate(rest)]
         (root / "inbox" / "people").mkdir(parents=True)
+        for one in CROWD:
+            known = {"consent": consent(one), "person": pseudonym(one), "given": "2026-11-01T00:00:00+00:00"}
+            terms = Terms(**known, scope=frozenset(SCOPES), licence="LicenseRef-expert")
+            write_terms(root / "inbox", terms)
         (root / "inbox" / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
         (root / "recipe.py").write_text("# the recipe of this benchmark is a value\n")
         self.recipe = Recipe(

@@ -38,6 +38,7 @@ from tests.wheel.people_world import (
     EXPERT,
     LIAR,
     RULE,
+    consent,
     example,
     give,
     hired,
@@ -158,6 +159,7 @@ def test_a_share_of_nothing_is_told_with_its_interval_and_may_be_appealed_agains
     root = founded(tmp_path / "bank")
     for k, person in enumerate((EXPERT, LIAR)):
         numbers = range(5000 + 200 * k, 5040 + 170 * k)  # of the liar so few that no turn can tell
+        consent(root, person)
         give(root, person, [example(f"e{i}", person, 10 * n, i) for n, i in enumerate(numbers, 1)])
     turns(root, staffed(), 1)
     with opened(root) as project:

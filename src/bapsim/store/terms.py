@@ -79,7 +79,16 @@ def refusal(all_of: Iterable[Terms], purposes: Iterable[str], day: date) -> str 
     return next((reason for reason in REFUSALS if reason in found), None)
 
 
-REFUSALS = ("no_purpose", "consent_expired", "embargo", "not_cleared", "confidential", "never_synthesise")
+NO_TERMS = "no_terms"  # of a consent whose terms nobody has seen
+REFUSALS = (
+    NO_TERMS,
+    "no_purpose",
+    "consent_expired",
+    "embargo",
+    "not_cleared",
+    "confidential",
+    "never_synthesise",
+)
 
 
 def _refusals(terms: Terms, wanted: frozenset[str], day: date) -> Iterator[str]:

@@ -6,7 +6,7 @@ A deal that is no longer in the recipe is not forgotten: its last known terms go
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -19,9 +19,9 @@ from bapsim.core.records import Verdicts, verdicts
 from bapsim.core.turn import Turn
 from bapsim.gather.deal import Deal
 from bapsim.mods import money
-from bapsim.refine.rights import Rights
 from bapsim.store.ledger import Ledger, now
 from bapsim.text.licence_uses import DEAL, FORBIDS
+from bapsim.wheel.purposes import uses_of
 from bapsim.wheel.stock import Stock
 
 ENDED = "deal"  # the verdict on rows whose deal does not hold, or does not cover what the recipe does
@@ -99,13 +99,7 @@ def deals(ledger: Ledger) -> list[dict[str, Any]]:
     return [json.loads(row["output"]) for row in rows]
 
 
-def uses_of(recipe: Recipe) -> set[str]:
-    """What the recipe uses rows for: training, and what its checks of rights declare."""
-    inner = [getattr(check, "check", check) for check in recipe.checks.values()]
-    return {"train", *(use for check in inner if isinstance(check, Rights) for use in check.uses)}
-
-
-def why_ended(terms: Mapping[str, Any], uses: set[str], day: str) -> str | None:
+def why_ended(terms: Mapping[str, Any], uses: Set[str], day: str) -> str | None:
     """Why rows of a deal may not be used on a day: revoked, expired, or not what was bought."""
     if terms["revoked"] is not None and day >= terms["revoked"]:
         return REVOKED

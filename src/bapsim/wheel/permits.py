@@ -10,12 +10,13 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from bapsim.core.errors import RecipeError
+from bapsim.core.errors import InputError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Verdicts, verdicts
 from bapsim.core.turn import Turn
@@ -23,8 +24,21 @@ from bapsim.gather.service import Service
 from bapsim.store.lake import View
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
+from bapsim.store.sealing import SIGNING, public_key, verified
 from bapsim.store.stated import METHOD as STATED
-from bapsim.store.terms import REFUSALS, SCOPES, Terms, as_written, parsed, read_terms, refusal
+from bapsim.store.terms import (
+    NO_TERMS,
+    PEOPLE,
+    REFUSALS,
+    Terms,
+    as_written,
+    parsed,
+    read_terms,
+    refusal,
+    signed_body,
+    stem,
+)
+from bapsim.wheel.purposes import purposes_of
 from bapsim.wheel.stock import Stock, load_stock
 
 TERMS = "terms"  # the verdict on records that their terms do not allow
@@ -34,8 +48,12 @@ SYNTHESISE = "synthesise"
 MASKED = "masked"  # the method of copies without personal data: nothing new is made by it
 
 
-def enter_permits(ledger: Ledger, turn: Turn) -> None:
-    """Enter the grants of the turn's inbox; the files are not needed for them later."""
+def enter_permits(project: Project, turn: Turn) -> None:
+    """Enter the grants of the turn's inbox; the files are not needed for them later.
+
+    Raises InputError for one that this project signed, and that says something else now.
+    """
+    ledger = project.ledger
     there = read_terms(turn.inbox)
     known = {row["consent"]: row["terms"] for row in ledger.rows("select consent, terms from permit")}
     bare = {name: as_written(replace(one, record={}, notice={})) for name, one in there.items()}
@@ -43,6 +61,7 @@ def enter_permits(ledger: Ledger, turn: Turn) -> None:
     new = [there[name] for name, body in said.items() if known.get(name) != body]
     if not new:
         return
+    _as_signed(project.root / PEOPLE, new)
     with ledger.change("permits"):
         for one in new:
             row = {"given": one.given, "terms": said[one.consent], "turn": turn.n}
@@ -50,6 +69,16 @@ def enter_permits(ledger: Ledger, turn: Turn) -> None:
                 ledger.amend("permit", {"consent": one.consent}, person=one.person, **row)
             else:
                 ledger.add("permit", consent=one.consent, person=one.person, **row)
+
+
+def _as_signed(folder: Path, terms: Iterable[Terms]) -> None:
+    """folder: of the signing key; without one nobody can tell. Terms by other hands have no signature."""
+    if not (folder / SIGNING).exists():
+        return
+    key = public_key(folder)
+    for one in terms:
+        if one.signature is not None and not verified(key, signed_body(one), one.signature):
+            raise InputError("terms_altered", path=f"{PEOPLE}/{stem(one.consent)}.terms.json")
 
 
 def permits(ledger: Ledger) -> dict[str, Terms]:
@@ -79,6 +108,13 @@ def not_allowed(ledger: Ledger, purposes: Iterable[str], day: date) -> dict[str,
     return {name: why for name, why in said.items() if why is not None}
 
 
+def unknown_terms(ledger: Ledger, stock: Stock) -> set[str]:
+    """Consents of the rooms of which no terms were ever seen: nobody knows what they allow."""
+    named = [one for one in stock.origins.values() if one.method.startswith(("room", "asked:"))]
+    given = {str(one.consent) for one in named if one.batch and one.batch.endswith(f"/{one.consent}.jsonl")}
+    return given - permits(ledger).keys() - withdrawn(ledger)
+
+
 def resting_on(ledger: Ledger, stock: Stock, reasons: Mapping[str, str]) -> np.ndarray:
     """object[N]: the reason of the strictest of these consents that a row rests on, None: it does on none."""
     found = np.full(len(stock), None, object)
@@ -98,7 +134,8 @@ def _descendants(ledger: Ledger, consents: Iterable[str]) -> set[bytes]:
 def by_terms(ledger: Ledger, recipe: Recipe, turn: Turn, stock: Stock) -> Verdicts:
     """What the recipe's purposes have no permit for, and what was made of records of which nothing may be."""
     day = date.fromisoformat(turn.day)
-    why = resting_on(ledger, stock, not_allowed(ledger, recipe.purposes, day))
+    reasons = dict.fromkeys(unknown_terms(ledger, stock), NO_TERMS)
+    why = resting_on(ledger, stock, reasons | not_allowed(ledger, purposes_of(recipe), day))
     made = stock.by_machine & stock.of_origins(lambda _, origin: not _as_given(origin.method))
     free = np.array([one is None for one in why], bool)
     why[made & free & barred(ledger, stock, day)] = "never_synthesise"
@@ -131,12 +168,6 @@ def sparing(project: Project, turn: Turn) -> Turn:
 def _hiding(view: View, more: Mapping[str, np.ndarray]) -> View:
     parts = zip(view.shards, view.hidden or [None] * len(view.shards), strict=True)
     return replace(view, hidden=tuple(more[s.key] if m is None else m | more[s.key] for s, m in parts))
-
-
-def known_purposes(recipe: Recipe) -> None:
-    """Raises RecipeError for a purpose that no terms know."""
-    if strange := [name for name in recipe.purposes if name not in SCOPES]:
-        raise RecipeError("unknown_purpose", wrong=", ".join(strange), known=", ".join(SCOPES))
 
 
 def by_withdrawal(ledger: Ledger, stock: Stock) -> Verdicts:

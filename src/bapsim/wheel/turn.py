@@ -33,7 +33,8 @@ from bapsim.wheel.kin import kin
 from bapsim.wheel.mending import mend, menders
 from bapsim.wheel.merging import merging_opponent
 from bapsim.wheel.pay import enter
-from bapsim.wheel.permits import enter_permits, known_purposes
+from bapsim.wheel.permits import enter_permits
+from bapsim.wheel.purposes import known_purposes
 from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
 from bapsim.wheel.state import begin, the_champion, the_newest, unseen
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, examined, load_stock, standing
@@ -73,7 +74,7 @@ def run_turn(
     finish_withdrawals(project, recipe, say)
     turn = begin(project, recipe)
     enter(project, recipe, turn.inbox)  # before anything is erased: who withdraws is owed for the time
-    enter_permits(project.ledger, turn)
+    enter_permits(project, turn)
     enter_deals(project.ledger, recipe, turn)
     say("gather")
     fresh = gather(project, dict(recipe.sources), turn) | mend(project, recipe, turn)

@@ -26,6 +26,7 @@ from bapsim.store import fault
 from bapsim.store.ledger import now
 from bapsim.store.terms import parsed
 from bapsim.wheel.founding import load_recipe
+from bapsim.wheel.purposes import purposes_of
 
 KEY = "BAPSIM_PHRASING_KEY"
 said = logging.getLogger("bapsim.serve")
@@ -69,7 +70,7 @@ def phrased(rooms: Rooms, talk: Talk, question: Question, reply: Reply | None) -
     terms = rooms.database.look(lambda c: c.execute(query).scalar())
     if terms is None:
         return say_question(question, lang)
-    purposes = frozenset(load_recipe(rooms.root).purposes)
+    purposes = purposes_of(load_recipe(rooms.root))
     leave = Leave(terms=(parsed(json.loads(terms)),), purposes=purposes, day=date.fromisoformat(now()[:10]))
     found = phrase(question, lang, _words(reply), leave, phraser(to))
     if found.sent:
