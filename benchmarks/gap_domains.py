@@ -152,7 +152,7 @@ def one_life(source: Requests, arm: str, turns: int) -> list[dict[str, Any]]:
             for _ in range(turns):
                 told = run_turn(project, recipe(source, arm))
                 version = told["candidate"]
-                model = artifacts.load(project.models / NAME / version, project.root)
+                model = artifacts.load(project.models / NAME / version / "judged", project.root)
                 right = np.array(model(test.select(["text"])).column("prediction").to_pylist()) == truth
                 known[version] = {str(one): 100 * float(right[domains == one].mean()) for one in set(domains)}
                 one = told["gaps"][0]

@@ -19,7 +19,7 @@ live in `bapsim/messages/*.json`, English and Korean side by side.
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,9 @@ class BapsimError(Exception):
 
     def __str__(self) -> str:
         return self.say()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), self.key, **self.values), ()  # else a worker's error breaks its pool
 
 
 class InputError(BapsimError):
