@@ -20,7 +20,7 @@ from tests.serve.people.house import House, Visitor, house
 from tests.serve.people.test_security import odd_tags
 
 
-async def _may(ask: Ask, channel: str) -> bool:
+def _may(connection: sa.Connection, ask: Ask, channel: str) -> bool:
     return channel != "test:closed"
 
 

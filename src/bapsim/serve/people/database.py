@@ -103,6 +103,8 @@ class Database:
     def __post_init__(self) -> None:
         self._reading = engine_of(self.url, writes=False)
         self._writing = engine_of(self.url, writes=True)
+        alone = {} if self.kind == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+        self._finding = self._reading.execution_options(**alone)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="people-read")
 
     @property
@@ -145,6 +147,14 @@ class Database:
     async def read(self, work: Work[T]) -> T:
         """Read in a thread, in one snapshot."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self.look, work)
+
+    async def find(self, work: Work[T]) -> T:
+        """Read in a thread by one statement: it needs no snapshot, and Postgres two round trips less."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._find, work)
+
+    def _find(self, work: Work[T]) -> T:
+        with self._finding.connect() as connection:
+            return work(connection)
 
     # ------------------------------------------------------------------ writes
 

@@ -185,7 +185,7 @@ async def say(ask: Ask) -> Response:
             raise Refused(403, "no_consent")
         said = Given(job=one, who=ask.who.id, consent=given, kind=kind, body=body)
         desk_queue.say(connection, ask.rooms.keys, said)
-        return desk_queue.take(connection, ask.rooms.keys, one["id"], ask.who.id)
+        return desk_queue.another(connection, ask.rooms.keys, one["id"], ask.who.id)
 
     mine = await ask.write(keep)
     return await _next(ask, one, mine)
@@ -203,7 +203,7 @@ async def skip(ask: Ask) -> Response:
 
     def leave(connection: sa.Connection) -> Held | None:
         desk_queue.skip(connection, one["id"], ask.who.id)
-        return desk_queue.take(connection, ask.rooms.keys, one["id"], ask.who.id)
+        return desk_queue.another(connection, ask.rooms.keys, one["id"], ask.who.id)
 
     return await _next(ask, one, await ask.write(leave))
 

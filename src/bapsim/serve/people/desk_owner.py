@@ -238,7 +238,7 @@ def history(connection: sa.Connection, keys: Keys, name: str) -> list[Json]:
     return found
 
 
-async def _may(ask: Ask, channel: str) -> bool:
+def _may(connection: sa.Connection, ask: Ask, channel: str) -> bool:
     return ask.who.role in GUIDING
 
 

@@ -44,7 +44,17 @@ class Held:
 
 def take(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held | None:
     """The item that a person has, or the next one, kept for them from now on; None where none is left."""
-    found = held(connection, name, who) or _next(connection, keys, name, who)
+    found = held(connection, name, who)
+    if found is None:
+        return another(connection, keys, name, who)
+    mine = lease.update().where(lease.c.job == name, lease.c.person == who)
+    connection.execute(mine.values(until=time.time() + LEASE))
+    return found
+
+
+def another(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held | None:
+    """The next item for a person who has none before them, kept for them from now on; None: none is left."""
+    found = _next(connection, keys, name, who)
     connection.execute(lease.delete().where(lease.c.job == name, lease.c.person == who))
     if found is not None:
         row = {"job": name, "person": who, "item": found.row["id"], "blind": found.blind}

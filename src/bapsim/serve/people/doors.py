@@ -195,7 +195,8 @@ class Guard:
         """The request with whom it comes from; raises Refused for who asks too often."""
         request = ask.request
         cookie = request.cookies.get(ask.cookie, "")
-        found = await ask.read(lambda c: sessions.whose(c, cookie)) if cookie else None
+        database = ask.rooms.database
+        found = await database.find(lambda c: sessions.whose(c, cookie)) if cookie else None
         address = request.client.host if request.client is not None else ""
         if not self.rate.take(cookie if found else address, time.monotonic()):
             raise Refused(429, "too_often", rate=f"{RATE:g}")

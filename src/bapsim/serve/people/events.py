@@ -91,7 +91,7 @@ class Hub:
     async def run(self) -> None:
         """Hand out events until cancelled."""
         while True:
-            found = await self.database.read(lambda c: after(c, self._seen))
+            found = await self.database.find(lambda c: after(c, self._seen))
             for one in found:
                 self._seen = one.seq
                 self._hand_out(one)
@@ -135,7 +135,7 @@ class Hub:
         mine = Watcher(channel)
         self.watchers[channel].add(mine)
         try:
-            missed = await self.database.read(lambda c: after(c, seq, channel, REPLAYED))
+            missed = await self.database.find(lambda c: after(c, seq, channel, REPLAYED))
             for one in missed[-1:] if latest else missed:
                 seq = one.seq
                 yield one

@@ -7,7 +7,7 @@ knows more. A consent that was withdrawn has no file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from bapsim.serve.people.lines import read
 from bapsim.serve.people.tables import consent, line
 from bapsim.store import fault
 from bapsim.store.sealing import Keys
-from bapsim.store.terms import parsed, people, stem, withdrawals, write_terms
+from bapsim.store.terms import is_withdrawn, parsed, people, stem, write_terms
 from bapsim.wheel.pay_work import RULE
 
 TIMES = ("id", "person", "at", "approved", "seconds")  # of a line, none of which says anything
@@ -43,24 +43,43 @@ def waiting(connection: sa.Connection) -> list[str]:
 
 
 def publish(database: Database, keys: Keys, inbox: Path) -> int:
-    """Write the files that lag behind; returns how many."""
-    found = database.look(waiting)
+    """Write the files that lag behind; returns how many. Raises what went wrong with one of them after all
+    others are written.
+    """
+    found, done, wrong = database.look(waiting), [], []
     for given in found:
-        publish_one(database, keys, inbox, given)
+        try:
+            upto = _file(database, keys, inbox, given)
+        except Exception as why:  # noqa: BLE001  one file must not keep everybody else's back
+            wrong.append(why)
+        else:
+            done += [] if upto is None else [(given, upto)]
+    if done:
+        database.change(lambda c: _published(c, done))
+    if wrong:
+        raise wrong[0]
     return len(found)
 
 
-def publish_one(database: Database, keys: Keys, inbox: Path, given: str) -> None:
-    """Write the file of one consent as the database has it now."""
+def _file(database: Database, keys: Keys, inbox: Path, given: str) -> int | None:
+    """Write the file of one consent as the database has it now; returns how many changes it has, None: it
+    was withdrawn.
+    """
     upto, body, terms = database.look(lambda c: _whole(c, keys, given))
     if not terms_path(inbox, given).exists():
         write_terms(inbox, parsed(json.loads(terms)))
     fault.write(path_of(inbox, given), body)
-    if given in withdrawals(inbox):  # between the two: what is withdrawn must not come back
+    if is_withdrawn(inbox, given):  # between the two: what is withdrawn must not come back
         take_back(inbox, given)
-        return
-    done = consent.update().where(consent.c.id == given, consent.c.published < upto).values(published=upto)
-    database.change(lambda c: c.execute(done))
+        return None
+    return upto
+
+
+def _published(connection: sa.Connection, done: Sequence[tuple[str, int]]) -> None:
+    """Note for each consent how many of its changes are in its file."""
+    one, upto = sa.bindparam("given", type_=sa.String), sa.bindparam("upto", type_=sa.BigInteger)
+    query = consent.update().where(consent.c.id == one, consent.c.published < upto).values(published=upto)
+    connection.execute(query, [{"given": given, "upto": count} for given, count in done])
 
 
 def take_back(inbox: Path, given: str, *, owed: bool = False) -> None:

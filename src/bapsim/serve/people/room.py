@@ -228,7 +228,7 @@ def _side(connection: sa.Connection, ask: Ask, talk: Talk) -> Json:
     learnt = room_tape.learnt(connection, ask.rooms.keys, talk.name)
     question = talk.question
     labels = [] if question is None else _at_hand(question.about)
-    told = room_data.guideline(connection)
+    told = room_data.guideline(connection) if labels else {}
     others = sa.select(sa.func.count(sa.distinct(dialogue.c.person))).where(
         dialogue.c.state == "open", dialogue.c.person != ask.who.id
     )
@@ -243,10 +243,10 @@ def _side(connection: sa.Connection, ask: Ask, talk: Talk) -> Json:
     }
 
 
-async def _may(ask: Ask, channel: str) -> bool:
+def _may(connection: sa.Connection, ask: Ask, channel: str) -> bool:
     name = channel.removeprefix("room:")
     query = sa.select(dialogue.c.id).where(dialogue.c.id == name, dialogue.c.person == ask.who.id)
-    return await ask.read(lambda c: c.execute(query).first()) is not None
+    return connection.execute(query).first() is not None
 
 
 async def _event(ask: Ask, event: Event) -> str | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import sqlalchemy as sa
 from starlette.responses import Response, StreamingResponse
 
 from bapsim.serve.people import sessions
@@ -25,7 +26,7 @@ class Channel:
     """
 
     name: str
-    may: Callable[[Ask, str], Awaitable[bool]]
+    may: Callable[[sa.Connection, Ask, str], bool]
     show: Callable[[Ask, Event], Awaitable[str | None]]
     whole: bool = False
 
@@ -34,7 +35,7 @@ async def watch(ask: Ask) -> Response:
     """Events of a channel after `Last-Event-ID`, else after `?after=`, while the connection lasts."""
     channel = ask.path["channel"]
     kind = next((one for one in ask.rooms.channels if re.fullmatch(one.name, channel)), None)
-    if kind is None or not await kind.may(ask, channel):
+    if kind is None or not await ask.read(lambda c: kind.may(c, ask, channel)):
         raise Refused(404, "no_route", found="GET")
     seq = _number(ask.request.headers.get("last-event-id") or ask.request.query_params.get("after", "0"))
 
@@ -42,14 +43,18 @@ async def watch(ask: Ask) -> Response:
         return await kind.show(ask, event)
 
     async def still() -> bool:
-        found = await ask.read(lambda c: sessions.whose(c, ask.token))
-        same = found is not None and (found[0].id, found[0].role) == (ask.who.id, ask.who.role)
-        return same and await kind.may(ask, channel)
+        return await ask.read(lambda c: _same(c, ask) and kind.may(c, ask, channel))
 
     watched = ask.rooms.hub.watch(channel, seq, latest=kind.whole)
     body = stream(watched, show, still, PACE if kind.whole else 0.0)
     headers = HEADERS | {"x-accel-buffering": "no"}
     return StreamingResponse(body, media_type="text/event-stream", headers=headers)
+
+
+def _same(connection: sa.Connection, ask: Ask) -> bool:
+    """Whether this session is still that of the person who asked, in the same role."""
+    found = sessions.whose(connection, ask.token)
+    return found is not None and (found[0].id, found[0].role) == (ask.who.id, ask.who.role)
 
 
 def _number(said: str) -> int:
