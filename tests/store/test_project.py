@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -231,6 +232,16 @@ def test_half_a_module_is_forgotten(tmp_path, monkeypatch):
         with pytest.raises(KeyError):
             artifacts.import_file(path)
     assert "half_recipe" not in sys.modules
+
+
+def test_nobody_finds_half_a_module(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    path = tmp_path / "slow_recipe.py"
+    path.write_text("import time\ntime.sleep(0.2)\nrecipe = 1\n")
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(artifacts.import_file, [path] * 4))
+    assert [getattr(one, "recipe", None) for one in found] == [1] * 4
+    sys.modules.pop("slow_recipe")
 
 
 SAVE = """

@@ -34,8 +34,9 @@ class Dialogue:
     lang: str
 
 
-def harvest(outcome: Outcome, of: Dialogue) -> list[Line]:
-    """All that was given as lines, in the order of the dialogue; the same outcome gives the same lines.
+def harvest(outcome: Outcome, of: Dialogue, kinds: Sequence[str] = KINDS) -> list[Line]:
+    """All that was given as lines of these kinds, in the order of the dialogue; the same outcome gives the
+    same lines.
 
     seconds: of a line what its reply took, and those before it that made none; what one reply took is in one
     line alone.
@@ -51,11 +52,12 @@ def harvest(outcome: Outcome, of: Dialogue) -> list[Line]:
     took, step = 0.0, -1
     for one in outcome.given:
         took, step = took + (one.seconds if one.step != step else 0.0), one.step
-        made: list[Line] = []
+        said: Iterator[Line] = iter(())
         if one.kind == "answer" and last[one.values["case"]["id"]] is one:
-            made += _answered(one, reasons, shares, of)
+            said = _answered(one, reasons, shares, of)
         elif one.kind in _LINES:
-            made += [_line(one, of, **body) for body in _LINES[one.kind](one.values, of)]
+            said = _LINES[one.kind](one.values, of)
+        made = [_line(one, of, **body) for body in said if body["kind"] in kinds]
         if made and took:
             made[0]["seconds"], took = round(took, 1), 0.0
         found += made
@@ -82,7 +84,7 @@ def _answered(
     case, label, topic = one.values["case"], one.values["label"], one.values["topic"]
     body: Line = {"kind": "vote", "question": case["id"], "said": label, "cannot_tell": False, "blind": None}
     body |= {"confidence": shares.get(("sure", topic)), "peers": shares.get(("peers", topic))}
-    yield _line(one, of, **body, **({"comment": one.values["why"]} if one.values.get("why") else {}))
+    yield body | ({"comment": one.values["why"]} if one.values.get("why") else {})
     why = one.values.get("why") or ""
     if not why and topic in reasons and reasons[topic].values["label"] == label:
         why = reasons[topic].values["text"]
@@ -90,11 +92,11 @@ def _answered(
     if why:
         answer = text("harvest.answer", of.lang, label=label, why=why)
         messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-        yield _line(one, of, kind="instruction", messages=messages, parents=[case["id"]])
+        yield {"kind": "instruction", "messages": messages, "parents": [case["id"]]}
     if case.get("said") not in (None, label):
         answer = text("harvest.answer", of.lang, label=label, why=why).strip() if why else label
         pair = {"prompt": prompt, "chosen": answer, "rejected": case["said"], "parents": [case["id"]]}
-        yield _line(one, of, kind="pair", **pair)
+        yield {"kind": "pair", **pair}
 
 
 def _prompt(case: Mapping[str, Any], label: str, lang: str) -> str:
@@ -163,4 +165,4 @@ def taught(
     outcome: Outcome, of: Dialogue, kinds: Sequence[str] = ("vote", "example", "rule", "view")
 ) -> list[Line]:
     """The lines that change what the model learns: what the room shows the effect of while it goes on."""
-    return [line for line in harvest(outcome, of) if line["kind"] in kinds]
+    return harvest(outcome, of, kinds)

@@ -12,6 +12,7 @@ import inspect
 import json
 import shutil
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,7 @@ from bapsim.core.recipe import Model
 from bapsim.store import fault
 
 Loader = Callable[[Path], Model]
+_IMPORTING = threading.RLock()  # a recipe may load a model, whose file is imported too
 
 
 def save(folder: Path, write: Callable[[Path], object]) -> str:
@@ -76,6 +78,11 @@ def _module(name: str, beside: Path | None, named: str) -> ModuleType:
 
 def import_file(path: Path) -> ModuleType:
     """A Python file as a module of its own name; its folder's other files can be imported from it."""
+    with _IMPORTING:  # another thread must not find half of it
+        return _imported(path)
+
+
+def _imported(path: Path) -> ModuleType:
     name = path.stem
     known = sys.modules.get(name)
     if known is not None and Path(str(getattr(known, "__file__", ""))) == path.resolve():

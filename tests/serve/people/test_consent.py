@@ -228,6 +228,8 @@ def test_nothing_is_left_of_what_was_withdrawn(home: House) -> None:
     add(home, theirs, "남는 말")
     until(lambda: published(home, given) and published(home, theirs))
     assert files_with(home.rooms.root, "철회카나리")
+    half = publish.path_of(home.rooms.inbox, given)
+    half.with_name(half.name + ".tmp").write_text("철회카나리, by a publisher that was killed", "utf-8")
     sealed = home.rooms.database.look(
         lambda c: c.execute(sa.select(line.c.body).where(line.c.consent == given)).scalars().all()
     )

@@ -114,22 +114,22 @@ def _work(
     """Items of unknown answer that this person neither answered nor skipped, in the order of asking; right:
     everybody's skill.
     """
-    others = sa.select(lease.c.item, lease.c.person).where(lease.c.job == name, lease.c.person != who)
+    others = sa.select(lease.c.item).where(lease.c.job == name, lease.c.person != who)
     others = others.where(lease.c.until > time.time(), lease.c.blind.is_(None))
-    taken: dict[str, set[str]] = {}
-    for one in connection.execute(others):
-        taken.setdefault(one.item, set()).add(one.person)
     options = _options(connection, name)
     mine = sa.exists().where(done.c.job == name, done.c.item == item.c.id, done.c.person == who)
     query = sa.select(item.c.id, item.c.guess)
     query = query.where(item.c.job == name, item.c.state == "open", item.c.gold.is_(None), ~mine)
     if _one_vote_may_do(options, right):  # nobody else gets what somebody has, before there is a vote on it
         voted = sa.exists().where(done.c.job == name, done.c.item == item.c.id, done.c.blind.is_(None))
-        query = query.where(sa.or_(item.c.id.not_in(others.with_only_columns(lease.c.item)), voted))
+        query = query.where(sa.or_(item.c.id.not_in(others), voted))
     query = query.order_by(item.c.place, item.c.seq).limit(AHEAD)
     start = 0
     while rows := [dict(row) for row in connection.execute(query.offset(start)).mappings()]:
-        votes = votes_on(connection, keys, name, [row["id"] for row in rows])
+        names = [row["id"] for row in rows]
+        votes, taken = votes_on(connection, keys, name, names), dict[str, set[str]]()
+        for one in connection.execute(others.add_columns(lease.c.person).where(lease.c.item.in_(names))):
+            taken.setdefault(one.item, set()).add(one.person)
         for row in rows:
             yield as_asked(row, votes.get(row["id"], {}), options, frozenset(taken.get(row["id"], ())))
         start += len(rows)

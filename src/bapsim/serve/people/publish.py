@@ -6,9 +6,11 @@ knows more. A consent that was withdrawn has no file.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +70,12 @@ def _file(database: Database, keys: Keys, inbox: Path, given: str) -> int | None
     upto, body, terms = database.look(lambda c: _whole(c, keys, given))
     if not terms_path(inbox, given).exists():
         write_terms(inbox, parsed(json.loads(terms)))
-    fault.write(path_of(inbox, given), body)
-    if is_withdrawn(inbox, given):  # between the two: what is withdrawn must not come back
-        take_back(inbox, given)
-        return None
-    return upto
+    with _alone(inbox):
+        fault.write(path_of(inbox, given), body)
+        if not is_withdrawn(inbox, given):
+            return upto
+        _take_back(inbox, given, owed=False)  # between the two: what is withdrawn must not come back
+    return None
 
 
 def _published(connection: sa.Connection, done: Sequence[tuple[str, int]]) -> None:
@@ -86,7 +89,26 @@ def take_back(inbox: Path, given: str, *, owed: bool = False) -> None:
     """What a withdrawn consent's file said is gone. Where the recipe has a rule of pay (`owed`), or the terms
     name one, whose line each was and how long it took stays until the wheel has written that down.
     """
+    with _alone(inbox):
+        _take_back(inbox, given, owed=owed)
+
+
+@contextmanager
+def _alone(inbox: Path) -> Iterator[None]:
+    """While nobody else writes published files, in this process or another: two would share a temporary."""
+    folder = people(inbox)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _take_back(inbox: Path, given: str, *, owed: bool) -> None:
     path = path_of(inbox, given)
+    path.with_name(path.name + ".tmp").unlink(missing_ok=True)  # of a publisher that was killed
     if not path.exists():
         return
     times = _times(path) if owed or RULE in _record(inbox, given) else b""
