@@ -147,8 +147,8 @@ def _beside(connection: sa.Connection, one: Json, who: str, mine: Held | None) -
     left = sa.select(sa.func.count()).where(
         item.c.job == one["id"], item.c.state == "open", item.c.gold.is_(None)
     )
-    counts = [int(connection.execute(query).scalar() or 0) for query in (said, left)]
-    return desk_jobs.rules(connection, one["id"]), counts[0], counts[1]
+    counts = connection.execute(sa.select(said.scalar_subquery(), left.scalar_subquery())).one()
+    return desk_jobs.rules(connection, one["id"]), int(counts[0]), int(counts[1])
 
 
 def _shows(one: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:

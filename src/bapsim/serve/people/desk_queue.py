@@ -44,18 +44,17 @@ class Held:
 
 def take(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held | None:
     """The item that a person has, or the next one, kept for them from now on; None where none is left."""
-    found = held(connection, name, who)
+    found, mine = held(connection, name, who), (lease.c.job == name, lease.c.person == who)
     if found is None:
+        connection.execute(lease.delete().where(*mine))  # one that ran out, or whose item is gone
         return another(connection, keys, name, who)
-    mine = lease.update().where(lease.c.job == name, lease.c.person == who)
-    connection.execute(mine.values(until=time.time() + LEASE))
+    connection.execute(lease.update().where(*mine).values(until=time.time() + LEASE))
     return found
 
 
 def another(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held | None:
     """The next item for a person who has none before them, kept for them from now on; None: none is left."""
     found = _next(connection, keys, name, who)
-    connection.execute(lease.delete().where(lease.c.job == name, lease.c.person == who))
     if found is not None:
         row = {"job": name, "person": who, "item": found.row["id"], "blind": found.blind}
         connection.execute(lease.insert().values(**row, until=time.time() + LEASE))
@@ -64,12 +63,13 @@ def another(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held 
 
 def held(connection: sa.Connection, name: str, who: str) -> Held | None:
     """What a person has before them, if it is still theirs."""
-    query = sa.select(lease).where(lease.c.job == name, lease.c.person == who, lease.c.until > time.time())
-    mine = connection.execute(query).mappings().first()
-    row = None if mine is None else row_of(connection, name, mine["item"])
-    return (
-        None if mine is None or row is None or row["state"] == "gone" else Held(row=row, blind=mine["blind"])
-    )
+    of = sa.and_(item.c.job == lease.c.job, item.c.id == lease.c.item, item.c.state != "gone")
+    query = sa.select(item, lease.c.blind).join(lease, of)
+    query = query.where(lease.c.job == name, lease.c.person == who, lease.c.until > time.time())
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        return None
+    return Held(row={one.name: row[one.name] for one in item.c}, blind=row["blind"])
 
 
 def row_of(connection: sa.Connection, name: str, one: str) -> dict[str, Any] | None:

@@ -78,27 +78,26 @@ class Data:
 
 def disputes(connection: sa.Connection, rooms: Rooms, name: str, person: str) -> list[Json]:
     """Cases that a dialogue answered and other people otherwise: case, mine, others (by, label, why)."""
-    here = position.c.dialogue == name
-    said = {
-        row.case: row.says
-        for row in connection.execute(sa.select(position.c.case, position.c.says).where(here))
-    }
-    where = room_tape.otherwise(said) & (position.c.person != person)
-    others: dict[str, list[Json]] = {}
-    for one in room_tape.positions(connection, rooms.keys, where, AGAINST):
-        others.setdefault(one["case"], []).append(one)
-    mine = room_tape.positions(connection, rooms.keys, here & position.c.case.in_(others)) if others else []
-    found = []
-    for one in mine:
-        against = [
-            {"by": "other", "label": other["label"], "why": other["why"]}
-            for other in others.get(one["case"], ())
-            if other["label"] != one["label"]
-        ]
-        if against:
+    mine, other = position.alias("mine"), position.alias("other")
+    apart = sa.or_(mine.c.says.is_(None), other.c.says.is_(None), mine.c.says != other.c.says)
+    both = sa.and_(other.c.case == mine.c.case, other.c.person != person, apart)
+    query = sa.select(other.c.seq.label("theirs"), mine.c.seq.label("own")).join(other, both)
+    query = query.where(mine.c.dialogue == name).order_by(other.c.seq.desc()).limit(AGAINST)
+    pairs = [(row.own, row.theirs) for row in connection.execute(query)]
+    if not pairs:
+        return []
+    rows = room_tape.positions(
+        connection, rooms.keys, position.c.seq.in_({seq for two in pairs for seq in two})
+    )
+    said = {one["seq"]: one for one in rows}
+    found: dict[int, Json] = {}
+    for own, theirs in sorted(pairs):
+        one, against = said[own], said[theirs]
+        if one["label"] != against["label"]:
             case = {"id": one["case"], "text": one["text"]}
-            found.append({"case": case, "mine": one["label"], "others": against})
-    return found
+            told = found.setdefault(own, {"case": case, "mine": one["label"], "others": []})
+            told["others"].append({"by": "other", "label": against["label"], "why": against["why"]})
+    return list(found.values())
 
 
 def project_job(connection: sa.Connection) -> Json | None:

@@ -151,11 +151,10 @@ def positions(
     connection: sa.Connection, keys: Keys, where: sa.ColumnElement[bool], most: int | None = None
 ) -> list[Json]:
     """Who says what of which case: dialogue, person, case, label, why, text; the newest `most`, in order."""
-    newest = sa.select(position.c.seq).where(where).order_by(position.c.seq.desc()).limit(most)
-    query = sa.select(position).where(position.c.seq.in_(newest)).order_by(position.c.seq)
+    newest = sa.select(position).where(where).order_by(position.c.seq.desc()).limit(most)
     found = []
-    for row in connection.execute(query).mappings():
-        about = {name: row[name] for name in ("dialogue", "person", "case", "consent")}
+    for row in reversed(connection.execute(newest).mappings().all()):
+        about = {name: row[name] for name in ("seq", "dialogue", "person", "case", "consent")}
         found.append({**about, **opened(keys, row["consent"], row["body"])})
     return found
 
