@@ -449,7 +449,7 @@ def run(browser: Any, hostile: bool, args: argparse.Namespace) -> dict[str, Any]
         try:
             world = World(root, service.port)
             world.found(Path(place), hostile)
-            looker = Looker(world, browser, None if hostile else args.shots)
+            looker = Looker(world, browser, args.shots and args.shots / ("hostile" if hostile else "plain"))
             keyed = labelled(looker)
             print(keyed, flush=True)
             anew = talked(looker, "expert", 16, stays=False) + talked(looker, "expert", 5, stays=True)
@@ -487,9 +487,9 @@ def page(said: dict[str, Any]) -> str:
             f"`{said['command']}`, {said['date']}. {(__doc__ or '').splitlines()[0]}",
             "",
             "A look is one page at one width in one colour scheme and language: axe without a violation of"
-            " any weight, no wider than the window, nothing on the console, nothing that the content policy had"
-            f" to stop, every target at least {SMALLEST} px, nothing ran. The plain project is seen in light and"
-            " dark, Korean and English, 1280 and 390 px; the hostile one in one scheme and language.",
+            " any weight, no wider than the window, nothing on the console, nothing that the content policy"
+            f" had to stop, every target at least {SMALLEST} px, nothing ran. The plain project is seen in"
+            " light and dark, Korean and English, 1280 and 390 px; the hostile one in Korean and dark only.",
             "",
             "| project | pages | looks | wrong | bar on a phone (px, highest) | items labelled by keyboard |"
             " panel written anew by the stream |",
@@ -515,7 +515,8 @@ def main() -> None:
     parser.add_argument("--only", choices=("plain", "hostile"))
     args = parser.parse_args()
     if args.shots:
-        args.shots.mkdir(parents=True, exist_ok=True)
+        for name in ("plain", "hostile"):
+            (args.shots / name).mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         kinds = [args.only] if args.only else ["plain", "hostile"]
