@@ -52,3 +52,17 @@ def test_nothing_is_suggested_where_nothing_tells():
     assert (
         suggestion(folded(few), np.array([1, 1, 0, 0], bool), np.array([0, 0, 1, 1], bool), ~half[:4]) is None
     )
+
+
+def test_nobodys_name_tells_anything():
+    texts = [f"고객 정수빈 님 해지 요청 {i} 010-1234-{i:04}" for i in range(30)]
+    texts += [f"고객 정수빈 님 지급 요청 {i} 010-1234-{i:04}" for i in range(10)] + [
+        f"지급 문의 {i}" for i in range(20)
+    ]
+    mine = np.arange(60) < 30
+    found = [one.term for one in telling(folded(texts), mine, ~mine, 40)]
+    assert "해지" in found
+    assert not [one for one in found if one in "정수빈" or one.isdigit() or "name" in one]
+    rule = suggestion(folded(texts), mine, ~mine, ~mine)
+    assert rule is not None
+    assert not {"정수", "정수빈"} & set(rule.terms)

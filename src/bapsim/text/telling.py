@@ -1,11 +1,13 @@
 """Words that tell two groups of texts apart, and the rule that they suggest.
 
-Words of scripts without particles count whole, and two in a row; of Korean words, what they begin with, for a
+Nobody's personal data is among these words: a name that often stands in one group would tell it best. Words
+of scripts without particles count whole, and two in a row; of Korean words, what they begin with, for a
 particle is written onto the word (환불이, 환불을: 환불).
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -15,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bapsim.text.normalise import fold
+from bapsim.text.pii import PEOPLE, scrub
 from bapsim.text.rules import Folded, Mask, Rule, holding, share
 from bapsim.text.words import strings, words
 
@@ -25,6 +28,7 @@ TERMS = 4  # of a suggested rule, at most
 FEWEST = 3  # texts that a word has to be in
 FIRM = 0.7  # of the precision of a suggested rule, at least (the lower bound): ten of ten
 SHORTEST, LONGEST = 2, 4  # syllables that a Korean word may begin with
+_MASKED = re.compile(r"\[[A-Z]+(?:_[A-Z]+)*\]")  # what stands where something was masked
 _FROM, _TO = ord("가"), ord("힣")
 
 
@@ -132,7 +136,8 @@ def _texts(texts: Folded, side: Mask) -> list[str]:
     if len(at) > LOOKED_AT:
         at = at[np.linspace(0, len(at) - 1, LOOKED_AT).astype(np.int64)]
     starts = texts.codes.starts
-    return [texts.joined[starts[i] : starts[i + 1] - 1] for i in at.tolist()]
+    said = [texts.joined[starts[i] : starts[i + 1] - 1] for i in at.tolist()]
+    return [_MASKED.sub(" ", one or "") for one in scrub(said, PEOPLE)[0]]
 
 
 def _counted(texts: Sequence[str]) -> Counter[str]:
