@@ -287,7 +287,7 @@ class Looker:
                 for one in Axe().run(page).response["violations"]:
                     self.wrong.append((where, f"axe {one['id']} {one['impact']}", one["nodes"][0]["html"]))
                 if self.shots is not None:
-                    file = f"{name}-{more}-{width}-{scheme}.png".replace(" ", "_")
+                    file = f"{name}-{more}-{width}-{scheme}.png".replace(" ", "_").replace("/", "-")
                     page.screenshot(path=self.shots / file)
             self.fits(page, f"{name} {more} {width}", width)
         bar = page.locator(".top")
