@@ -210,7 +210,7 @@ class Database:
         try:
             try:
                 said = self._transaction(works, _done)
-            except Exception:  # noqa: BLE001  the second attempt shows whose fault it was
+            except _Failed:  # before the commit: nothing can be there twice
                 said = self._transaction(works, _tried)
         except Exception as why:  # noqa: BLE001  who waits is told, whatever it was
             for _, done in works:
@@ -238,9 +238,16 @@ class Database:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TURN)))
 
 
+class _Failed(Exception):
+    """One of several writes failed; savepoints tell which."""
+
+
 def _done(connection: sa.Connection, work: Work[Any]) -> _Said:
     """What one write gave; where it fails all of them do."""
-    return work(connection), None
+    try:
+        return work(connection), None
+    except Exception as why:
+        raise _Failed from why
 
 
 def _tried(connection: sa.Connection, work: Work[Any]) -> _Said:
