@@ -452,8 +452,15 @@ def test_the_owner_sees_how_it_goes_and_tells_what_a_label_means(home: House) ->
     assert one.id in page
     assert "second" in one.get(place).text
     assert one.get(f"{place}/progress").status_code == 403
+    held = re.search(r'name="item" value="([^"]+)"', one.get(place).text)
+    assert held is not None
     assert owner.post(f"{place}/close", page=f"{place}/progress").status_code == 303
     assert name not in owner.get("/people/desk").text
+    sent = {"item": held[1], "said": LABELS[1]}
+    last = one.send(f"{place}/say", {"_csrf": one.form_token(), **sent}, headers={"hx-request": "true"})
+    assert last.status_code == 200, "what somebody holds is taken"
+    assert 'name="item"' not in last.text, "nothing more is asked"
+    assert one.get(place).status_code == 303
 
 
 # ---------------------------------------------------------------- what goes

@@ -250,6 +250,8 @@ def test_nobody_reads_or_answers_a_dialogue_of_somebody_else(room: House) -> Non
             assert who.get(path).status_code == 404, path
         sent = {"question": "x", "said": "card"}
         assert who.post(f"{one.path}/say", **sent).status_code == 404
+    assert one.who.post(f"{one.path}/end", page=one.path, do="drop").status_code == 303
+    assert one.talk.row["state"] == "open", "there is nothing to drop before its end"
 
 
 def test_without_a_consent_nothing_begins(room: House) -> None:

@@ -105,7 +105,7 @@ async def renewed(ask: Ask) -> None:
 async def item_page(ask: Ask) -> Response:
     """The next item for this person."""
     one = await ask.read(lambda c: job_of(c, ask.path["job"]))
-    if await ask.read(lambda c: standing(c, ask.who.id)) is None:
+    if one["state"] != "open" or await ask.read(lambda c: standing(c, ask.who.id)) is None:
         return ask.go("/people/desk")
     if one["kind"] == "confirm":
         return await confirm_page(ask, one)
@@ -185,10 +185,17 @@ async def say(ask: Ask) -> Response:
             raise Refused(403, "no_consent")
         said = Given(job=one, who=ask.who.id, consent=given, kind=kind, body=body)
         desk_queue.say(connection, ask.rooms.keys, said)
-        return desk_queue.another(connection, ask.rooms.keys, one["id"], ask.who.id)
+        return _another(connection, ask, one)
 
     mine = await ask.write(keep)
     return await _next(ask, one, mine)
+
+
+def _another(connection: sa.Connection, ask: Ask, one: Json) -> Held | None:
+    """The next item; of a job that was closed meanwhile none, though what was held is still taken."""
+    if one["state"] != "open":
+        return None
+    return desk_queue.another(connection, ask.rooms.keys, one["id"], ask.who.id)
 
 
 async def _next(ask: Ask, one: Json, mine: Held | None, undone: bool = False) -> Response:
@@ -203,7 +210,7 @@ async def skip(ask: Ask) -> Response:
 
     def leave(connection: sa.Connection) -> Held | None:
         desk_queue.skip(connection, one["id"], ask.who.id)
-        return desk_queue.another(connection, ask.rooms.keys, one["id"], ask.who.id)
+        return _another(connection, ask, one)
 
     return await _next(ask, one, await ask.write(leave))
 
@@ -214,7 +221,9 @@ async def undo(ask: Ask) -> Response:
 
     def back(connection: sa.Connection) -> tuple[Held | None, bool]:
         mine = desk_queue.undo(connection, ask.rooms.keys, one["id"], ask.who.id)
-        return (mine or desk_queue.take(connection, ask.rooms.keys, one["id"], ask.who.id)), mine is not None
+        if mine is None and one["state"] == "open":
+            return desk_queue.take(connection, ask.rooms.keys, one["id"], ask.who.id), False
+        return mine, mine is not None
 
     if one["kind"] == "confirm":
         freed = await ask.write(lambda c: desk_queue.undo(c, ask.rooms.keys, one["id"], ask.who.id))

@@ -94,7 +94,7 @@ async def decide(ask: Ask) -> Response:
             for name in sorted(wanted):
                 _approve(connection, ask, here[name])
         left = [row for row in _lines(connection, talk) if row["state"] == "draft"]
-        if not left:
+        if not left and talk.row["state"] == "ended":
             connection.execute(dialogue.update().where(dialogue.c.id == talk.name).values(state="closed"))
 
     await ask.write(work)
