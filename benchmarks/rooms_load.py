@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/rooms_load.py              # 60 s and 100 kills on each database
     OMP_NUM_THREADS=1 python benchmarks/rooms_load.py --quick      # 10 s and 5 kills, nothing is written
+    OMP_NUM_THREADS=1 python benchmarks/rooms_load.py --only sqlite    # one anew, the others as they are
 
 SQLite with one worker; Postgres with two, as docs/people.md tells, and its load with one beside it. Writes
 docs/results/rooms_load.{json,md}; half an hour on 2 cores, which service, classroom, database and
@@ -57,6 +58,7 @@ OUT = Path(__file__).parent.parent / "docs" / "results"
 EXPERTS, ROWS, ITEMS = 200, 3_000, 20_000
 BAR = 0.250  # seconds, 95th percentile
 TWO = "postgresql, 2 workers"  # as docs/people.md tells to run it
+KINDS = {"sqlite": (1, True), TWO: (2, True), "postgresql": (1, False)}  # workers, whether it is killed
 CONTROLLER = consent.Controller(name="bench", contact="bench", storage="here", retention="minutes")
 BAPSIM = [sys.executable, "-c", "from bapsim.cli import main; main()"]
 
@@ -582,15 +584,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rate", type=float, default=30.0)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--only", choices=list(KINDS))
     parser.add_argument("--kills", type=int, default=100)  # of sqlite, and of postgresql with two workers
     args = parser.parse_args()
     if args.quick:
         args.seconds, args.kills = 10.0, 5
-    found = {"sqlite": run(None, 1, args.kills, args)}
-    with postgres() as url:
-        found[TWO] = run(url, 2, args.kills, args)
-    with postgres() as url:  # for comparison: one process holds one core only
-        found["postgresql"] = run(url, 1, 0, args)
+    found = {} if args.only is None else json.loads((OUT / "rooms_load.json").read_bytes())["databases"]
+    for name in (args.only,) if args.only else KINDS:
+        workers, kills = KINDS[name]
+        with contextlib.nullcontext() if name == "sqlite" else postgres() as url:
+            found[name] = run(url, workers, args.kills if kills else 0, args)
     said = {
         "command": f"python benchmarks/rooms_load.py --seconds {args.seconds:g} --kills {args.kills}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

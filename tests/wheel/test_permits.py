@@ -19,7 +19,7 @@ from bapsim.gather.augment import misspell
 from bapsim.gather.people import people
 from bapsim.refine.rights import rights
 from bapsim.store.project import opened
-from bapsim.store.sealing import sign
+from bapsim.store.sealing import Keys, sign
 from bapsim.store.terms import REFUSALS, Terms, read_terms, signed_body, write_terms
 from bapsim.wheel import state
 from bapsim.wheel.audit import check
@@ -143,6 +143,10 @@ def test_terms_that_are_not_what_was_signed_stop_the_turn(tmp_path: Path) -> Non
             enter_permits(project, turn)
         assert (caught.value.key, permits(project.ledger)) == ("terms_altered", {})
         assert path.name in str(caught.value)
+        write_terms(root / "inbox", terms)  # the signature taken away
+        Keys(root / "people" / "keys").seal(terms.consent, b"words of the rooms")
+        with pytest.raises(InputError, match="signed"):
+            enter_permits(project, turn)
         write_terms(root / "inbox", signed)
         enter_permits(project, turn)
         assert permits(project.ledger)[terms.consent].scope == {"evaluate"}
