@@ -72,8 +72,8 @@ def enter_permits(project: Project, turn: Turn) -> None:
 
 
 def _as_signed(folder: Path, terms: Iterable[Terms]) -> None:
-    """folder: of the signing key; without one nobody can tell. Terms by other hands have no signature; those of
-    a consent that has a key here have lost it.
+    """folder: of the signing key; without one nobody can tell. Terms by other hands have no signature; those
+    of a consent that has a key here have lost it.
     """
     if not (folder / SIGNING).exists():
         return
