@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/rooms_load.py              # 60 s and 100 kills on each database
     OMP_NUM_THREADS=1 python benchmarks/rooms_load.py --quick      # 10 s and 5 kills, nothing is written
-    OMP_NUM_THREADS=1 python benchmarks/rooms_load.py --only sqlite    # one anew, the others as they are
+    OMP_NUM_THREADS=1 python benchmarks/rooms_load.py --only sqlite    # one anew; --kills 0: its load
 
 SQLite with one worker; Postgres with two, as docs/people.md tells, and its load with one beside it. Writes
 docs/results/rooms_load.{json,md}; half an hour on 2 cores, which service, classroom, database and
@@ -589,13 +589,15 @@ def main() -> None:
     args = parser.parse_args()
     if args.quick:
         args.seconds, args.kills = 10.0, 5
-    found = {} if args.only is None else json.loads((OUT / "rooms_load.json").read_bytes())["databases"]
+    before = {} if args.only is None else json.loads((OUT / "rooms_load.json").read_bytes())
+    found = before.get("databases", {})
     for name in (args.only,) if args.only else KINDS:
         workers, kills = KINDS[name]
         with contextlib.nullcontext() if name == "sqlite" else postgres() as url:
-            found[name] = run(url, workers, args.kills if kills else 0, args)
+            found[name] = found.get(name, {}) | run(url, workers, args.kills if kills else 0, args)
     said = {
-        "command": f"python benchmarks/rooms_load.py --seconds {args.seconds:g} --kills {args.kills}",
+        "command": before.get("command")
+        or f"python benchmarks/rooms_load.py --seconds {args.seconds:g} --kills {args.kills}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "cpus": os.cpu_count(),
         "seconds": args.seconds,
