@@ -445,7 +445,7 @@ def run(browser: Any, hostile: bool, args: argparse.Namespace) -> dict[str, Any]
     """All of it on one project."""
     with tempfile.TemporaryDirectory() as place:
         root = project(Path(place), hostile)
-        service = Service.start(root)
+        service = Service.start(root, 1)
         try:
             world = World(root, service.port)
             world.found(Path(place), hostile)
