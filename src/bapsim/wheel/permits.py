@@ -24,7 +24,7 @@ from bapsim.gather.service import Service
 from bapsim.store.lake import View
 from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
-from bapsim.store.sealing import SIGNING, public_key, verified
+from bapsim.store.sealing import SIGNING, Keys, public_key, verified
 from bapsim.store.stated import METHOD as STATED
 from bapsim.store.terms import (
     NO_TERMS,
@@ -77,10 +77,10 @@ def _as_signed(folder: Path, terms: Iterable[Terms]) -> None:
     """
     if not (folder / SIGNING).exists():
         return
-    key = public_key(folder)
+    key, keys = public_key(folder), Keys(folder / "keys")
     for one in terms:
         name = stem(one.consent)
-        if one.signature is None and not (folder / "keys" / f"{name}.key").exists():
+        if one.signature is None and not keys.has(name):
             continue
         if one.signature is None or not verified(key, signed_body(one), one.signature):
             raise InputError("terms_altered", path=f"{PEOPLE}/{name}.terms.json")

@@ -378,6 +378,13 @@ def test_likely_items_are_kept_or_rejected_by_the_page(home: House) -> None:
     assert who.post(f"{place}/confirm", page=place, **{f"keep-{names[8]}": "no"}).status_code == 303
     assert desk_of(home, "crack") == set(names[:9])
     assert desk_of(home, "other") == set()
+    token = who.form_token()
+    home.rooms.database.change(lambda c: c.execute(job.update().values(state="closed")))
+    sent = {"_csrf": token, f"keep-{names[9]}": "yes"}
+    last = who.send(f"{place}/confirm", sent, headers={"hx-request": "true"})
+    assert last.status_code == 200, "what was decided is taken"
+    assert "keep-" not in last.text, "nothing more is asked"
+    assert names[9] in desk_of(home, "crack")
 
 
 def desk_of(home: House, label: str) -> set[str]:

@@ -185,17 +185,10 @@ async def say(ask: Ask) -> Response:
             raise Refused(403, "no_consent")
         said = Given(job=one, who=ask.who.id, consent=given, kind=kind, body=body)
         desk_queue.say(connection, ask.rooms.keys, said)
-        return _another(connection, ask, one)
+        return desk_queue.another(connection, ask.rooms.keys, one["id"], ask.who.id)
 
     mine = await ask.write(keep)
     return await _next(ask, one, mine)
-
-
-def _another(connection: sa.Connection, ask: Ask, one: Json) -> Held | None:
-    """The next item; of a job that was closed meanwhile none, though what was held is still taken."""
-    if one["state"] != "open":
-        return None
-    return desk_queue.another(connection, ask.rooms.keys, one["id"], ask.who.id)
 
 
 async def _next(ask: Ask, one: Json, mine: Held | None, undone: bool = False) -> Response:
@@ -210,7 +203,7 @@ async def skip(ask: Ask) -> Response:
 
     def leave(connection: sa.Connection) -> Held | None:
         desk_queue.skip(connection, one["id"], ask.who.id)
-        return _another(connection, ask, one)
+        return desk_queue.another(connection, ask.rooms.keys, one["id"], ask.who.id)
 
     return await _next(ask, one, await ask.write(leave))
 
@@ -221,9 +214,7 @@ async def undo(ask: Ask) -> Response:
 
     def back(connection: sa.Connection) -> tuple[Held | None, bool]:
         mine = desk_queue.undo(connection, ask.rooms.keys, one["id"], ask.who.id)
-        if mine is None and one["state"] == "open":
-            return desk_queue.take(connection, ask.rooms.keys, one["id"], ask.who.id), False
-        return mine, mine is not None
+        return (mine or desk_queue.take(connection, ask.rooms.keys, one["id"], ask.who.id)), mine is not None
 
     if one["kind"] == "confirm":
         freed = await ask.write(lambda c: desk_queue.undo(c, ask.rooms.keys, one["id"], ask.who.id))
@@ -339,6 +330,7 @@ async def confirm_page(ask: Ask, one: Json, undone: bool = False) -> Response:
 def _tiles(connection: sa.Connection, one: Json, who: str) -> tuple[list[Json], int, int, Json]:
     mine = sa.exists().where(done.c.job == one["id"], done.c.item == item.c.id, done.c.person == who)
     query = sa.select(item).where(item.c.job == one["id"], item.c.state == "open", ~mine)
+    query = query.where(one["state"] == "open")
     rows = connection.execute(query.order_by(item.c.place, item.c.seq).limit(TILES)).mappings()
     told, count, left = _beside(connection, one, who, None)
     return [dict(row) for row in rows], count, left, told

@@ -79,7 +79,12 @@ def row_of(connection: sa.Connection, name: str, one: str) -> dict[str, Any] | N
 
 
 def _next(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held | None:
-    """What `compose.assignment` gives this person: work that needs a vote, or a blind test."""
+    """What `compose.assignment` gives this person: work that needs a vote, or a blind test; of a job that was
+    closed nothing more.
+    """
+    of = _job(connection, name)
+    if of["state"] != "open":
+        return None
     query = sa.select(done.c.item, done.c.what, done.c.blind, done.c.hit, item.c.state)
     query = query.join(item, sa.and_(item.c.job == done.c.job, item.c.id == done.c.item))
     query = query.where(done.c.job == name, done.c.person == who).order_by(done.c.seq)
@@ -96,7 +101,7 @@ def _next(connection: sa.Connection, keys: Keys, name: str, who: str) -> Held | 
     known = sa.select(item.c.id).where(item.c.job == name, item.c.gold.is_not(None), item.c.state != "gone")
     tests = [str(one) for one in connection.execute(known.order_by(item.c.seq)).scalars()]
     right = skills(connection, name)
-    asked = next_item(person, _work(connection, keys, name, who, right), tests, right, PLAN)
+    asked = next_item(person, _work(connection, keys, of, who, right), tests, right, PLAN)
     row = None if asked is None else row_of(connection, name, asked.key)
     return None if asked is None or row is None else Held(row=row, blind=asked.blind)
 
@@ -109,14 +114,14 @@ def skills(connection: sa.Connection, name: str) -> dict[str, float]:
 
 
 def _work(
-    connection: sa.Connection, keys: Keys, name: str, who: str, right: Mapping[str, float]
+    connection: sa.Connection, keys: Keys, of: Mapping[str, Any], who: str, right: Mapping[str, float]
 ) -> Iterator[Wanted]:
-    """Items of unknown answer that this person neither answered nor skipped, in the order of asking; right:
-    everybody's skill.
+    """Items of a job of unknown answer that this person neither answered nor skipped, in the order of asking;
+    right: everybody's skill.
     """
+    name, options = of["id"], _options(of)
     others = sa.select(lease.c.item).where(lease.c.job == name, lease.c.person != who)
     others = others.where(lease.c.until > time.time(), lease.c.blind.is_(None))
-    options = _options(connection, name)
     mine = sa.exists().where(done.c.job == name, done.c.item == item.c.id, done.c.person == who)
     query = sa.select(item.c.id, item.c.guess)
     query = query.where(item.c.job == name, item.c.state == "open", item.c.gold.is_(None), ~mine)
@@ -143,9 +148,12 @@ def _one_vote_may_do(options: int, right: Mapping[str, float]) -> bool:
     return all(need(Wanted(key="", guess=one, labels=options), right, PLAN).least == 1 for one in guesses)
 
 
-def _options(connection: sa.Connection, name: str) -> int:
+def _job(connection: sa.Connection, name: str) -> Mapping[str, Any]:
+    return dict(connection.execute(sa.select(job).where(job.c.id == name)).mappings().one())
+
+
+def _options(row: Mapping[str, Any]) -> int:
     """How many answers an item of a job may have: its labels, or OPEN where they are made of several."""
-    row = connection.execute(sa.select(job).where(job.c.id == name)).mappings().one()
     if row["kind"] == "pair":
         return PAIRED
     return max(len(json.loads(row["labels"])), 2) if (row["kind"], row["answer"]) == LABELLED else OPEN
@@ -175,7 +183,7 @@ def _in_order(said: Any) -> Any:
 def enough(connection: sa.Connection, keys: Keys, name: str, rows: Sequence[Mapping[str, Any]]) -> list[bool]:
     """Of each of these items, whether it has as many votes as it needs."""
     votes = votes_on(connection, keys, name, [row["id"] for row in rows])
-    options, known = _options(connection, name), skills(connection, name)
+    options, known = _options(_job(connection, name)), skills(connection, name)
     asked = [as_asked(row, votes.get(row["id"], {}), options) for row in rows]
     return [need(one, known, PLAN).state != "open" for one in asked]
 
