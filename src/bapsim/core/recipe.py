@@ -170,7 +170,9 @@ class Recipe:
     rule by which a watched project makes a turn (compose.when.when); purposes: what its records are used for:
     those whose terms (store.terms) do not allow all of it are left out, and listed; groups: for whom the
     model may be worse, by name: a column, or a function of records that gives each a value (judge.groups);
-    pay: what is owed for people's work (judge.pay.pay), which says nothing about data or models.
+    pay: what is owed for people's work (judge.pay.pay), which says nothing about data or models; generators:
+    trainers of models that are asked for new rows, by name: trained before anything is gathered, on what
+    people made, and given to sources as `turn.models[name]`.
     """
 
     task: Task
@@ -192,6 +194,7 @@ class Recipe:
     purposes: tuple[str, ...] = ("train", "evaluate")
     groups: Mapping[str, str | Group] = field(default_factory=dict, metadata={"identity": False})
     pay: Any = field(default=None, metadata={"identity": False})
+    generators: Mapping[str, Trainer] = field(default_factory=dict)
 
 
 def only(source: str, check: Check) -> Check:

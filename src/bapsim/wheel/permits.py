@@ -180,8 +180,16 @@ def by_withdrawal(ledger: Ledger, stock: Stock) -> Verdicts:
     query = "select id from action where action in ('drop', 're-verify')"
     left = stock.rows_with({row["id"] for row in ledger.rows(query)}) & ~stock.erased
     why = np.full(len(stock), None, object)
+    left |= drawn_by_withdrawn(ledger, stock) & ~stock.erased
     why[stock.erased], why[left] = WITHDRAWN, PARENT
     return _against(why)
+
+
+def drawn_by_withdrawn(ledger: Ledger, stock: Stock) -> np.ndarray:
+    """bool[N]: rows that were drawn by a generator which had learnt from what was withdrawn."""
+    gone = {row["version"] for row in ledger.rows("select version from generator where state='withdrawn'")}
+    drawn = stock.of_origins(lambda _, origin: origin.input_maker == "machine" and origin.batch in gone)
+    return np.asarray(drawn if gone else np.zeros(len(stock), bool))
 
 
 def _against(why: np.ndarray) -> Verdicts:

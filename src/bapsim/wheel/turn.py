@@ -27,6 +27,7 @@ from bapsim.wheel.dueling import told
 from bapsim.wheel.examining import WITHHELD, compose_exam, withheld
 from bapsim.wheel.gapping import known_groups
 from bapsim.wheel.gathering import gather
+from bapsim.wheel.generating import with_generators
 from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, screen
 from bapsim.wheel.kin import kin
@@ -76,6 +77,7 @@ def run_turn(
     enter(project, recipe, turn.inbox)  # before anything is erased: who withdraws is owed for the time
     enter_permits(project, turn)
     enter_deals(project.ledger, recipe, turn)
+    turn = with_generators(project, recipe, turn, say)
     say("gather")
     fresh = gather(project, dict(recipe.sources), turn) | mend(project, recipe, turn)
     fought, turn = told(project, recipe, turn)
