@@ -141,13 +141,13 @@ def by_terms(ledger: Ledger, recipe: Recipe, turn: Turn, stock: Stock) -> Verdic
     day = date.fromisoformat(turn.day)
     reasons = dict.fromkeys(unknown_terms(ledger, stock), NO_TERMS)
     why = resting_on(ledger, stock, reasons | not_allowed(ledger, purposes_of(recipe), day))
-    made = stock.by_machine & stock.of_origins(lambda _, origin: not _as_given(origin.method))
+    made = stock.by_machine & stock.of_origins(lambda _, origin: not as_given(origin.method))
     free = np.array([one is None for one in why], bool)
     why[made & free & barred(ledger, stock, day)] = "never_synthesise"
     return _against(why)
 
 
-def _as_given(method: str) -> bool:
+def as_given(method: str) -> bool:
     """Whether a machine made nothing of its own: it masked a row, or did what a person's rule says."""
     return method.endswith(MASKED) or method.startswith(STATED)
 
