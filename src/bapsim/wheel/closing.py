@@ -183,7 +183,7 @@ def _settle(scene: Scene, judged: Judged, states: dict[int, str]) -> None:
 
 
 def _proven(scene: Scene, judged: Judged) -> np.ndarray | None:
-    """bool[N]: rows that a proven model ate, this turn's too; None where no machine-made row is among them."""
+    """bool[N]: rows that a proven model ate, this turn's too; None where machines made none of them."""
     before = scene.stock.proven
     if judged.looked is None or judged.looked.people_only or judged.decision.verdict != "accept":
         return before
