@@ -34,7 +34,7 @@ def _lab(
 
     room = desk()
     if not file.is_file():
-        raise InputError("no_such_file", path=str(file))
+        raise InputError("not_a_file", path=str(file))
     said = b"".join(utf8(file, detect(file))).decode("utf-8", "replace")
     chosen = [one for one in arms.split(",") if one]
     found = collapse(
