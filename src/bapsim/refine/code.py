@@ -54,14 +54,17 @@ class PassesTests:
         return examined(source, tests, entry, setup=setup, limits=self.limits)
 
     def __call__(self, records: Records, turn: Turn) -> Verdicts:
-        return judged(records, turn, self.accepts, REASON)
+        return judged(records, turn, self.accepts, REASON, seconds=2 * self.limits.seconds)
 
     def mutated(self, records: Records, turn: Turn) -> Audit:
         def equals(asked: Asked, one: str, other: str) -> bool:
             before, entry = (prompt(asked, name) for name in (self.prompt, self.entry))
             return same_program(program(before, one, entry), program(before, other, entry))
 
-        return audited(records, turn, self.accepts, kinds=TEXT_KINDS, equals=equals, most=200)
+        seconds = 2 * self.limits.seconds
+        return audited(
+            records, turn, self.accepts, kinds=TEXT_KINDS, equals=equals, most=200, seconds=seconds
+        )
 
 
 def passes_tests(

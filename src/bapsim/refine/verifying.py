@@ -167,8 +167,14 @@ def prompt(asked: Asked, column: str | None = None) -> str:
     return "\n".join(str(value) for value in asked.values() if isinstance(value, str))
 
 
-def judged(records: Records, turn: Turn, verify: Verify, reason: str) -> Verdicts:
-    """Verdicts of a plain verifier on machine-made rows with an answer; no opinion about any other row."""
+def judged(
+    records: Records, turn: Turn, verify: Verify, reason: str, *, seconds: float = SECONDS
+) -> Verdicts:
+    """Verdicts of a plain verifier on machine-made rows with an answer; no opinion about any other row.
+
+    seconds: of wall time for one answer; what takes longer, or raises, is refused.
+    """
+    verify = Guarded(verify=verify, seconds=seconds)
     keep: list[bool | None] = [None] * len(records)
     rows = np.flatnonzero(machine_made(records))
     if len(rows):
@@ -199,12 +205,14 @@ def audited(
     kinds: Sequence[str] | None = None,
     equals: Equals | None = None,
     most: int = ITEMS,
+    seconds: float = SECONDS,
 ) -> Audit:
     """The mutation audit of a verifier on people's rows with an answer, `most` of them drawn by seed.
 
     kinds: of mutations; where none are named, classes become other classes, and anything else is changed as
     text.
     """
+    verify = Guarded(verify=verify, seconds=seconds)
     rows = np.flatnonzero(people_made(records))
     there = turn.task.target in records.schema.names
     rows = rows[valid(records.column(turn.task.target))[rows]] if there else rows[:0]
