@@ -128,7 +128,12 @@ class AgreedAcross:
         wrong = [taken for takens in bad for taken in takens]
         low, high = bounds(fooled, len(bad))
         kind = Kind(
-            name="machine", tried=len(wrong), taken=wrong.count(True), abstained=0, low=low, high=high
+            name="machine",
+            tried=len(wrong),
+            taken=wrong.count(True),
+            abstained=wrong.count(None),
+            low=low,
+            high=high,
         )
         return Audit(
             gold=len(good),

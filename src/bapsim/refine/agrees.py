@@ -122,7 +122,7 @@ class Agrees:
                     name="label",
                     tried=judged,
                     taken=found.wrong,
-                    abstained=rows - judged,
+                    abstained=judged - found.wrong - round(found.kept * judged),
                     low=low,
                     high=high,
                 ),

@@ -33,7 +33,9 @@ Equals = Callable[[Any, str, str], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One kind of mutation: mutants that were judged, those taken, one-sided 95 % bounds of the rate."""
+    """One kind of mutation: how many mutants, how many of them were taken and of how many nothing was said;
+    one-sided 95 % bounds of the share that was taken.
+    """
 
     name: str
     tried: int
@@ -52,8 +54,8 @@ class Audit:
     """What a verifier does with right answers and with wrong ones.
 
     gold, refused, abstained: right answers that were put to it, and what it did not take of them; equal:
-    mutants that are right too and count nowhere; answers: accepted right answers with a mutant that was
-    judged; fooled: those of them with a mutant that was taken; upper: the bound of fooled / answers.
+    mutants that are right too and count nowhere; answers: right answers that it takes and that have mutants;
+    fooled: those of them with a mutant that was taken; upper: the bound of fooled / answers.
     """
 
     gold: int
@@ -75,7 +77,7 @@ class Audit:
 
     @property
     def false_accept(self) -> float:
-        """The share of wrong answers that it takes, nan where none was judged."""
+        """The share of wrong answers that it takes, nan without any."""
         return self.taken / self.tried if self.tried else float("nan")
 
     @property
@@ -130,17 +132,17 @@ def audit(
         refused, abstained = refused + (said is False), abstained + (said is None)
         if said is not True:
             continue
-        judged = wrong = 0
+        made = wrong = 0
         for kind, mutant in mutants(gold, rng, kinds, others=golds, labels=labels):
             if equals is not None and equals(asked, gold, mutant):
                 equal += 1
                 continue
             verdict = _said(verify, asked, mutant)
-            counts[kind][0] += verdict is not None
+            counts[kind][0] += 1
             counts[kind][1] += verdict is True
             counts[kind][2] += verdict is None
-            judged, wrong = judged + (verdict is not None), wrong + (verdict is True)
-        answers, fooled = answers + (judged > 0), fooled + (wrong > 0)
+            made, wrong = made + 1, wrong + (verdict is True)
+        answers, fooled = answers + (made > 0), fooled + (wrong > 0)
     return Audit(
         gold=len(items),
         refused=refused,
