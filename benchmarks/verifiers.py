@@ -230,9 +230,10 @@ def measured(taken: np.ndarray, right: np.ndarray, question: np.ndarray, rng: An
 
 
 def labelled(path: str, count: int) -> list[dict[str, str]]:
-    rng, found = np.random.default_rng(SEED), [one for one in rows(path) if one["label"] is not None]
+    column = next(name for name in ("label", "intent", "hate") if name in rows(path)[0])
+    rng, found = np.random.default_rng(SEED), [one for one in rows(path) if one[column] is not None]
     at = rng.permutation(len(found))[:count].tolist()
-    return [{"text": found[i]["text"], "label": str(found[i]["label"])} for i in at]
+    return [{"text": found[i]["text"], "label": str(found[i][column])} for i in at]
 
 
 def labels(quick: bool) -> dict[str, Any]:
@@ -242,10 +243,7 @@ def labels(quick: bool) -> dict[str, Any]:
     paths = {"nsmc_ko": "nsmc_ko/train.jsonl.gz", "banking77": "banking77/train.jsonl.gz"}
     paths["hate_ko"] = "hate_ko/labeled.jsonl.gz"
     for name, count in sets.items():
-        try:
-            made = labelled(paths[name], count)
-        except KeyError:
-            continue
+        made = labelled(paths[name], count)
         seedlings, people, machine = made[:300], made[300:4300], made[4300:]
         if quick:
             people, machine = people[:600], machine[:300]

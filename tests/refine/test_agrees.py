@@ -14,7 +14,7 @@ from scipy.stats import binom
 
 from bapsim.core.errors import RecipeError
 from bapsim.core.records import Numbering, Origin, Rows, Task, certify, derive
-from bapsim.refine.agrees import _folds, _heard, agrees, threshold
+from bapsim.refine.agrees import _folds, _stock, agrees, threshold
 from bapsim.refine.mutation import admits, bounds
 from bapsim.testing import dataset_of, records_of, turn_of
 from bapsim.train.text import text_linear
@@ -104,7 +104,7 @@ def test_a_model_that_learnt_the_parent_is_not_asked() -> None:
     at = [[2 * i] for i in range(len(changed))]
     draft = derive(parents, at, batch, changed=frozenset({"input"}), origin=origin)
     machine = certify(draft, secret=b"k", origin=1, numbering=Numbering())
-    folds = _folds(_heard(dataset_of(parents, machine), TURN), TURN)
+    folds = _folds(_stock(dataset_of(parents, machine), TURN), TURN)
     assert (folds[:300:2] == folds[300:]).all()
     assert len(set(folds.tolist())) == 5
 
@@ -121,17 +121,15 @@ def test_labels_that_cannot_be_told_are_not_vouched_for() -> None:
 def test_the_threshold_keeps_its_bound_and_is_the_least(
     pairs: list[tuple[bool, float]], limit: float
 ) -> None:
-    right, sure = np.array([p[0] for p in pairs], bool), np.array([p[1] for p in pairs])
-    said = threshold(right, sure, limit)
-    assert said.rows == len(pairs)
-    if said.tau is None:
-        assert bounds(0, len(pairs))[1] > limit or (sure[~right] >= 1).any()
+    passes, sure = np.array([p[0] for p in pairs], bool), np.array([p[1] for p in pairs])
+    tau = threshold(passes, sure, limit)
+    if tau is None:
+        assert bounds(0, len(pairs))[1] > limit or (sure[passes] >= 1).any()
         return
-    assert said.upper <= limit
-    assert said.wrong == (~right & (sure >= said.tau)).sum()
-    below = sure[~right & (sure < said.tau)]
+    assert bounds(int((passes & (sure >= tau)).sum()), len(pairs))[1] <= limit
+    below = sure[passes & (sure < tau)]
     if len(below):
-        more = int((~right & (sure >= below.max())).sum())
+        more = int((passes & (sure >= below.max())).sum())
         assert bounds(more, len(pairs))[1] > limit
 
 
@@ -142,8 +140,7 @@ def test_the_level_holds_although_many_thresholds_are_looked_at() -> None:
     missed = 0
     for _ in range(1000):
         sure = rng.random(300)
-        right = rng.random(300) > 0.4 * (1 - sure) ** 2
-        tau = threshold(right, sure, 0.05).tau
+        tau = threshold(rng.random(300) < 0.4 * (1 - sure) ** 2, sure, 0.05)
         true = 0.4 * (1 - (1 if tau is None else tau)) ** 3 / 3
         missed += true > 0.05
     assert missed <= binom.ppf(0.99, 1000, 0.05)
