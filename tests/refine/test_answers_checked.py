@@ -17,7 +17,7 @@ from bapsim.core.fingerprint import fingerprint
 from bapsim.core.records import Task
 from bapsim.core.turn import Turn
 from bapsim.refine.arithmetic import right_arithmetic
-from bapsim.refine.code import passes_tests, program, same_program
+from bapsim.refine.code import before_function, passes_tests, program, same_program
 from bapsim.refine.forms import answer_length, json_answer, pattern_answer
 from bapsim.refine.known_answer import is_answer, known_answer
 from bapsim.refine.mutation import admits, audit
@@ -285,6 +285,10 @@ def test_programs() -> None:
         == "import a\ndef f(x):\n    return 1"
     )
     assert program("def f(x):\n", "    return 1", "f") == "def f(x):\n    return 1"
+    assert (
+        before_function("import a\ndef g():\n    pass\ndef f(x):\n", "f") == "import a\ndef g():\n    pass\n"
+    )
+    assert before_function("Write f.", "f") == ""
     assert same_program("x = 1  # one", "x  =  1")
     assert same_program("def f():\n    return 0", "def f():\n    return -0")
     assert not same_program("x = 1", "x = 1.0")

@@ -75,6 +75,11 @@ def test_equations_of_a_worked_answer() -> None:
         ("48/2", "24"),
         ("24 + 5", "29"),
     ]
+    assert list(equations("48/2 = 42, 48+42 = 90. 1+1=3")) == [
+        ("48/2 ", " 42"),
+        ("48+42 ", " 90"),
+        ("1+1", "3"),
+    ]
     assert results("3 * 4 = 12\nx = 5, so 2 + 2 = 5") == [12, 5]
     assert list(equations("<<no>> 3 = 4, a+b=c, version 1.2.3=4")) == []
     assert ("(", "5") in list(equations("<<(=5>>"))  # a mark that cannot be worked out is not left out

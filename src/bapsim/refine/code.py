@@ -50,8 +50,8 @@ class PassesTests:
             return None
         if len(answer) > LONGEST:
             return Examined(passed=False, why="too_long")
-        source, setup = program(before, answer, entry), before if _DEFINES.search(before) else ""
-        return examined(source, tests, entry, setup=setup, limits=self.limits)
+        source = program(before, answer, entry)
+        return examined(source, tests, entry, setup=before_function(before, entry), limits=self.limits)
 
     def __call__(self, records: Records, turn: Turn) -> Verdicts:
         return judged(records, turn, self.accepts, REASON, seconds=2 * self.limits.seconds)
@@ -81,9 +81,14 @@ def program(before: str, answer: str, entry: str) -> str:
     if fenced := _FENCED.search(answer):
         answer = fenced[1]
     if entry in _DEFINES.findall(answer):
-        start = next((one.start() for one in _DEFINES.finditer(before) if one[1] == entry), 0)
-        return before[:start] + answer
+        return before_function(before, entry) + answer
     return before + answer
+
+
+def before_function(before: str, entry: str) -> str:
+    """What a prompt holds before the function that is asked for: imports and helpers. Nothing of prose."""
+    start = next((one.start() for one in _DEFINES.finditer(before) if one[1] == entry), None)
+    return "" if start is None else before[:start]
 
 
 def same_program(one: str, other: str) -> bool:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 LONGEST = 400  # characters of one side
-LINE = 1000  # characters of one line in which equations are looked for
+LINE = 1000  # characters of a part of a line in which equations are looked for
 DEEPEST = 30  # brackets
 POWER = 64  # the highest exponent, and 10 ** POWER the largest base of one
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
@@ -20,7 +20,8 @@ _MARK = re.compile(r"<<([^<>\n]{1,400})>>([ \t]*[-+]?[$€£₩]?[ \t]*[\d.,]*\d
 _SIGNS = str.maketrans({"×": "*", "÷": "/", "−": "-", "–": "-", "·": "*", "[": "(", "]": ")", "＝": "="})
 _TIMES = re.compile(r"(?<=[\d)%])\s*[xX]\s*(?=[-$€£₩(.\d])")
 _SIDE = r"[-+*/^()%$€£₩.,\d \t]*[\d)%][ \t]*"
-_LEADING = re.compile(r"^(?:.*[,.][ \t]+|[ \t*/^)%,.+])+")
+_PARTS = re.compile(r"[,.;:]?\n|[,.;:][ \t]")
+_LEADING = re.compile(r"^[ \t*/^)%,.+]+")
 _EQUATION = re.compile(rf"(?<![\w.,])(?:{_SIDE})(?:=[ \t]*{_SIDE})+(?![\w(])")
 
 
@@ -135,7 +136,7 @@ def equations(text: str) -> Iterator[tuple[str, str]]:
             if mark[2]:
                 yield right, mark[2]
     clean = _TIMES.sub("*", _MARK.sub(_result, text).translate(_SIGNS))
-    for line in clean.split("\n"):
+    for line in _PARTS.split(clean):
         for found in _EQUATION.finditer(line[:LINE]) if "=" in line else ():
             for left, right in pairwise(found.group().split("=")):
                 calculation = _LEADING.sub("", left)
