@@ -225,3 +225,36 @@ def audited(
     if kinds is None:
         kinds = LABEL_KINDS if turn.task.answer == "class" else TEXT_KINDS
     return audit(verify, items, seed=turn.seed, kinds=kinds, labels=labels, equals=equals)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedBy:
+    """The verifier `verified_by`: somebody's own function of the row and the answer, guarded.
+
+    equals: says of two answers to a row whether both are right, for the audit.
+    """
+
+    verify: Verify
+    equals: Equals | None = None
+    seconds: float = SECONDS
+    reason: str = "not_verified"
+    verifies: ClassVar[bool] = True
+
+    def accepts(self, asked: Asked, answer: str) -> bool | None:
+        return Guarded(verify=self.verify, seconds=self.seconds)(asked, answer)
+
+    def __call__(self, records: Records, turn: Turn) -> Verdicts:
+        return judged(records, turn, self.verify, self.reason, seconds=self.seconds)
+
+    def mutated(self, records: Records, turn: Turn) -> Audit:
+        return audited(records, turn, self.verify, equals=self.equals, seconds=self.seconds)
+
+
+def verified_by(
+    verify: Verify, *, equals: Equals | None = None, seconds: float = SECONDS, reason: str = "not_verified"
+) -> VerifiedBy:
+    """The verifier `VerifiedBy`: `verify(row, answer)` says True, False, or None where it cannot tell.
+
+    It is a function at the top of a module, so that it has an identity; the row is a mapping of its columns.
+    """
+    return VerifiedBy(verify=verify, equals=equals, seconds=seconds, reason=reason)
