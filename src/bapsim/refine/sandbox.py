@@ -63,7 +63,10 @@ def confined() -> bool:
     if sys.platform != "linux" or not inside.known(platform.machine()):
         return False
     shut = "assert probe('/') == 'shut'"
-    return _run(_PROBE, shut, "probe", "", Limits(seconds=30)).passed is True
+    try:
+        return _run(_PROBE, shut, "probe", "", Limits(seconds=30)).passed is True
+    except OSError:  # our own interpreter may not be started
+        return False
 
 
 def examined(
