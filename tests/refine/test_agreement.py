@@ -76,7 +76,7 @@ def test_as_a_survey_people_have_no_voice() -> None:
     people = records_of([{"question": "q", "answer": "4"}, {"question": "r", "answer": "9"}])
     one = machine([{"question": "q", "answer": "4"}, {"question": "r", "answer": "8"}], 1)
     two = machine([{"question": "q", "answer": "4"}, {"question": "r", "answer": "8"}], 2)
-    survey = agreed_across()
+    survey = agreed_across(limit=1.0)
     alone = list(survey(dataset_of(people, one), TURN))
     assert [part.column("keep").to_pylist() for part in alone] == [[None, None], [None, None]]
     both = list(survey(dataset_of(people, one, two), TURN))
@@ -85,6 +85,20 @@ def test_as_a_survey_people_have_no_voice() -> None:
     audit = survey.mutated(dataset_of(people, one, two), TURN)
     assert (audit.gold, audit.answers, audit.fooled, audit.taken) == (2, 1, 1, 2)
     assert not admits(audit)
+
+
+@pytest.mark.parametrize(("alike", "kept"), [(0, True), (10, None)])
+def test_generators_that_err_alike_only_rank(alike: int, kept: bool | None) -> None:
+    """Two makers answer 300 questions; in 160 that people answered, too, one of them is wrong, or both."""
+    asked = [{"question": f"q{n}", "answer": str(n)} for n in range(300)]
+    one = [{**row, "answer": "x" if n < 160 else row["answer"]} for n, row in enumerate(asked)]
+    two = [{**row, "answer": "x" if n < alike else row["answer"]} for n, row in enumerate(asked)]
+    world = dataset_of(records_of(asked[:160]), machine(one, 1), machine(two, 2))
+    survey = agreed_across()
+    assert survey.mutated(world, TURN).fooled == alike
+    said = list(survey(world, TURN))[1]
+    assert said.column("keep").to_pylist()[160:] == [kept] * 140
+    assert said.column("value").to_pylist()[160:] == [2] * 140
 
 
 @pytest.mark.data

@@ -62,6 +62,7 @@ def test_words() -> None:
         "2400",
         "명",
     ]
+    assert tokens("5만 명, 1.5억원, 3만큼") == ["50000", "명", "150000000", "원", "3", "만큼"]
     assert tokens("The bank's 3% — it isn't") == ["the", "bank", "3", "%", "it", "isn", "t"]
     assert claims("A b. C d!\n\n...\nE") == ["A b.", "C d!", "E"]
     assert negations(tokens("없다 않았다 not never 안 가다")) == 5

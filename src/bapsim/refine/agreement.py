@@ -19,7 +19,7 @@ from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Dataset
 from bapsim.core.records import VERDICT, Verdicts
 from bapsim.core.turn import Turn
-from bapsim.refine.mutation import Audit, Kind, bounds
+from bapsim.refine.mutation import LIMIT, Audit, Kind, admits, bounds
 from bapsim.refine.verifying import machine_made, people_made
 from bapsim.text.canonical import canonical, final_answer
 
@@ -83,17 +83,21 @@ class AgreedAcross:
 
     question: columns that make up a question, the task's inputs if none; maker: a column that names who
     answered, the origin's source if None. The value is the number of makers that give the answer.
+    limit: of the false-accept rate, as people's own answers to some of the questions show it (`mutated`).
+    Where it may be higher, or there are too few of them, it ranks, and says nothing else; 1 asks for none.
     """
 
     question: tuple[str, ...] = ()
     maker: str | None = None
     least: int = 2
+    limit: float = LIMIT
     verifies: ClassVar[bool] = True
 
     def __call__(self, dataset: Dataset, turn: Turn) -> Iterator[Verdicts]:
         found, sizes = self._heard(dataset, turn)
         machine, said = found["machine"].to_numpy(zero_copy_only=False), self._voices(found)
-        kept = [one if there else None for one, there in zip(said.taken, machine, strict=True)]
+        trusted = self.limit >= 1 or admits(_audited(found, said), self.limit)
+        kept = [one if there and trusted else None for one, there in zip(said.taken, machine, strict=True)]
         columns: list[Column] = [
             pa.array(kept, pa.bool_()),
             pa.array([REASON if one is False else None for one in kept], pa.string()),
@@ -111,40 +115,7 @@ class AgreedAcross:
         questions, as the answers to one stand or fall together.
         """
         found, _ = self._heard(dataset, turn)
-        said = self._voices(found)
-        columns = [found[n].to_pylist() for n in ("question", "answer", "machine", "person")]
-        rows: Iterator[Any] = zip(*columns, said.taken, strict=True)
-        by: dict[str, tuple[set[str], list[tuple[str, bool | None]]]] = defaultdict(lambda: (set(), []))
-        for question, answer, machine, person, taken in rows:
-            if answer is not None and person:
-                by[question][0].add(answer)
-            elif answer is not None and machine:
-                by[question][1].append((answer, taken))
-        known = [(right, answers) for right, answers in by.values() if len(right) == 1 and answers]
-        good = [taken for right, answers in known for answer, taken in answers if answer in right]
-        bad = [[taken for answer, taken in answers if answer not in right] for right, answers in known]
-        bad = [takens for takens in bad if takens]
-        fooled = sum(True in takens for takens in bad)
-        wrong = [taken for takens in bad for taken in takens]
-        low, high = bounds(fooled, len(bad))
-        kind = Kind(
-            name="machine",
-            tried=len(wrong),
-            taken=wrong.count(True),
-            abstained=wrong.count(None),
-            low=low,
-            high=high,
-        )
-        return Audit(
-            gold=len(good),
-            refused=good.count(False),
-            abstained=good.count(None),
-            equal=0,
-            answers=len(bad),
-            fooled=fooled,
-            upper=high,
-            kinds=(kind,),
-        )
+        return _audited(found, self._voices(found))
 
     def _voices(self, found: pa.RecordBatch) -> Voices:
         """Machine-made answers alone have a voice: a person's would make any agreement."""
@@ -174,6 +145,43 @@ class AgreedAcross:
         return concat(parts, _HEARD), sizes
 
 
+def _audited(found: pa.RecordBatch, said: Voices) -> Audit:
+    """Wrong answers that are agreed on, of questions that people answered."""
+    columns = [found[n].to_pylist() for n in ("question", "answer", "machine", "person")]
+    rows: Iterator[Any] = zip(*columns, said.taken, strict=True)
+    by: dict[str, tuple[set[str], list[tuple[str, bool | None]]]] = defaultdict(lambda: (set(), []))
+    for question, answer, machine, person, taken in rows:
+        if answer is not None and person:
+            by[question][0].add(answer)
+        elif answer is not None and machine:
+            by[question][1].append((answer, taken))
+    known = [(right, answers) for right, answers in by.values() if len(right) == 1 and answers]
+    good = [taken for right, answers in known for answer, taken in answers if answer in right]
+    bad = [[taken for answer, taken in answers if answer not in right] for right, answers in known]
+    bad = [takens for takens in bad if takens]
+    fooled = sum(True in takens for takens in bad)
+    wrong = [taken for takens in bad for taken in takens]
+    low, high = bounds(fooled, len(bad))
+    kind = Kind(
+        name="machine",
+        tried=len(wrong),
+        taken=wrong.count(True),
+        abstained=wrong.count(None),
+        low=low,
+        high=high,
+    )
+    return Audit(
+        gold=len(good),
+        refused=good.count(False),
+        abstained=good.count(None),
+        equal=0,
+        answers=len(bad),
+        fooled=fooled,
+        upper=high,
+        kinds=(kind,),
+    )
+
+
 _HEARD = pa.schema(
     [(name, pa.string()) for name in ("question", "answer", "maker")]
     + [(name, pa.bool_()) for name in ("machine", "person")]
@@ -185,8 +193,10 @@ def _sources(batch: pa.RecordBatch, turn: Turn) -> list[str | None]:
     return [turn.origins[n].source if n in turn.origins else str(n) for n in numbers]
 
 
-def agreed_across(*question: str, maker: str | None = None, least: int = 2) -> AgreedAcross:
+def agreed_across(
+    *question: str, maker: str | None = None, least: int = 2, limit: float = LIMIT
+) -> AgreedAcross:
     """The survey `AgreedAcross`; raises RecipeError for fewer than two makers."""
     if least < 2:
         raise RecipeError("agreement_makers", least=least)
-    return AgreedAcross(question=question, maker=maker, least=least)
+    return AgreedAcross(question=question, maker=maker, least=least, limit=limit)

@@ -21,7 +21,12 @@ SHORT = 4  # tokens: a claim of so few is a name or a date, and has no verb to n
 LONG = 300  # tokens of a claim: more is no sentence
 STARTS = 50  # places of a sentence at which a claim may begin: a word that stands more often says nothing
 LEAST = 0.7  # share of a claim's content words that the passage has to hold
-_TOKEN = re.compile(rf"(?P<number>{NUMBER.pattern})|[^\W\d_]+|\d+|%")
+_SIZES = {"": 1, "천": 10**3, "만": 10**4, "억": 10**8, "조": 10**12}
+_COUNTED = "명원개건회번년월일대톤권장마리가구여곳억조달"  # what a size stands before; 만큼, 천천히 are words
+_TOKEN = re.compile(
+    rf"(?P<number>(?P<value>{NUMBER.pattern})(?:(?P<size>[천만억조])(?=[{_COUNTED}]|[^가-힣]|$))?)"
+    r"|[^\W\d_]+|\d+|%"
+)
 _END = re.compile(r"(?<=[.!?。！？])[\"'”’)\]]*\s+|\n+")
 _SPLIT = re.compile(r"(?<=[A-Za-z])(?=[가-힣])|(?<=[가-힣])(?=[A-Za-z])")
 _PARTICLE_LIST = (
@@ -59,8 +64,8 @@ def tokens(text: str) -> list[str]:
     for one in _TOKEN.finditer(plain):
         before = plain[one.start() - 1] if one.start() else ""
         if one["number"]:
-            value = number(one.group())
-            found.append(one.group() if value is None else str(value))
+            value, size = number(one["value"]), _SIZES[one["size"] or ""]
+            found.append(one.group() if value is None else str(value * size))
             continue
         parts = _SPLIT.split(one.group().casefold())
         found.append(_stem(parts[0], after=before.isdigit()))  # 년에 of 1998년에: a unit and its particle
