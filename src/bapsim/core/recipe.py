@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+import pyarrow as pa
 
 from bapsim.core.arrow import Column, concat, take
 from bapsim.core.errors import RecipeError
-from bapsim.core.records import Answers, Draft, Records, Rows, Scores, Task, Verdicts, abstained
+from bapsim.core.records import Answers, Draft, Records, Rows, Scores, Task, Verdicts, abstained, rows_of
 
 if TYPE_CHECKING:
     from bapsim.core.turn import Turn
@@ -69,6 +70,24 @@ class Mixture:
 
     def __len__(self) -> int:
         return len(self.records)
+
+
+def said_of(who: Respondent, records: Records, task: Task) -> Answers:
+    """What a respondent says of records, by their inputs alone.
+
+    Of texts, with `loss`, how little it foresaw the target: nats per UTF-8 byte, so that two vocabularies are
+    compared (float64, null for a respondent without `losses`). Of documents nothing else is asked.
+    """
+    losses = getattr(who, "losses", None) if task.answer == "text" else None
+    if task.documents:
+        nothing = pa.nulls(len(records), pa.string())
+        answers = Answers(pa.record_batch([nothing], names=["prediction"]))
+    else:
+        answers = who(rows_of(records, task.inputs))
+    if losses is None:
+        return answers
+    nats, size = losses(rows_of(records, list(dict.fromkeys([*task.inputs, task.target]))))
+    return Answers(answers.append_column("loss", pa.array(nats / np.maximum(size, 1), pa.float64())))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -210,8 +210,9 @@ def first_opponent(scene: Scene, incumbent: Incumbent | None) -> Opponent:
     if not labels:
         raise NotEnough("nothing_to_train", records=len(scene.stock))
     answer = scene.stock.task.answer
-    name = "median" if answer == "number" else "majority"
-    return Opponent(name=name, fingerprint=name, respond=uninformed(labels, answer), oof=None)
+    name = {"number": "median", "text": "bytes"}.get(answer, "majority")
+    respond = uninformed(labels, answer, scene.stock.task.target)
+    return Opponent(name=name, fingerprint=name, respond=respond, oof=None)
 
 
 # --------------------------------------------------------------------------- what may serve
