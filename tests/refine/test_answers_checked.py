@@ -152,9 +152,8 @@ def test_a_pattern_has_a_time_limit() -> None:
     assert pattern_answer(r"\d+ km").accepts("q", "12 km") is None
     assert pattern_answer(r"\d+ km").accepts("q", "12 km or so") is False
     slow = pattern_answer(r"(a+)+")
-    machine = records_of([{"question": "q", "answer": "a" * 60 + "b"}], maker="machine")
     started = time.monotonic()
-    assert slow(machine, TURN).column("keep").to_pylist() == [False]
+    assert slow.accepts("q", "a" * 60 + "b") is False
     assert time.monotonic() - started < 5
     with pytest.raises(RecipeError, match="cannot be read"):
         pattern_answer("(")

@@ -16,8 +16,7 @@ from bapsim.core.errors import RecipeError
 from bapsim.core.records import Records, Verdicts
 from bapsim.core.turn import Turn
 from bapsim.refine.mutation import TEXT_KINDS, Audit
-from bapsim.refine.verifying import Asked, audited, judged
-from bapsim.text.canonical import LONGEST
+from bapsim.refine.verifying import Asked, Guarded, audited, judged
 from bapsim.text.json_schema import NotJson, fits, parsed, unknown_keywords
 
 
@@ -33,11 +32,13 @@ class FitsSchema:
     verifies: ClassVar[bool] = True
 
     def accepts(self, asked: Asked, answer: str) -> bool | None:
+        return _said(Guarded(verify=self._fits)(asked, answer) is True, self.whole)
+
+    def _fits(self, asked: Asked, answer: str) -> bool:
         try:
-            good = len(answer) <= LONGEST and fits(parsed(answer), json.loads(self.schema))
+            return fits(parsed(answer), json.loads(self.schema))
         except NotJson:
-            good = False
-        return _said(good, self.whole)
+            return False
 
     def __call__(self, records: Records, turn: Turn) -> Verdicts:
         return judged(records, turn, self.accepts, "not_the_schema")
@@ -68,8 +69,10 @@ class FitsPattern:
     verifies: ClassVar[bool] = True
 
     def accepts(self, asked: Asked, answer: str) -> bool | None:
-        good = len(answer) <= LONGEST and re.fullmatch(self.pattern, answer.strip()) is not None
-        return _said(good, self.whole)
+        return _said(Guarded(verify=self._matches)(asked, answer) is True, self.whole)
+
+    def _matches(self, asked: Asked, answer: str) -> bool:
+        return re.fullmatch(self.pattern, answer.strip()) is not None
 
     def __call__(self, records: Records, turn: Turn) -> Verdicts:
         return judged(records, turn, self.accepts, "not_the_pattern")
