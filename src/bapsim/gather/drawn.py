@@ -35,8 +35,8 @@ def identity(model: Model) -> str:
 def order(target: str, wanted: list[tuple[str, int]]) -> Rows:
     """What a generator is asked: a class and a seed in each row."""
     labels, seeds = zip(*wanted, strict=True)
-    said = {target: pa.array(labels, pa.string()), "_seed": pa.array(seeds, pa.int64())}
-    return Rows(pa.RecordBatch.from_pydict(said))
+    columns: list[Any] = [pa.array(labels, pa.string()), pa.array(seeds, pa.int64())]
+    return Rows(pa.RecordBatch.from_arrays(columns, names=[target, "_seed"]))
 
 
 @dataclass(frozen=True, kw_only=True)
