@@ -2,7 +2,7 @@
 
 Ho et al. 2020, with the cosine schedule of Nichol and Dhariwal 2021. What is told is noise against row, each
 by the other's share (Salimans and Ho 2022): a small net learns that in a tenth of the steps that bare noise
-takes. One schedule for tables and pictures; what differs is the net.
+takes. One schedule and one net for rows of tables and for components of pictures.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _normal(rngs: list[np.random.Generator], shape: tuple[int, ...]) -> Any:
     return torch().from_numpy(np.stack(rows))
 
 
-def table_net(width: int, classes: int, hidden: int, blocks: int = 3) -> Any:
+def net_of(width: int, classes: int, hidden: int, blocks: int = 3) -> Any:
     """A residual net over rows of `width` numbers."""
     nn = torch().nn
 
@@ -134,45 +134,3 @@ def table_net(width: int, classes: int, hidden: int, blocks: int = 3) -> Any:
             return self.out(h)
 
     return Rows()
-
-
-def picture_net(channels: int, classes: int, wide: int, patch: int) -> Any:
-    """A U-shaped net over pictures float32[n, channels, side, side], which are looked at patch by patch."""
-    nn = torch().nn
-    known = 4 * wide
-
-    class Block(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self, into: int, out: int) -> None:
-            super().__init__()
-            self.norm1, self.conv1 = nn.GroupNorm(8, into), nn.Conv2d(into, out, 3, 1, 1)
-            self.norm2, self.conv2 = nn.GroupNorm(8, out), nn.Conv2d(out, out, 3, 1, 1)
-            self.about = nn.Linear(known, out)
-            self.around = nn.Conv2d(into, out, 1) if into != out else nn.Identity()
-
-        def forward(self, x: Any, about: Any) -> Any:
-            h = self.conv1(nn.functional.silu(self.norm1(x))) + self.about(about)[:, :, None, None]
-            return self.conv2(nn.functional.silu(self.norm2(h))) + self.around(x)
-
-    class Pictures(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            deep = channels * patch**2
-            self.when = nn.Sequential(nn.Linear(WIDE, known), nn.SiLU(), nn.Linear(known, known))
-            self.which = nn.Embedding(classes, known)
-            self.into, self.out = nn.Conv2d(deep, wide, 3, 1, 1), nn.Conv2d(wide, deep, 3, 1, 1)
-            self.first, self.last = Block(wide, wide), Block(3 * wide, wide)
-            self.down = nn.Conv2d(wide, 2 * wide, 3, 2, 1)
-            self.low1, self.low2 = Block(2 * wide, 2 * wide), Block(2 * wide, 2 * wide)
-            self.norm = nn.GroupNorm(8, wide)
-
-        def forward(self, x: Any, step: Any, y: Any) -> Any:
-            about = nn.functional.silu(self.when(told(step)) + self.which(y))
-            h = self.into(nn.functional.pixel_unshuffle(x, patch))
-            high = self.first(h, about)
-            low = self.low2(self.low1(self.down(high), about), about)
-            up = nn.functional.interpolate(low, scale_factor=2, mode="nearest")
-            h = self.last(torch().cat([high, up], 1), about)
-            h = self.out(nn.functional.silu(self.norm(h)))
-            return nn.functional.pixel_shuffle(h, patch)
-
-    return Pictures()

@@ -17,13 +17,13 @@ from bapsim.core.recipe import Mixture, Model
 from bapsim.core.records import Answers, Rows
 from bapsim.core.turn import named_seed
 from bapsim.train import drawing, squares
-from bapsim.train.image_diffusion import GRID
 from bapsim.train.image_net import torch
 
 LOADER = "bapsim.train.image_gan:load"
 LEAST = 2  # rows of a class
 NOISE = 64  # numbers that a picture is drawn from
 RATE = 2e-4
+GRID = 16  # patches along a side: larger pictures have larger patches
 
 Ints = NDArray[np.int64]
 

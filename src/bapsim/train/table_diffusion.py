@@ -130,7 +130,7 @@ def load(folder: Path) -> Denoised:
     for j in range(len(table.columns)):
         knots.append(arrays[f"knots.{j}"])
     width = encoded(table, knots, np.zeros((0, len(table.columns)))).shape[1]
-    net = diffusion.table_net(width, len(said["classes"]), int(said["hidden"]))
+    net = diffusion.net_of(width, len(said["classes"]), int(said["hidden"]))
     named = {name.removeprefix("net."): value for name, value in arrays.items() if name.startswith("net.")}
     return Denoised(
         classes=tuple(said["classes"]),
@@ -158,7 +158,7 @@ class TableDiffusion:
         knots = [quantiles(x[:, j]) for j in range(x.shape[1])]
         rows = encoded(table, knots, x)
         with drawing.repeatable(seed) as t:
-            net = diffusion.table_net(rows.shape[1], len(labels.classes), self.hidden)
+            net = diffusion.net_of(rows.shape[1], len(labels.classes), self.hidden)
             clean = t.from_numpy(rows)
             plan = diffusion.Plan(steps=self.steps, batch=self.batch)
             diffusion.train(net, clean, y, drawing.rarely(y), plan, seed)
