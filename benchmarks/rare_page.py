@@ -36,9 +36,9 @@ def pick(run: dict) -> str:
     """The simplest arm that is within one paired standard error of the best on development data (out of
     fold).
     """
-    dev = run["dev"]
-    best = max(run["arms"], key=dev["ap"].get)
-    return next(a for a in run["arms"] if dev["ap"][a] >= dev["ap"][best] - dev["apart"][a][best])
+    dev, arms = run["dev"], [one for one in run["arms"] if one != "gan"]
+    best = max(arms, key=dev["ap"].get)
+    return next(a for a in arms if dev["ap"][a] >= dev["ap"][best] - dev["apart"][a][best])
 
 
 def foretold(run: dict) -> float:
@@ -138,8 +138,8 @@ def summary(runs: list[dict]) -> list[str]:
         f"{loss[0]:.1f} [{loss[1]:.1f}, {loss[2]:.1f}] below the best arm of each run, known only "
         f"afterwards.",
         f"- Real rows beat the pick by more than a standard error in {len(wins)} of {n}; "
-        f'"buy real rows" is said in {sum(map(says_buy, wins))} of these, and in {sum(map(says_buy, rest))} of the '
-        f"{len(rest)} others.",
+        f'"buy real rows" is said in {sum(map(says_buy, wins))} of these, and in {sum(map(says_buy, rest))} of '
+        f"the {len(rest)} others.",
         "- Broken generators (less than a fifth passes): "
         + ", ".join(f"{name} {bad} of {of}" for name, (bad, of) in broken.items())
         + ".",
