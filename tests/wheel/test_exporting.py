@@ -29,7 +29,7 @@ from bapsim.wheel.listing import refused
 from bapsim.wheel.state import begin
 from bapsim.wheel.stock import STATES, load_stock
 from tests.ship.given import brings, gathered, untrained
-from tests.wheel.world import ASKS, Clerk, History, Shorter, bank, batch, founded, origin
+from tests.wheel.world import ASKS, Clerk, History, Shorter, Vouches, bank, batch, founded, origin
 
 EVERYTHING = Wanted(states=tuple(SPLITS))
 CONSENT = "form of Kim Min-ji, 010-1234-5678"
@@ -64,7 +64,7 @@ class Second:
 
 
 def recipe_of() -> Recipe:
-    recipe = bank(checks={"short": Shorter(45)}, surveys={"copies": near_duplicates(0.5)})
+    recipe = bank(checks={"short": Shorter(45), "vouch": Vouches()}, surveys={"copies": near_duplicates(0.5)})
     sources = {
         **recipe.sources,
         "interviews": Interviews(),

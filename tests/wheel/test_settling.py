@@ -32,7 +32,7 @@ from bapsim.wheel.stock import (
     load_stock,
 )
 from bapsim.wheel.turn import run_turn
-from tests.wheel.world import ASKS, Books, History, bank, batch, founded, origin, sentence, wrong
+from tests.wheel.world import ASKS, Books, History, Vouches, bank, batch, founded, origin, sentence, wrong
 
 Said = tuple[int, str, str]  # turn, key, label
 
@@ -221,7 +221,9 @@ def test_nobody_sees_the_text_of_an_exam_item_that_was_corrected(tmp_path: Path)
 
 def test_rows_that_a_machine_labelled_wait_even_if_nobody_knows_who_wrote_them(tmp_path: Path) -> None:
     weak = Weak()
-    recipe = bank(sources={"history": History(220, 0), "weak": weak}, questions=None)
+    recipe = bank(
+        sources={"history": History(220, 0), "weak": weak}, questions=None, checks={"vouch": Vouches()}
+    )
     with opened(founded(tmp_path / "p")) as project:
         told = run_turn(project, recipe)
         stock = load_stock(project, recipe.task)

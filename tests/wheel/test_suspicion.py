@@ -21,34 +21,9 @@ from bapsim.wheel.stock import TRAINED, adds_up, exam_ids, load_stock
 from bapsim.wheel.stock import standing as standing_of
 from bapsim.wheel.turn import run_turn
 from bapsim.wheel.using import use
-from tests.wheel.world import ASKS, History, bank, founded, origin, sentence
+from tests.wheel.world import ASKS, History, Part, Vouches, bank, founded, origin, sentence
 
 NAMES = list(ASKS)
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows of the bank at one turn; `wrong` of ten labels are the next intent, or all of them new ones."""
-
-    start: int
-    count: int
-    wrong: int = 0
-    at_turn: int = 1
-    new: bool = False
-    maker: Any = "person"
-
-    def __call__(self, turn: Turn) -> Iterator[Draft]:
-        if turn.n == self.at_turn:
-            rows = [sentence(i) for i in range(self.start, self.start + self.count)]
-            said = [self._said(k, label) for k, (_, label) in enumerate(rows)]
-            batch = pa.record_batch({"text": [t for t, _ in rows], "intent": pa.array(said, pa.string())})
-            made = replace(origin("file"), input_maker=self.maker, target_maker=self.maker)
-            yield Draft(rows=Rows(batch), origin=made)
-
-    def _said(self, k: int, label: str) -> str:
-        if self.new:
-            return f"new {NAMES.index(label)}"
-        return NAMES[(NAMES.index(label) + 1) % 4] if k % 10 < self.wrong else label
 
 
 @dataclass(frozen=True)
@@ -75,7 +50,7 @@ FOUR = {"base": Part(0, 200), "a": Part(1000, 90), "b": Part(2000, 90, 4), "c": 
 
 
 def recipe_of(**sources: Any) -> Any:
-    return bank(sources=sources, questions=None)
+    return bank(sources=sources, questions=None, checks={"vouch": Vouches()})
 
 
 def suspects(told: dict[str, Any]) -> list[tuple[str, bool]]:

@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bapsim.core.fingerprint import fingerprint
-from bapsim.core.recipe import Decision, Metric, Wear
-from bapsim.core.records import Scores
-from bapsim.judge.gate import Paired
 from bapsim.store import fault
 from bapsim.store.project import opened
 from bapsim.wheel.audit import check
 from tests.wheel import world
-
-
-@dataclass(frozen=True, kw_only=True)
-class Willing(Paired):
-    """Looks at every candidate and accepts it: what comes after machine-made data was released?"""
-
-    screen_z: float = -99.0
-
-    def __call__(self, before: Scores | None, after: Scores, metric: Metric, wear: Wear) -> Decision:
-        values = {"wins": 1, "losses": 0, "level": 0.005, "slices": "", "groups": len(after)}
-        return Decision(verdict="accept", reason="decision.better", values=values, items=len(after))
-
-
-def test_both_candidates_may_have_eaten_released_rows(tmp_path: Path) -> None:
-    root, recipe = world.founded(tmp_path / "bank"), world.bank(gate=Willing())
-    pool = world.History(220, 400)  # every turn has new answers, whenever the screen picks which
-    recipe = replace(recipe, sources={**recipe.sources, "history": pool})
-    told = world.turns(root, recipe, 2)
-    while not told[-2]["candidate"].endswith("-pending"):  # the screen decides who looks, and so when
-        assert len(told) < 10
-        told += world.turns(root, recipe, len(told) + 1)
-    after = told[-1]
-    names = [f"t{after['turn']:03d}-{word}" for word in ("released", "pending")]
-    assert [one["candidate"] for one in after["screen"]] == names
-    with opened(root, writing=False) as project:
-        assert check(project, recipe)["ok"]
 
 
 def test_a_turn_that_goes_on_under_another_recipe_trains_another_model(

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ from bapsim.gather.augment import misspell
 from bapsim.judge.exam import accuracy, per_item
 from bapsim.judge.gate import paired
 from bapsim.refine.label_errors import label_errors
+from bapsim.refine.near_parent import near_parent
 from bapsim.refine.pii import personal_data
 from bapsim.store import fault
 from bapsim.store.project import opened
@@ -88,6 +89,31 @@ class History:
             yield Draft(rows=batch(range(self.labelled), True), origin=origin("file"))
             rest = range(self.labelled, self.labelled + self.pool)
             yield Draft(rows=batch(rest, False), origin=origin("file"))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of the bank at one turn; `wrong` of ten labels are the next intent, or all of them new ones."""
+
+    start: int
+    count: int
+    wrong: int = 0
+    at_turn: int = 1
+    new: bool = False
+    maker: Any = "person"
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        if turn.n == self.at_turn:
+            rows = [sentence(i) for i in range(self.start, self.start + self.count)]
+            said = [self._said(k, label) for k, (_, label) in enumerate(rows)]
+            batch = pa.record_batch({"text": [t for t, _ in rows], "intent": pa.array(said, pa.string())})
+            made = replace(origin("file"), input_maker=self.maker, target_maker=self.maker)
+            yield Draft(rows=Rows(batch), origin=made)
+
+    def _said(self, k: int, label: str) -> str:
+        if self.new:
+            return f"new {list(ASKS).index(label)}"
+        return list(ASKS)[(list(ASKS).index(label) + 1) % 4] if k % 10 < self.wrong else label
 
 
 @dataclass(frozen=True)
@@ -182,12 +208,22 @@ class Shorter:
         return verdicts(size <= self.most, "too_long", value=size, limit=self.most)
 
 
+@dataclass(frozen=True)
+class Vouches:
+    """A verifier that believes everything: what machines made is judged by the gate alone."""
+
+    verifies: ClassVar[bool] = True
+
+    def __call__(self, records: Records, turn: Turn) -> Verdicts:
+        return verdicts(np.ones(len(records), bool), "vouched")
+
+
 def bank(**changes: Any) -> Recipe:
     sources = {"history": History(220, 120), "clerk": Clerk(), "slips": misspell("history", share=0.1)}
     recipe = Recipe(
         task=Task(input="text", target="intent"),
         sources=sources,
-        checks={"short": Shorter(70)},
+        checks={"short": Shorter(70), "alike": near_parent(0.5)},
         questions=worth_asking(30),
         train=text_linear(),
         judge=per_item(),

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from bapsim.core.arrow import concat, positions, take
 from bapsim.core.errors import RecipeError
-from bapsim.core.recipe import CrossFit, CrossFitting, Mixture, Model, Trainer
-from bapsim.core.records import Answers, Records, rows_of
+from bapsim.core.recipe import CrossFit, CrossFitting, Mixture, Model, Trainer, said_of
+from bapsim.core.records import Answers, Records
 
 
 def part(mixture: Mixture, rows: np.ndarray) -> Mixture:
@@ -36,7 +36,7 @@ def crossfit(
     for k in names:
         fitted = train(parent, part(mixture, folds != k), seed)
         held = np.flatnonzero(folds == k)
-        answers = fitted(rows_of(take(mixture.records, held), mixture.task.inputs))
+        answers = said_of(fitted, Records(take(mixture.records, held)), mixture.task)
         parts.append(aligned(answers, fitted.classes, model.classes))
         places.append(held)
     if not parts:

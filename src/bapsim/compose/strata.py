@@ -1,4 +1,7 @@
-"""Strata of the exam and of folds: a class, the rarest label of a set, a tenth of the numbers."""
+"""Strata of the exam and of folds: a class, the rarest label of a set, a tenth of the numbers.
+
+Texts that are to be written are one stratum.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ def strata(said: Sequence[str], answer: Answer) -> Ints:
     A row of several labels goes with the rarest of them, which a random draw would miss first (the idea of
     iterative stratification, Sechidis et al. 2011, in one pass); rows without a label are a stratum.
     """
+    if answer == "text":
+        return np.zeros(len(said), np.int64)
     if answer == "number":
         value = numbers_of(said)
         known = value[np.isfinite(value)]

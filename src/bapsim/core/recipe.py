@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+import pyarrow as pa
 
 from bapsim.core.arrow import Column, concat, take
 from bapsim.core.errors import RecipeError
-from bapsim.core.records import Answers, Draft, Records, Rows, Scores, Task, Verdicts, abstained
+from bapsim.core.records import Answers, Draft, Records, Rows, Scores, Task, Verdicts, abstained, rows_of
 
 if TYPE_CHECKING:
     from bapsim.core.turn import Turn
@@ -69,6 +70,24 @@ class Mixture:
 
     def __len__(self) -> int:
         return len(self.records)
+
+
+def said_of(who: Respondent, records: Records, task: Task) -> Answers:
+    """What a respondent says of records, by their inputs alone.
+
+    Of texts, with `loss`, how little it foresaw the target: nats per UTF-8 byte, so that two vocabularies are
+    compared (float64, null for a respondent without `losses`). Of documents nothing else is asked.
+    """
+    losses = getattr(who, "losses", None) if task.answer == "text" else None
+    if task.documents:
+        nothing = pa.nulls(len(records), pa.string())
+        answers = Answers(pa.record_batch([nothing], names=["prediction"]))
+    else:
+        answers = who(rows_of(records, task.inputs))
+    if losses is None:
+        return answers
+    nats, size = losses(rows_of(records, list(dict.fromkeys([*task.inputs, task.target]))))
+    return Answers(answers.append_column("loss", pa.array(nats / np.maximum(size, 1), pa.float64())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +147,53 @@ Check = Callable[[Records, "Turn"], Verdicts]  # refine, row by row
 Survey = Callable[[Dataset, "Turn"], Iterable[Verdicts]]  # refine, whole set; aligned with all rows
 Questions = Callable[[Dataset, "Turn"], Rows]  # compose: rows to ask about: _id, draw, why, prediction
 Trainer = Callable[[Model | None, Mixture, int], Model]  # parent: its calibration and constants are kept
-Composer = Callable[[Dataset, "Turn", Trainer, "Judge"], Mixture]  # compose: which rows, weight, order
 Judge = Callable[[Respondent, Mixture], Scores]
 Metric = Callable[[Scores], float]
 Ship = Callable[[Model, Dataset, "Turn"], Mapping[str, Path]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One way of putting machine-made rows to people's.
+
+    share: of all rows, at most, that machines made (0 = none); weight: how much each counts beside a person's
+    row; rare: only for classes of which people gave fewer rows than the middle one; first: they come before
+    people's rows, for trainers that learn in order.
+    """
+
+    share: float
+    weight: float = 1.0
+    rare: bool = False
+    first: bool = False
+
+
+class Composer(Protocol):
+    """Which machine-made rows are trained on, with which weight, in which order: ways that are raced."""
+
+    @property
+    def depth(self) -> int:
+        """Machine hands between a person and a row, at most."""
+
+    def ways(self) -> Sequence[Way]:
+        """What is raced beside none at all, the simplest first."""
+
+    def pick(self, raced: Sequence[Raced], *, suspect: bool) -> Way | None:
+        """The way that won; None = none. suspect: the rows lie outside what people's rows are like."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raced:
+    """What one way came to on development rows, against none.
+
+    gain: of the loss, or of right answers, positive = better, with its standard error, over so many rows;
+    made: machine-made rows in it.
+    """
+
+    way: Way
+    gain: float
+    error: float
+    rows: int
+    made: int
 
 
 class Screening(Protocol):
@@ -170,7 +232,9 @@ class Recipe:
     rule by which a watched project makes a turn (compose.when.when); purposes: what its records are used for:
     those whose terms (store.terms) do not allow all of it are left out, and listed; groups: for whom the
     model may be worse, by name: a column, or a function of records that gives each a value (judge.groups);
-    pay: what is owed for people's work (judge.pay.pay), which says nothing about data or models.
+    pay: what is owed for people's work (judge.pay.pay), which says nothing about data or models; generators:
+    trainers of models that are asked for new rows, by name: trained before anything is gathered, on what
+    people made, and given to sources as `turn.models[name]`.
     """
 
     task: Task
@@ -192,6 +256,7 @@ class Recipe:
     purposes: tuple[str, ...] = ("train", "evaluate")
     groups: Mapping[str, str | Group] = field(default_factory=dict, metadata={"identity": False})
     pay: Any = field(default=None, metadata={"identity": False})
+    generators: Mapping[str, Trainer] = field(default_factory=dict)
 
 
 def only(source: str, check: Check) -> Check:

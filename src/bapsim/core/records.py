@@ -26,7 +26,7 @@ Scores = NewType("Scores", pa.RecordBatch)  # one row per exam item
 
 Maker = Literal["person", "machine", "unknown"]
 Part = Literal["input", "target"]
-Answer = Literal["class", "labels", "number"]
+Answer = Literal["class", "labels", "number", "text"]
 
 CERTIFICATE = schema(
     _id=ID,
@@ -43,9 +43,10 @@ VERDICT = schema(keep=pa.bool_(), reason=pa.string(), value=pa.float32(), limit=
 class Task:
     """Which columns play which part in what the model learns.
 
-    kind: what the input is; answer: what the target says, one class, a set of labels, or a number; votes: a
-    column with a list of what every rater said, where the target holds the label that was settled on; merged:
-    labels that are read as another one: records keep what people said.
+    kind: what the input is; answer: what the target says, one class, a set of labels, a number, or a text
+    that is written to the input (a target that is its own input: documents, to be foreseen); votes: a column
+    with a list of what every rater said, where the target holds the label that was settled on; merged: labels
+    that are read as another one: records keep what people said.
     """
 
     input: str | tuple[str, ...]
@@ -66,6 +67,11 @@ class Task:
     @property
     def inputs(self) -> tuple[str, ...]:
         return (self.input,) if isinstance(self.input, str) else self.input
+
+    @property
+    def documents(self) -> bool:
+        """Whether texts are foreseen, and not written to something else."""
+        return self.answer == "text" and self.target in self.inputs
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bapsim.core.exchange import Tape
 from bapsim.core.recipe import Dataset, Model
 from bapsim.core.records import Answers, Origin, Rows, Task
 
@@ -30,7 +31,8 @@ class Turn:
     the model is worst, of the group that the recipe's questions are to close the gap of: `_id`; types: of the
     task's columns, as the recipe declares them, else as the records have them; day: the ISO date (UTC) on
     which the turn began, by which terms, embargoes and deals are decided: the same one when the turn is
-    resumed.
+    resumed; tape: where a source keeps what machines answered it, so that nothing is asked or paid twice
+    (None outside a wheel).
     """
 
     n: int
@@ -47,6 +49,7 @@ class Turn:
     behind: Rows | None = None
     types: Mapping[str, str] = field(default_factory=dict)
     day: str = ""
+    tape: Tape | None = None
 
     def rng(self, *name: object) -> np.random.Generator:
         """A generator of its own for each named purpose: adding one does not change another."""

@@ -6,6 +6,7 @@ whether it was, `contradicts` whether a label speaks against it. Nobody else com
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 
 from bapsim.core.arrow import Column, numbers, strings
 from bapsim.core.errors import ExchangeError
-from bapsim.core.recipe import Mixture, Respondent
-from bapsim.core.records import Answer, Scores, rows_of
+from bapsim.core.recipe import Mixture, Respondent, said_of
+from bapsim.core.records import Answer, Scores
 from bapsim.judge.calibrate import is_calibrated
 from bapsim.text.targets import label_set, memberships, numbers_of, written
 
@@ -35,7 +36,8 @@ class Heard:
 
     prediction: object[n], written (`bapsim.text.targets`), None = nothing; confidence: float64[n] that it is
     right, of a number that the truth lies between low and high; probs: float32[n, classes] or None, of sets
-    one probability a label; low, high: float64[n] or None.
+    one probability a label; low, high: float64[n] or None; loss: float64[n], nats per byte of the text that
+    was to be written, or None.
     """
 
     answer: Answer
@@ -45,6 +47,7 @@ class Heard:
     classes: tuple[str, ...]
     low: Floats | None = None
     high: Floats | None = None
+    loss: Floats | None = None
 
 
 def probs_of(answers: pa.RecordBatch) -> np.ndarray | None:
@@ -79,7 +82,8 @@ def heard(answers: pa.RecordBatch, classes: Sequence[str], answer: Answer) -> He
         confidence = numbers(answers.column("confidence"), 1.0)
     else:
         confidence = np.ones(len(answers))
-    low, high = (numbers(answers.column(n)) if n in answers.schema.names else None for n in ("low", "high"))
+    names = ("low", "high", "loss")
+    low, high, loss = (numbers(answers.column(n)) if n in answers.schema.names else None for n in names)
     return Heard(
         answer=answer,
         prediction=prediction,
@@ -88,6 +92,7 @@ def heard(answers: pa.RecordBatch, classes: Sequence[str], answer: Answer) -> He
         classes=tuple(classes),
         low=low,
         high=high,
+        loss=loss if answer == "text" else None,
     )
 
 
@@ -106,7 +111,7 @@ def joined_up(parts: Sequence[tuple[Heard, np.ndarray]]) -> Heard:
     return Heard(
         answer=first.answer,
         classes=first.classes,
-        **{name: whole(name) for name in ("prediction", "confidence", "probs", "low", "high")},
+        **{name: whole(name) for name in ("prediction", "confidence", "probs", "low", "high", "loss")},
     )
 
 
@@ -157,9 +162,13 @@ def distances(prediction: Sequence[str | None], gold: Sequence[str | None]) -> n
 
 
 def item_losses(said: Heard, gold: Sequence[str | None]) -> np.ndarray:
-    """float64[n], nan where nothing was measured: calibrated log-loss, of a number the absolute error."""
+    """float64[n], nan where nothing was measured: calibrated log-loss, of a number the absolute error, of a
+    text the nats per byte.
+    """
     if said.answer == "number":
         return distances(said.prediction.tolist(), gold)
+    if said.loss is not None:
+        return said.loss
     if said.probs is None:
         return np.full(len(gold), np.nan)
     measure = losses if said.answer == "class" else set_losses
@@ -181,9 +190,9 @@ def contradicts(said: Heard, gold: Sequence[str | None]) -> NDArray[np.bool_]:
 
 
 def knows(said: Heard, gold: Sequence[str | None]) -> NDArray[np.bool_]:
-    """bool[n]: the respondent can give this answer; any number can be given."""
+    """bool[n]: the respondent can give this answer; any number, or text, can be given."""
     known = set(said.classes)
-    if said.answer == "number":
+    if said.answer in ("number", "text"):
         return np.ones(len(gold), bool)
     parts = ((str(g),) if said.answer == "class" else label_set(g or "") for g in gold)
     return np.array([known.issuperset(part) for part in parts], bool)
@@ -192,9 +201,9 @@ def knows(said: Heard, gold: Sequence[str | None]) -> NDArray[np.bool_]:
 def decides(said: Heard, gold: Sequence[str | None], rows: NDArray[np.bool_]) -> bool:
     """Whether the losses may decide, by answers about these of the rows: the probabilities must be honest.
 
-    Of sets, each label's. An absolute error needs no probabilities.
+    Of sets, each label's. An absolute error needs no probabilities; the chance of a text adds up by itself.
     """
-    if said.answer == "number":
+    if said.answer == "number" or said.loss is not None:
         return True
     if said.probs is None:
         return False
@@ -219,7 +228,7 @@ def scored(
         **more,
     }
     whole = pa.record_batch(list(columns.values()), names=list(columns))
-    measured = said.answer == "number" or said.probs is not None
+    measured = said.answer == "number" or said.probs is not None or said.loss is not None
     return _marked(whole, answer=said.answer, calibrated="1" if measured else "0")
 
 
@@ -235,7 +244,7 @@ class PerItem:
 
     def __call__(self, who: Respondent, exam: Mixture) -> Scores:
         task = exam.task
-        answers = who(rows_of(exam.records, task.inputs))
+        answers = said_of(who, exam.records, task)
         if len(answers) != len(exam):
             raise ExchangeError("answers_do_not_fit", asked=len(exam), answered=len(answers))
         gold = written(exam.records.column(task.target), task.answer)
@@ -300,8 +309,13 @@ def accuracy(scores: Scores) -> float:
 
 
 def log_loss(scores: Scores) -> float:
-    """Minus the mean calibrated log-loss in nats: greater is better, like every metric here."""
+    """Minus the mean calibrated log-loss in nats (of texts, a byte): greater is better, like all here."""
     return -float(np.mean(numbers(scores.column("loss")))) if len(scores) else float("nan")
+
+
+def bits_per_byte(scores: Scores) -> float:
+    """Minus the mean over texts of the bits that a byte of each costs: greater is better."""
+    return log_loss(scores) / math.log(2)
 
 
 def mean_absolute_error(scores: Scores) -> float:

@@ -1,6 +1,7 @@
 """Whom the first candidate must beat: the user's incumbent, or what one would say without looking.
 
-That is the most frequent class, the most frequent set with the share of each label, or the median.
+That is the most frequent class, the most frequent set with the share of each label, the median, or how often
+each byte stands in texts.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from bapsim.core.arrow import Column, cells
 from bapsim.core.errors import InputError
 from bapsim.core.fingerprint import digest
 from bapsim.core.records import Answer, Answers, Rows
-from bapsim.text.targets import labels_in, memberships, numbers_of
+from bapsim.text.byte_ngram import ByteModel, learn, nats
+from bapsim.text.targets import labels_in, memberships, numbers_of, written
 
 
 def _answers(prediction: Sequence[str | None], confidence: Sequence[float | None]) -> Answers:
@@ -110,10 +113,30 @@ def median(values: Sequence[str]) -> Median:
     return Median(value=value, low=low, high=high)
 
 
-def uninformed(targets: Sequence[str], answer: Answer) -> Majority | Frequent | Median:
-    """Who says the best that can be said without looking at the input."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bytes:
+    """Foresees each byte of a text by how often it stands in the training rows; writes nothing."""
+
+    target: str
+    counts: ByteModel
+    classes: tuple[str, ...] = ()
+
+    def __call__(self, rows: Rows) -> Answers:
+        return _answers([None] * len(rows), [None] * len(rows))
+
+    def losses(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """What each text costs in nats, float64[n], and its bytes, int64[n]."""
+        return nats(self.counts, [one or "" for one in written(rows.column(self.target), "text")])
+
+
+def uninformed(
+    targets: Sequence[str], answer: Answer, target: str = ""
+) -> Majority | Frequent | Median | Bytes:
+    """Who says the best that can be said without looking at the input; target: the column of texts."""
     if answer == "number":
         return median(targets)
+    if answer == "text":
+        return Bytes(target=target, counts=learn(targets, 0))
     return majority(targets) if answer == "class" else frequent(targets)
 
 

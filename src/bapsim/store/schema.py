@@ -88,6 +88,11 @@ create table worked(consent text not null, line text not null, person text not n
 create table appeal(n integer primary key, ref text not null, person text not null, state text not null,
     decider text not null, why text not null, turn integer not null, at text);
 """,
+    """
+create table generator(version text primary key, name text not null, turn integer not null,
+    fingerprint text not null unique, data text not null, state text not null, sha256 text,
+    details text not null);
+""",
 )
 
 # Tables whose every row is in the audit chain, with their key columns.
@@ -104,6 +109,7 @@ GUARDED: dict[str, tuple[str, ...]] = {
     "look": ("exam", "candidate", "champion"),
     "model": ("version",),
     "eaten": ("version", "shard"),
+    "generator": ("version",),
     "question": ("id",),
     "asking": ("id", "turn"),
     "guideline": ("label", "turn"),

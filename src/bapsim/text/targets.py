@@ -100,10 +100,12 @@ def written(column: Column, answer: Answer) -> list[str | None]:
     """A column of targets or predictions in the one form of its kind; None where there is none.
 
     Labels may be lists or texts, numbers may be of any numeric type or texts; a list that is meant as one
-    class is an InputError.
+    class is an InputError. Texts stay as they are; messages are JSON.
     """
     if pa.types.is_null(column.type):
         return [None] * len(column)
+    if answer == "text":
+        return _as_text(column)
     if pa.types.is_nested(column.type) and not pa.types.is_dictionary(column.type):
         if answer != "labels":
             raise InputError("target_is_list", type=str(column.type))
@@ -115,6 +117,13 @@ def written(column: Column, answer: Answer) -> list[str | None]:
     form = _as_number if answer == "number" else _as_labels
     known = {one: form(one) for one in dict.fromkeys(said) if one is not None}
     return [None if one is None else known[one] for one in said]
+
+
+def _as_text(column: Column) -> list[str | None]:
+    if not pa.types.is_nested(column.type):
+        return strings(column)
+    rows: list[Any] = column.to_pylist()
+    return [None if one is None else json.dumps(one, ensure_ascii=False) for one in rows]
 
 
 def _as_labels(said: str) -> str | None:

@@ -16,7 +16,7 @@ from bapsim.compose.exam import folds
 from bapsim.core.arrow import numbers, positions
 from bapsim.core.errors import NotEnough
 from bapsim.core.fingerprint import digest, fingerprint
-from bapsim.core.recipe import CrossFit, Mixture, Model, Recipe
+from bapsim.core.recipe import CrossFit, Mixture, Model, Recipe, Way
 from bapsim.core.turn import named_seed
 from bapsim.store import artifacts
 from bapsim.store.lake import read_batch
@@ -49,17 +49,26 @@ class Candidate:
     folder: Path
     fingerprint: str
     fits: int
+    way: Way | None = None  # how machine-made rows joined people's
 
     @property
     def oof(self) -> Path:
         return self.folder / "judged" / OOF
 
 
-def mixture_of(stock: Stock, rows: np.ndarray) -> tuple[Mixture, np.ndarray]:
-    """The chosen rows in the order of their ids, so that a model is a function of a set; and that order."""
+def mixture_of(stock: Stock, rows: np.ndarray, way: Way | None = None) -> tuple[Mixture, np.ndarray]:
+    """The chosen rows in the order of their ids, so that a model is a function of a set; and that order.
+
+    way: of machine-made rows among them: they may come first, and count for less.
+    """
     at = np.flatnonzero(rows)
     at = at[np.argsort(stock.ids[at], kind="stable")]
-    return Mixture(task=stock.task, records=stock.part(at)), at
+    weight = None
+    if way is not None and way.first:
+        at = at[np.argsort(~stock.by_machine[at], kind="stable")]
+    if way is not None and way.weight != 1:
+        weight = np.where(stock.by_machine[at], way.weight, 1).astype(np.float32)
+    return Mixture(task=stock.task, records=stock.part(at), weight=weight), at
 
 
 def data_fingerprint(stock: Stock, rows: np.ndarray) -> str:
@@ -67,23 +76,26 @@ def data_fingerprint(stock: Stock, rows: np.ndarray) -> str:
     return digest(np.sort(stock.ids[rows]).tobytes())
 
 
-def candidate(scene: Scene, rows: np.ndarray) -> Candidate:
+def candidate(scene: Scene, rows: np.ndarray, way: Way | None = None) -> Candidate:
     """Train on these rows (bool[N]), or find the model that already ate them under the same recipe.
 
-    The training seed derives from the data: running again is not a new draw at the gate.
+    way: of machine-made rows among them. The training seed derives from the data: running again is not a new
+    draw at the gate.
     """
     project, recipe, stock = scene.project, scene.recipe, scene.stock
-    people_only = not bool(_pending(stock)[rows].any())
+    people_only = not bool(stock.waiting[rows].any())
     data = data_fingerprint(stock, rows)
     task = stock.task
     parts = (data, recipe.train, recipe.seed, recipe.folds, list(task.columns), task.answer, weighs(recipe))
-    more = (task.merged, recipe.weights) if task.merged or recipe.weights else ()
+    more: tuple[object, ...] = (task.merged, recipe.weights) if task.merged or recipe.weights else ()
+    if way is not None and (way.first or way.weight != 1):
+        more = (*more, way.first, way.weight)
     name = fingerprint(*parts, *more)
     ledger = project.ledger
     row = ledger.row("select * from model where fingerprint=? and judged is not null", name)
     if row is None:
         folder = project.models / NAME / _free_version(scene, rows)
-        row = _train(scene, rows, folder, {"data": data, "fingerprint": name})
+        row = _train(scene, rows, folder, {"data": data, "fingerprint": name}, way)
     folder = project.models / NAME / str(row["version"])
     return Candidate(
         version=str(row["version"]),
@@ -93,20 +105,15 @@ def candidate(scene: Scene, rows: np.ndarray) -> Candidate:
         folder=folder,
         fingerprint=name,
         fits=int(json.loads(row["details"])["fits"]),
+        way=way,
     )
-
-
-def _pending(stock: Stock) -> np.ndarray:
-    """bool[N]: machine-made rows that no accepted turn has eaten yet."""
-    mine = stock.of_origins(lambda n, _: stock.states[n] == "pending")
-    return np.asarray(stock.by_machine & mine)
 
 
 def _free_version(scene: Scene, rows: np.ndarray) -> str:
     """A name that no model has: released machine-made rows are eaten by both candidates of a turn, and a turn
     that goes on under another recipe trains again.
     """
-    machine, pending = scene.stock.by_machine, _pending(scene.stock)
+    machine, pending = scene.stock.by_machine, scene.stock.waiting
     word = "people" if not machine[rows].any() else "pending" if pending[rows].any() else "released"
     taken = {r["version"] for r in scene.project.ledger.rows("select version from model")}
     first = f"t{scene.turn.n:03d}-{word}"
@@ -115,25 +122,33 @@ def _free_version(scene: Scene, rows: np.ndarray) -> str:
 
 
 def fit(
-    recipe: Recipe, stock: Stock, groups: np.ndarray, rows: np.ndarray, looks: Looks | None
+    recipe: Recipe,
+    stock: Stock,
+    groups: np.ndarray,
+    rows: np.ndarray,
+    looks: Looks | None,
+    way: Way | None = None,
 ) -> tuple[Mixture, CrossFit, np.ndarray]:
-    """The rows (bool[N]) as a mixture, its fit, and how much each counted; groups: int64[N].
+    """The rows (bool[N]) as a mixture, its fit, and how much each counted; groups: int64[N]; way: of
+    machine-made rows among them.
 
     looks: None = all labels count alike. Folds and seed derive from the rows.
     """
-    mixture, at = mixture_of(stock, rows)
+    mixture, at = mixture_of(stock, rows, way)
     seed = named_seed("train", data_fingerprint(stock, rows), recipe.seed)
     rng = np.random.default_rng(named_seed("folds", seed))
     split = folds(frame(stock, at, groups), recipe.folds, rng)
     return mixture, *learn(recipe, stock, looks, mixture, at, split, seed % 2**31)
 
 
-def _train(scene: Scene, rows: np.ndarray, folder: Path, identity: dict[str, str]) -> dict[str, Any]:
+def _train(
+    scene: Scene, rows: np.ndarray, folder: Path, identity: dict[str, str], way: Way | None
+) -> dict[str, Any]:
     project, recipe, stock = scene.project, scene.recipe, scene.stock
     labels = stock.labels[rows].astype(str)
     if len(set(labels.tolist())) < 2:
         raise NotEnough("one_class", rows=len(labels), classes=", ".join(sorted(set(labels.tolist()))) or "-")
-    mixture, fitted, weight = fit(recipe, stock, scene.groups, rows, looks_of(scene))
+    mixture, fitted, weight = fit(recipe, stock, scene.groups, rows, looks_of(scene), way)
 
     def write(place: Path) -> None:
         fitted.model.save(place)
@@ -159,7 +174,7 @@ def refit(scene: Scene, chosen: Candidate) -> str:
     """
     recipe, stock = scene.recipe, scene.stock
     rows = chosen.rows | scene.exam
-    mixture, at = mixture_of(stock, rows)
+    mixture, at = mixture_of(stock, rows, chosen.way)
     mixture = replace(mixture, weight=_as_judged(scene, chosen, at))
     seed = named_seed("train", data_fingerprint(stock, rows), recipe.seed) % 2**31
     folder = chosen.folder / "served"

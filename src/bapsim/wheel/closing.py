@@ -115,7 +115,7 @@ def finish(
     before = {r["n"]: r["state"] for r in ledger.rows("select n, state from origin")}
     states = dict(scene.stock.states)
     _settle(scene, judged, states)
-    stock = replace(scene.stock, states=states)
+    stock = replace(scene.stock, states=states, proven=_proven(scene, judged))
     refused = scene.refused | stock.refused_deliveries
     newest = judged.serves or judged.screened[0].candidate
     found = doubted(scene, newest)
@@ -180,6 +180,14 @@ def _settle(scene: Scene, judged: Judged, states: dict[int, str]) -> None:
     for number in set(scene.stock.origin[judged.looked.rows & scene.stock.by_machine].tolist()):
         if states[number] == "pending":
             states[number] = fate
+
+
+def _proven(scene: Scene, judged: Judged) -> np.ndarray | None:
+    """bool[N]: rows that a proven model ate, this turn's too; None where machines made none of them."""
+    before = scene.stock.proven
+    if judged.looked is None or judged.looked.people_only or judged.decision.verdict != "accept":
+        return before
+    return judged.looked.rows if before is None else before | judged.looked.rows
 
 
 def _release(scene: Scene, judged: Judged) -> None:

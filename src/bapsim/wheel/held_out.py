@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from bapsim.core.arrow import id_bytes, positions, take, valid
-from bapsim.core.recipe import CrossFit, Respondent
-from bapsim.core.records import Records, Scores, rows_of
+from bapsim.core.recipe import CrossFit, Respondent, said_of
+from bapsim.core.records import Records, Scores
 from bapsim.judge.exam import Heard, decides, heard, joined_up, scored
 from bapsim.store import fault
 from bapsim.store.lake import parquet, read_batch
@@ -17,7 +17,7 @@ from bapsim.wheel.stock import Stock
 
 OOF = "oof.parquet"
 WEIGHT = "weight"
-KEPT = ("prediction", "confidence", "probs", "low", "high")
+KEPT = ("prediction", "confidence", "probs", "low", "high", "loss")
 
 
 Table = Path | pa.RecordBatch  # out-of-fold answers by id, in a file or in memory
@@ -53,13 +53,14 @@ def held_out(model: Respondent, oof: Table | None, stock: Stock, rows: np.ndarra
     if oof is not None:
         table = table_of(oof)
         place = positions(ids, table.column("_id"))
-        place = np.where((place >= 0) & valid(table.column("prediction"))[np.maximum(place, 0)], place, -1)
+        told = valid(table.column("loss" if "loss" in table.schema.names else "prediction"))
+        place = np.where((place >= 0) & told[np.maximum(place, 0)], place, -1)
         known = np.flatnonzero(place >= 0)
         if len(known):
             parts.append((heard(take(table, place[known]), classes, task.answer), known))
     new = np.flatnonzero(place < 0)
     if len(new) or not parts:
-        answers = model(rows_of(stock.part(rows[new]), task.inputs))
+        answers = said_of(model, stock.part(rows[new]), task)
         parts.append((heard(answers, classes, task.answer), new))
     return joined_up(parts)
 

@@ -141,13 +141,13 @@ def by_terms(ledger: Ledger, recipe: Recipe, turn: Turn, stock: Stock) -> Verdic
     day = date.fromisoformat(turn.day)
     reasons = dict.fromkeys(unknown_terms(ledger, stock), NO_TERMS)
     why = resting_on(ledger, stock, reasons | not_allowed(ledger, purposes_of(recipe), day))
-    made = stock.by_machine & stock.of_origins(lambda _, origin: not _as_given(origin.method))
+    made = stock.by_machine & stock.of_origins(lambda _, origin: not as_given(origin.method))
     free = np.array([one is None for one in why], bool)
     why[made & free & barred(ledger, stock, day)] = "never_synthesise"
     return _against(why)
 
 
-def _as_given(method: str) -> bool:
+def as_given(method: str) -> bool:
     """Whether a machine made nothing of its own: it masked a row, or did what a person's rule says."""
     return method.endswith(MASKED) or method.startswith(STATED)
 
@@ -180,8 +180,16 @@ def by_withdrawal(ledger: Ledger, stock: Stock) -> Verdicts:
     query = "select id from action where action in ('drop', 're-verify')"
     left = stock.rows_with({row["id"] for row in ledger.rows(query)}) & ~stock.erased
     why = np.full(len(stock), None, object)
+    left |= drawn_by_withdrawn(ledger, stock) & ~stock.erased
     why[stock.erased], why[left] = WITHDRAWN, PARENT
     return _against(why)
+
+
+def drawn_by_withdrawn(ledger: Ledger, stock: Stock) -> np.ndarray:
+    """bool[N]: rows that were drawn by a generator which had learnt from what was withdrawn."""
+    gone = {row["version"] for row in ledger.rows("select version from generator where state='withdrawn'")}
+    drawn = stock.of_origins(lambda _, origin: origin.input_maker == "machine" and origin.batch in gone)
+    return np.asarray(drawn if gone else np.zeros(len(stock), bool))
 
 
 def _against(why: np.ndarray) -> Verdicts:

@@ -26,6 +26,7 @@ from bapsim.store.lake import (
 from bapsim.store.project import Project
 from bapsim.text.minhash import near
 from bapsim.text.quoted import partial, quoting
+from bapsim.wheel.admitting import UNVERIFIED, needs_word, unverified
 from bapsim.wheel.permits import TERMS, WITHDRAWN, by_terms, by_withdrawal
 from bapsim.wheel.reading import as_read, reading
 from bapsim.wheel.settling import SUPERSEDED, Settled, settle
@@ -104,6 +105,8 @@ def refine(
     turn = replace(turn, origins=stock.origins)  # `only` must know this turn's deliveries, too
     for name, said in _checked(project, recipe, turn, stock, stock.split(~hidden)).items():
         opinions.add(name, said)
+    if needs_word(stock).any():
+        opinions.add(UNVERIFIED, unverified(recipe, stock, opinions.named))
     settled = opinions.settled = settle(stock, opinions.refused())
     hidden = hidden | settled.conflicting | (settled.superseded & stock.labelled)
     hidden[settled.heir[exam & (settled.heir >= 0)]] = True

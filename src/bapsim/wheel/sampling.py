@@ -15,8 +15,8 @@ import numpy as np
 
 from bapsim.compose.oof import part
 from bapsim.core.arrow import numbers, positions, take
-from bapsim.core.recipe import Mixture, Recipe
-from bapsim.core.records import rows_of
+from bapsim.core.recipe import Mixture, Recipe, said_of
+from bapsim.core.records import Records
 from bapsim.core.turn import named_seed
 from bapsim.judge.compare import units
 from bapsim.judge.exam import Heard, agrees, distances, heard
@@ -34,9 +34,11 @@ QUARTERS = (((2,), 0), ((3,), 1), ((0,), 2), ((1,), 3))
 
 
 def missed(said: Heard, gold: list[str | None]) -> np.ndarray:
-    """float64[n]: 1 where the answer is wrong; of numbers how far off it is."""
+    """float64[n]: 1 where the answer is wrong; of numbers how far off it is, of texts what a byte cost."""
     if said.answer == "number":
         return distances(said.prediction.tolist(), gold)
+    if said.loss is not None:
+        return said.loss
     return np.asarray(~agrees(said, gold), np.float64)
 
 
@@ -68,7 +70,7 @@ def sampled(
             if len(set(stock.labels[at[rows]].tolist())) < 2 or not mine.any():
                 return None
             fitted = recipe.train(model.model, part(mixture, rows), seed % 2**31)
-            answers = fitted(rows_of(take(mixture.records, judged[mine]), stock.task.inputs))
+            answers = said_of(fitted, Records(take(mixture.records, judged[mine])), stock.task)
             said = heard(answers, fitted.classes, stock.task.answer)
             loss[mine] = missed(said, [gold[i] for i in np.flatnonzero(mine)])
         losses.append(loss)
@@ -106,7 +108,7 @@ def with_and_without(
             if len(set(stock.labels[at[part_of]].tolist())) < 2:
                 return None
             fitted = recipe.train(parent, part(mixture, part_of), seed % 2**31)
-            answers = fitted(rows_of(take(mixture.records, judged), stock.task.inputs))
+            answers = said_of(fitted, Records(take(mixture.records, judged)), stock.task)
             losses.append(missed(heard(answers, fitted.classes, stock.task.answer), gold))
         found.append((losses[0], losses[1], groups[at[judged]]))
     if not found:
@@ -151,7 +153,7 @@ def losses_under(scene: Scene, model: Candidate, random: np.ndarray) -> Held | N
             if not mine.any() or len(set(stock.labels[at[rows]].tolist())) < 2:
                 return np.full(len(judged), NOTHING)
             fitted = recipe.train(model.model, part(weighed, rows), seed % 2**31)
-            answers = fitted(rows_of(take(mixture.records, judged[mine]), stock.task.inputs))
+            answers = said_of(fitted, Records(take(mixture.records, judged[mine])), stock.task)
             said = heard(answers, fitted.classes, stock.task.answer)
             found[mine] = missed(said, [gold[i] for i in np.flatnonzero(mine)])
         return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +52,7 @@ class Stock:
     turns: dict[int, int]  # of origins
     keyed: frozenset[int]  # origins whose source has a name of its own for each row
     strange: frozenset[int] = frozenset()  # shards without any input of the task: rows of another one
+    proven: np.ndarray | None = None  # bool[N]: rows that a proven model ate, None = of no matter
 
     def __len__(self) -> int:
         return len(self.records)
@@ -162,6 +165,14 @@ class Stock:
         given = numbers(self.records.column("_input_depth"))
         target = numbers(self.records.column("_target_depth"))
         return np.asarray((given > 0) | (self.labelled & (target > 0)))
+
+    @cached_property
+    def waiting(self) -> np.ndarray:
+        """bool[N]: machine-made rows that no accepted turn has eaten yet."""
+        waits = self.of_origins(lambda n, _: self.states[n] == "pending")
+        if self.proven is not None:
+            waits |= self.of_origins(lambda n, _: self.states[n] == "released") & ~self.proven
+        return np.asarray(self.by_machine & waits)
 
     @cached_property
     def refused_deliveries(self) -> np.ndarray:
@@ -320,7 +331,21 @@ def load_stock(project: Project, task: Task, before: int | None = None) -> Stock
         turns={r["n"]: r["turn"] for r in rows},
         keyed=frozenset(r["n"] for r in rows if r["keyed"]),
         strange=frozenset(strange),
+        proven=_proven(project.ledger, shards) if any(r["state"] == "released" for r in rows) else None,
     )
+
+
+def _proven(ledger: Ledger, shards: Sequence[Shard]) -> np.ndarray:
+    """bool[N]: rows that a proven model ate."""
+    masks = [np.zeros(shard.rows, bool) for shard in shards]
+    place = {shard.key: i for i, shard in enumerate(shards)}
+    query = "select shard, mask from eaten join model using (version) where state='proven'"
+    for row in ledger.rows(query):
+        if row["shard"] in place:
+            i = place[row["shard"]]
+            bits = np.unpackbits(np.frombuffer(zlib.decompress(row["mask"]), np.uint8))
+            masks[i] |= bits[: len(masks[i])].astype(bool)
+    return np.concatenate([*masks, np.zeros(0, bool)])
 
 
 def in_one_form(table: pa.Table, task: Task) -> pa.Table:
@@ -362,7 +387,7 @@ def standing(stock: Stock, exam: np.ndarray, refused: np.ndarray, superseded: np
 
     Machine-made rows are pending until a turn that ate them was accepted; rows without a target are a pool.
     """
-    pending = stock.by_machine & stock.of_origins(lambda n, _: stock.states[n] == "pending")
+    pending = stock.waiting
     state = np.full(len(stock), TRAINED, np.int8)
     state[pending] = PENDING
     state[~stock.labelled] = POOL

@@ -1,7 +1,8 @@
 """Which models, data sets, exams and packages consumed what was withdrawn, and what can be done about each.
 
 A model that learnt from a record keeps something of it, and nobody can take that out: it is marked, and the
-remedy is named. `retrain`: the next turn learns without it. `drop_adapter`: what was learnt from this consent
+remedy is named. `retrain`: the next turn learns without it; what a generator drew after it learnt from such a
+record is used no more. `drop_adapter`: what was learnt from this consent
 lies in an adapter of its own, which is deleted. `deleted`: its files are gone. `left_out`: the next version
 of a set of records or of an exam is without it. `cannot_be_remedied`: it left the house.
 """
@@ -9,6 +10,7 @@ of a set of records or of an exam is without it. `cannot_be_remedied`: it left t
 from __future__ import annotations
 
 import json
+import shutil
 import zlib
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
@@ -29,7 +31,8 @@ from bapsim.wheel.held_out import OOF
 from bapsim.wheel.scrub_files import without
 from bapsim.wheel.withdrawal_plan import Plan
 
-Kind = Literal["model", "data", "exam", "export", "ship"]
+WITHDRAWN = "withdrawn"  # the state of a generator that learnt from such records
+Kind = Literal["model", "generator", "data", "exam", "export", "ship"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,12 @@ def find_taints(project: Project, plan: Plan) -> list[Taint]:
         if eaten.get(version):
             data = Taint(kind="data", name=row["data"], turn=turn, rows=eaten[version], remedy="left_out")
             found["data", data.name] = data
+    for row in project.ledger.rows("select version, turn from generator order by turn, rowid"):
+        if count := eaten.get(str(row["version"]), 0):
+            made = Taint(
+                kind="generator", name=row["version"], turn=int(row["turn"]), rows=count, remedy="deleted"
+            )
+            found["generator", made.name] = made
     for exam, (turn, count) in exams.items():
         found["exam", str(exam)] = Taint(
             kind="exam", name=str(exam), turn=turn, rows=count, remedy="left_out"
@@ -189,6 +198,25 @@ def enter_taints(ledger: Ledger, consent: str, found: Collection[Taint]) -> None
 
 
 # ---------------------------------------------------------------------- files of models
+
+
+def delete_generators(project: Project, consent: str) -> list[str]:
+    """The files of generators that learnt from withdrawn records go; what they drew is used no more."""
+    query = "select name from taint where kind='generator' and consent=? order by rowid"
+    versions = [str(row["name"]) for row in project.ledger.rows(query, consent)]
+    for version in versions:
+        row = project.ledger.row("select name, state from generator where version=?", version)
+        if row is None:
+            continue
+        if row["state"] != WITHDRAWN:
+            with project.ledger.change("generator withdrawn") as ledger:
+                ledger.amend("generator", {"version": version}, state=WITHDRAWN, sha256=None)
+        folder = project.models / str(row["name"]) / version
+        if folder.exists():
+            fault.point("before removal")
+            shutil.rmtree(folder)
+            fault.sync(folder.parent)
+    return versions
 
 
 def clean_models(project: Project, plan: Plan) -> list[dict[str, Any]]:

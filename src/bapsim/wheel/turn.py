@@ -20,13 +20,16 @@ from bapsim.core.turn import Turn
 from bapsim.judge.opponents import uninformed
 from bapsim.store import artifacts
 from bapsim.store.project import Project
+from bapsim.wheel.admitting import needs_word
 from bapsim.wheel.candidates import NAME, Candidate, candidate, refit
 from bapsim.wheel.closing import finish, summarise, tidy
 from bapsim.wheel.deals import ENDED, by_deal, deals, enter_deals
 from bapsim.wheel.dueling import told
 from bapsim.wheel.examining import WITHHELD, compose_exam, withheld
+from bapsim.wheel.fusing import Fused, composer_of, fuse
 from bapsim.wheel.gapping import known_groups
 from bapsim.wheel.gathering import gather
+from bapsim.wheel.generating import with_generators
 from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, screen
 from bapsim.wheel.kin import kin
@@ -76,6 +79,7 @@ def run_turn(
     enter(project, recipe, turn.inbox)  # before anything is erased: who withdraws is owed for the time
     enter_permits(project, turn)
     enter_deals(project.ledger, recipe, turn)
+    turn = with_generators(project, recipe, turn, say)
     say("gather")
     fresh = gather(project, dict(recipe.sources), turn) | mend(project, recipe, turn)
     fought, turn = told(project, recipe, turn)
@@ -84,7 +88,8 @@ def run_turn(
     champion = the_champion(project, recipe.task)
     opponent = champion or first_opponent(scene, incumbent)
     say("train", rows=int(trainable(scene, PENDING).sum() + trainable(scene, TRAINED).sum()))
-    screened = [screen(scene, opponent, one) for one in candidates(scene)]
+    trained, fused = candidates(scene)
+    screened = [screen(scene, opponent, one) for one in trained]
     say("judge", items=int(scene.exam.sum()))
     judged = judge_candidates(scene, opponent, screened)
     judged = with_service(scene, judged)
@@ -92,6 +97,7 @@ def run_turn(
         say("refit")
         refit(scene, judged.serves)
     summary = summarise(scene, opinions, judged, opponent, fresh, suspects) | {"duel": fought}
+    summary["fused"] = None if fused is None else fused.told()
     return finish(scene, opinions, judged, summary, started, say)
 
 
@@ -148,6 +154,10 @@ def _judged(project: Project, recipe: Recipe, turn: Turn, stock: Stock, exam: np
     if deals(project.ledger):
         opinions.add(ENDED, by_deal(project.ledger, recipe, turn, stock))
     _by_origin(opinions, stock, recipe.weights)
+    if needs_word(stock).any():
+        most = composer_of(recipe).depth
+        deep = np.nan_to_num(stock.depth) > most
+        opinions.add("too_deep", verdicts(~deep, "too_deep", value=stock.depth, limit=most))
     kept = withheld(stock, recipe.questions) & ~opinions.refused() & ~opinions.settled.superseded
     opinions.add(WITHHELD, verdicts(~kept, WITHHELD))
     return opinions
@@ -174,15 +184,20 @@ def trainable(scene: Scene, code: int) -> np.ndarray:
     return np.asarray(standing(scene.stock, scene.exam, scene.refused, scene.superseded) == code)
 
 
-def candidates(scene: Scene) -> list[Candidate]:
-    """People's data (and what was proven before); with machine-made records pending, also both together."""
-    rows, pending = trainable(scene, TRAINED), trainable(scene, PENDING)
+def candidates(scene: Scene) -> tuple[list[Candidate], Fused | None]:
+    """One of people's rows alone; and one of both, where a way of putting machine-made rows to them won."""
+    machine = scene.stock.by_machine
+    rows = trainable(scene, TRAINED) & ~machine
+    made = (trainable(scene, PENDING) | trainable(scene, TRAINED)) & machine
     if not rows.any():
         raise NotEnough("nothing_to_train", records=len(scene.stock))
     found = [candidate(scene, rows)]
-    if pending.any():
-        found.append(candidate(scene, rows | pending))
-    return found
+    if not made.any():
+        return found, None
+    fused = fuse(scene, found[0], made, suspect=False)
+    if fused.way is not None:
+        found.append(candidate(scene, rows | fused.rows, fused.way))
+    return found, fused
 
 
 def first_opponent(scene: Scene, incumbent: Incumbent | None) -> Opponent:
@@ -195,8 +210,9 @@ def first_opponent(scene: Scene, incumbent: Incumbent | None) -> Opponent:
     if not labels:
         raise NotEnough("nothing_to_train", records=len(scene.stock))
     answer = scene.stock.task.answer
-    name = "median" if answer == "number" else "majority"
-    return Opponent(name=name, fingerprint=name, respond=uninformed(labels, answer), oof=None)
+    name = {"number": "median", "text": "bytes"}.get(answer, "majority")
+    respond = uninformed(labels, answer, scene.stock.task.target)
+    return Opponent(name=name, fingerprint=name, respond=respond, oof=None)
 
 
 # --------------------------------------------------------------------------- what may serve

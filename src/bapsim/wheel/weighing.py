@@ -77,6 +77,8 @@ def learn(
     looks: None = all labels count alike.
     """
     given = by_source(recipe, stock, at)
+    if mixture.weight is not None:
+        given = given * mixture.weight
     if (given != 1).any():
         mixture = replace(mixture, weight=given)
     fitted = crossfit(recipe.train, None, mixture, folds, seed)

@@ -48,7 +48,7 @@ from bapsim.wheel.scrub_database import rewritten
 from bapsim.wheel.scrubbing import Outcome, scrubbed
 from bapsim.wheel.snapshot import inventory, taken
 from bapsim.wheel.state import stop
-from bapsim.wheel.tainting import clean_models, enter_taints, find_taints
+from bapsim.wheel.tainting import clean_models, delete_generators, enter_taints, find_taints
 from bapsim.wheel.verifying import verified
 from bapsim.wheel.withdrawal_plan import Plan, consent_files, from_disk, planned, shown_actions, written
 from bapsim.wheel.withdrawal_report import Told, body_of, counted, place_of, report_of, serving, signed
@@ -127,6 +127,7 @@ def withdraw(
         work.note("ledger", cells=count)
     for one in clean_models(project, plan):
         work.note("model", **one)
+    delete_generators(project, consent)
     say("scrub")
     scrubbed(project, plan, lambda one: work.note("file", **asdict(one)))
     _settle(work, plan)

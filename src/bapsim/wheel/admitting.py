@@ -1,0 +1,48 @@
+"""Nothing machine-made enters unverified: a row that a machine made needs the word of a verifier or a person.
+
+A verifier is a check of the recipe that says so (`verifies = True`), and that knows more than the machine
+that made the row: it keeps what it can vouch for and abstains elsewhere. What a model says of its own rows is
+none (measured to make things worse: docs/collapse.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bapsim.core.arrow import booleans
+from bapsim.core.recipe import Check, Recipe
+from bapsim.core.records import Verdicts, verdicts
+from bapsim.wheel.permits import as_given
+from bapsim.wheel.stock import ASKED, Stock
+
+UNVERIFIED = "unverified"
+
+
+def is_verifier(check: object) -> bool:
+    """Whether a check vouches for what machines made; one that is restricted to a source may, too."""
+    return bool(getattr(getattr(check, "check", check), "verifies", False))
+
+
+def verifiers(recipe: Recipe) -> Mapping[str, Check]:
+    """The recipe's verifiers by name."""
+    return {name: check for name, check in recipe.checks.items() if is_verifier(check)}
+
+
+def needs_word(stock: Stock) -> np.ndarray:
+    """bool[N]: machine-made rows that nobody vouched for yet: not released by an accepted turn, not labelled
+    by a person who saw what the machine made, and not a copy that only lost personal data.
+    """
+    proven = stock.of_origins(lambda n, _: stock.states[n] == "released")
+    seen = stock.of_origins(lambda _, o: o.target_maker == "person" and o.method.startswith(ASKED))
+    given = stock.of_origins(lambda _, o: as_given(o.method))
+    return np.asarray(stock.by_machine & ~proven & ~seen & ~given & ~stock.erased)
+
+
+def unverified(recipe: Recipe, stock: Stock, named: Mapping[str, Verdicts]) -> Verdicts:
+    """A no for each machine-made row that no verifier of the recipe kept; named: what its checks said."""
+    vouched = np.zeros(len(stock), bool)
+    for name in verifiers(recipe):
+        vouched |= booleans(named[name].column("keep"), False)
+    return verdicts(~needs_word(stock) | vouched, UNVERIFIED)

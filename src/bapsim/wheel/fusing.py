@@ -1,0 +1,118 @@
+"""Race the ways of putting machine-made rows to people's, on people's rows that no generator learnt from.
+
+What is raced is addressed by what goes into it: a turn that goes on, or the next one with nothing new, reads
+the result. The winner is trained as a candidate of its own, beside the one of people's rows alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from bapsim.compose.fusing import chosen, raced
+from bapsim.core.fingerprint import fingerprint
+from bapsim.core.recipe import Composer, CrossFit, Raced, Recipe, Way
+from bapsim.judge.compare import standard_error, units
+from bapsim.judge.exam import uncalibrated
+from bapsim.judge.gate import duo
+from bapsim.wheel.candidates import Candidate, data_fingerprint, fit
+from bapsim.wheel.generating import development
+from bapsim.wheel.held_out import as_scores, eaten, held_out, honest, oof_table
+from bapsim.wheel.judging import random_rows
+from bapsim.wheel.stock import Scene
+from bapsim.wheel.weighing import looks_of
+
+LEAST = 20  # development rows, below which nothing is raced: chance would choose
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fused:
+    """What came of the race: machine-made rows (bool[N]) and their way, None = none; raced: every way."""
+
+    rows: np.ndarray
+    way: Way | None
+    raced: tuple[Raced, ...]
+
+    def told(self) -> dict[str, Any]:
+        """For the report."""
+        ways = [asdict(one.way) | {k: v for k, v in asdict(one).items() if k != "way"} for one in self.raced]
+        return {"way": None if self.way is None else asdict(self.way), "raced": [_plain(one) for one in ways]}
+
+
+def composer_of(recipe: Recipe) -> Composer:
+    """The recipe's, or the usual race."""
+    return recipe.compose or raced()
+
+
+def fuse(scene: Scene, people: Candidate, made: np.ndarray, *, suspect: bool) -> Fused:
+    """The machine-made rows (of made: bool[N]) that join those of the people's candidate, if any do."""
+    composer, stock, ledger = composer_of(scene.recipe), scene.stock, scene.project.ledger
+    judges = np.flatnonzero(random_rows(scene) & people.rows & development(scene.recipe, stock))
+    parts = (people.fingerprint, data_fingerprint(stock, made), composer, suspect, len(judges))
+    key = f"fuse:{fingerprint('fuse', *parts)}"
+    known = ledger.value("select output from stage where key=?", key)
+    if known is None:
+        rows = [_race(scene, people, made, judges, way) for way in _ways(composer, judges)]
+        way = composer.pick(rows, suspect=suspect)
+        said = Fused(rows=made, way=way, raced=tuple(rows)).told()
+        with ledger.change("fused"):
+            ledger.add("stage", key=key, name="fuse", turn=scene.turn.n, output=json.dumps(said))
+        known = json.dumps(said)
+    return _read(scene, people, made, json.loads(known))
+
+
+def _ways(composer: Composer, judges: np.ndarray) -> Sequence[Way]:
+    return composer.ways() if len(judges) >= LEAST else ()
+
+
+def _read(scene: Scene, people: Candidate, made: np.ndarray, said: dict[str, Any]) -> Fused:
+    """A race as the ledger has it."""
+    way = None if said["way"] is None else Way(**said["way"])
+    names = Way.__dataclass_fields__
+    rows = []
+    for one in said["raced"]:
+        told: dict[str, Any] = {k: math.nan if v is None else v for k, v in one.items() if k not in names}
+        rows.append(Raced(way=Way(**{k: v for k, v in one.items() if k in names}), **told))
+    taken = np.zeros(len(made), bool) if way is None else _of(scene, people, made, way)
+    return Fused(rows=taken, way=way, raced=tuple(rows))
+
+
+def _of(scene: Scene, people: Candidate, made: np.ndarray, way: Way) -> np.ndarray:
+    """bool[N]: the rows of a way."""
+    stock = scene.stock
+    return chosen(way, people.rows, made, stock.labels, stock.ids)
+
+
+def _race(scene: Scene, people: Candidate, made: np.ndarray, judges: np.ndarray, way: Way) -> Raced:
+    """One way against people's rows alone: both models' held-out answers about the development rows."""
+    stock, rows = scene.stock, _of(scene, people, made, way)
+    if not rows.any():
+        return Raced(way=way, gain=math.nan, error=math.nan, rows=len(judges), made=0)
+    mixture, fitted, _ = fit(scene.recipe, stock, scene.groups, people.rows | rows, looks_of(scene), way)
+    gain, error = _gain(scene, people, fitted, oof_table(mixture.records, fitted), judges)
+    return Raced(way=way, gain=gain, error=error, rows=len(judges), made=int(rows.sum()))
+
+
+def _gain(
+    scene: Scene, people: Candidate, fitted: CrossFit, table: Any, at: np.ndarray
+) -> tuple[float, float]:
+    """The mean gain over the people's model on stock rows `at`, and its standard error, kin as one draw."""
+    stock, groups = scene.stock, scene.groups[at]
+    told = held_out(people.model, people.oof, stock, at), held_out(fitted.model, table, stock, at)
+    own = eaten(people.oof, stock, at), np.ones(len(at), bool)
+    before, after = (as_scores(said, stock, at, groups) for said in told)
+    if not all(honest(said, stock, at, mine) for said, mine in zip(told, own, strict=True)):
+        before, after = uncalibrated(before), uncalibrated(after)
+    both = duo(before, after)
+    mean = float(both.primary.mean())
+    sums = units(both.primary - mean, both.groups)
+    return mean, standard_error(sums, len(at))
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
