@@ -62,9 +62,9 @@ class DrawnBy:
         ]
         drawn = model(order(turn.task.target, wanted)) if wanted else None
         if drawn is not None:
-            yield self._draft(turn, people, drawn, [one for one, _ in wanted], identity(model))
+            yield self._draft(turn, people, drawn, [one for one, _ in wanted], model)
 
-    def _draft(self, turn: Turn, people: Records, drawn: Answers, labels: list[str], maker: str) -> Draft:
+    def _draft(self, turn: Turn, people: Records, drawn: Answers, labels: list[str], model: Model) -> Draft:
         task = turn.task
         columns = [drawn.column(name).cast(people.column(name).type) for name in task.inputs]
         columns.append(pa.array(labels, pa.string()).cast(people.column(task.target).type))
@@ -75,8 +75,9 @@ class DrawnBy:
             source=self.of,
             input_maker="machine",
             target_maker="machine",
-            method=f"drawn:{self.of}:{maker}",
+            method=f"drawn:{self.of}:{identity(model)}",
             rights=self.rights,
+            batch=getattr(model, "version", None),  # by which what it drew goes when it goes
         )
         return derive(
             people,
