@@ -138,8 +138,8 @@ def summary(runs: list[dict]) -> list[str]:
         f"{loss[0]:.1f} [{loss[1]:.1f}, {loss[2]:.1f}] below the best arm of each run, known only "
         f"afterwards.",
         f"- Real rows beat the pick by more than a standard error in {len(wins)} of {n}; "
-        f'"buy real rows" is said in {sum(map(says_buy, wins))} of these, and in {sum(map(says_buy, rest))} of '
-        f"the {len(rest)} others.",
+        f'"buy real rows" is said in {sum(map(says_buy, wins))} of these, and in '
+        f"{sum(map(says_buy, rest))} of the {len(rest)} others.",
         "- Broken generators (less than a fifth passes): "
         + ", ".join(f"{name} {bad} of {of}" for name, (bad, of) in broken.items())
         + ".",
