@@ -175,7 +175,8 @@ def over(runs: list[dict], arm: str, kind: str) -> str:
     if not means:
         return ""
     d, low, high = interval(means)
-    return f"{d:+.1f} [{low:+.1f}, {high:+.1f}] ({len(means)} sets)"
+    band = f" [{low:+.1f}, {high:+.1f}]" if len(means) > 2 else ""
+    return f"{d:+.1f}{band} ({len(means)} sets)"
 
 
 def page(runs: list[dict]) -> str:
