@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student
 
-GAN_FREE = ("none", "weights", "oversample")
+FREE = ("none", "weights", "oversample")
 NOTE = """Rows of the rare class: at most 20 at hand (a third of them where there are few), at most 1,000
 common ones; what is left of the rare rows outside the test is held back. An order is for as many
 rows as are held back (at most 100): machine-made ones, the same rows again (oversample), or the
@@ -48,8 +48,11 @@ def foretold(run: dict) -> float:
 
 
 def says_buy(run: dict) -> bool:
-    """Whether real rows are expected to gain more than the arm that was picked did."""
-    return foretold(run) > run["dev"]["ap"][pick(run)] - run["dev"]["ap"]["none"]
+    """Whether real rows are advised: no machine-made rows were picked, so that only labels are left to buy,
+    or real rows are expected to gain more than those that were.
+    """
+    chosen = pick(run)
+    return chosen in FREE or foretold(run) > run["dev"]["ap"][chosen] - run["dev"]["ap"]["none"]
 
 
 def real_wins(run: dict) -> bool:
@@ -109,7 +112,7 @@ def summary(every: list[dict]) -> list[str]:
     near, paired = (sum(good(one, pick(one), apart) for one in runs) for apart in (False, True))
     two = sum(good(one, pick(one, 2.0)) for one in runs)
     none = sum(good(one, "none") for one in runs)
-    free = sum(pick(one) in GAN_FREE for one in runs)
+    free = sum(pick(one) in FREE for one in runs)
     loss = interval(
         [
             100 * (max(one["test"]["ap"][a] for a in one["arms"]) - one["test"]["ap"][pick(one)])
@@ -172,7 +175,8 @@ def over(runs: list[dict], arm: str, kind: str) -> str:
     if not means:
         return ""
     d, low, high = interval(means)
-    return f"{d:+.1f} [{low:+.1f}, {high:+.1f}] ({len(means)} sets)"
+    band = f" [{low:+.1f}, {high:+.1f}]" if len(means) > 2 else ""
+    return f"{d:+.1f}{band} ({len(means)} sets)"
 
 
 def page(runs: list[dict]) -> str:

@@ -1,6 +1,7 @@
 """Generators of pictures: files that open, of the class that was asked, and nothing from rubbish."""
 
 import io
+from importlib.util import find_spec
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +21,15 @@ from bapsim.train.squares import byte, lesson, signed
 
 TRAINERS = {
     "augment": image_augment(),
-    "diffusion": image_diffusion(steps=60, hidden=16, side=8),
+    "diffusion": image_diffusion(steps=30, hidden=16, side=8),
     "gan": image_gan(steps=20, wide=8, side=8),
 }
+
+
+NO_TORCH = pytest.mark.skipif(
+    find_spec("torch") is None, reason="torch is not installed (the extra [vision])"
+)
+NAMES = ["augment", *(pytest.param(name, marks=NO_TORCH) for name in ("diffusion", "gan"))]
 
 
 def picture(rng: np.random.Generator, rare: bool, grey: bool) -> bytes:
@@ -52,12 +59,20 @@ def asks(label: str, seeds) -> Rows:
     return Rows(pa.RecordBatch.from_pydict(said))
 
 
+class Models(dict):
+    """Each is trained when a test first asks for it."""
+
+    def __missing__(self, name: str) -> Model:
+        self[name] = TRAINERS[name](None, mixture(60, 12), 1)
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def models() -> dict[str, Model]:
-    return {name: trainer(None, mixture(60, 12), 1) for name, trainer in TRAINERS.items()}
+def models() -> Models:
+    return Models()
 
 
-@pytest.mark.parametrize("name", TRAINERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_files_that_open_from_a_seed_kept_and_read_again(models, name, tmp_path):
     drawn = models[name](asks("crack", range(5)))
     assert drawn.schema.names == ["image"]
@@ -80,7 +95,7 @@ def test_files_that_open_from_a_seed_kept_and_read_again(models, name, tmp_path)
             artifacts.load(tmp_path / "a")
 
 
-@pytest.mark.parametrize("name", TRAINERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_what_cannot_be_learnt_or_asked(models, name):
     trainer = TRAINERS[name]
     with pytest.raises(InputError, match="never seen"):
@@ -136,6 +151,7 @@ def test_a_picture_seen_anew_is_the_same_picture():
     assert not np.array_equal(moved, smooth)
 
 
+@NO_TORCH
 def test_diffusion_learns_which_class_is_which():
     trainer = image_diffusion(steps=300, hidden=32, side=8)
     model = trainer(None, mixture(60, 12, grey=True), 0)
