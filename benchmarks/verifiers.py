@@ -423,10 +423,8 @@ def gym_page(said: dict[str, Any]) -> list[str]:
         one = flagged[name]
         lines.append(f"| {name} | {one['fooled']} of {one['answers']} | {kinds_of(one)} |")
     left = sorted(name for name, one in said.items() if not one)
-    lines += [
-        "",
-        f"Not made within 20 CPU-s: {', '.join(left) or 'none'}; left out as slow: {', '.join(sorted(SLOW))}.",
-    ]
+    lines += ["", f"Not made within 20 CPU-s: {', '.join(left) or 'none'}."]
+    lines += [f"Left out as slow: {', '.join(sorted(SLOW))}."]
     return lines
 
 
