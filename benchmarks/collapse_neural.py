@@ -173,8 +173,8 @@ def page(found: dict[str, Any]) -> str:
         f"{sum(run['cpu'] for run in runs):,.0f} CPU-s; `--page` writes this page again). What is done "
         f"stands at the top of that file. {runs[0]['parameters']:,} parameters, {runs[0]['learnt']:,} "
         f"characters to learn from, {found['plan']['steps']} steps of {found['plan']['batch']:,} contexts "
-        f"each time; people's text alone: {np.mean(base):.3f} nats a character. Below: how much more by generation, mean over "
-        "seeds; last with every seed.",
+        f"each time; people's text alone: {np.mean(base):.3f} nats a character. "
+        "Below: how much more by generation, mean over seeds; last with every seed.",
         "",
         f"| arm | seeds | {' | '.join(f'g{n}' for n in range(1, count + 1))} | each seed at g{count} |",
         "|---|---|" + "---|" * (count + 1),
