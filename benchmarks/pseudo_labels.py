@@ -38,7 +38,7 @@ TASK = Task(input="text", target="label")
 PEOPLE, POOL, TEST, SUREST = 300, 12_000, 6_000, 4_000
 TURNS, FRESH = 6, 2_000
 RIGHT = (0.6, 0.7, 0.8, 0.9, 1.0)
-VERIFIERS = ("none", "all", "own", "0.8", "0.9")  # of the wheel
+VERIFIERS = ("none", "all", "own", "0.8", "0.9", "labeller all", "labeller 0.9")  # of the wheel
 EXAM = 100  # of people's rows
 ALL = "people's labels of all"
 LESSON = ""
@@ -48,6 +48,8 @@ WORDS = {
     "own": "the labeller's own confidence (the surer half)",
     "0.8": "one outside that is right of 80 %",
     "0.9": "one outside that is right of 90 %",
+    "labeller all": "labels by a generator of the recipe; one that believes everything",
+    "labeller 0.9": "labels by a generator of the recipe; one outside that is right of 90 %",
 }
 
 
@@ -72,24 +74,25 @@ def said(model: Any, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array(answers["prediction"].to_pylist(), object), probs.max(1)
 
 
-def drawn(seed: int, pool: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """People's rows, the pool and the test: as many of each label, no text twice (three of four reviews
-    praise: a model that says nothing else is right of 75 %).
+def drawn(seed: int, pool: int, even: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """People's rows, the pool and the test, no text twice; even: as many of each label, else as they come
+    (three of four reviews praise: a model that says nothing else is right of 75 %).
     """
     texts, labels = rows_in(SET)
     order = np.random.default_rng(seed).permutation(len(texts))
     order = order[np.sort(np.unique(texts[order].astype(str), return_index=True)[1])]
-    ends = np.cumsum([PEOPLE, pool, TEST]) // 2
-    halves = [np.split(order[labels[order] == name], ends)[:3] for name in np.unique(labels)]
+    kinds = [order[labels[order] == name] for name in np.unique(labels)] if even else [order]
+    ends = np.cumsum([PEOPLE, pool, TEST]) // len(kinds)
+    each = [np.split(rows, ends)[:3] for rows in kinds]
     rng = np.random.default_rng([seed, 1])
-    people, among, test = (rng.permutation(np.concatenate(both)) for both in zip(*halves, strict=True))
+    people, among, test = (rng.permutation(np.concatenate(both)) for both in zip(*each, strict=True))
     return people, among, test
 
 
-def ladder(seed: int, pool: int) -> dict[str, float]:
+def ladder(seed: int, pool: int, even: bool = True) -> dict[str, float]:
     """Accuracy of the generator, of students of its labels (alone; with people's 300), and of the loops."""
     truth, rng = rows_in(SET)[1], np.random.default_rng(1000 + seed)
-    people, among, test = drawn(seed, pool)
+    people, among, test = drawn(seed, pool, even)
     generator = taught(people, truth[people])
     labels, sure = said(generator, among)
     right = labels == truth[among]
@@ -111,10 +114,22 @@ def ladder(seed: int, pool: int) -> dict[str, float]:
         found[f"{name} rows"] = float(rows.sum())
         found[f"{name} right"] = 100 * float(right[rows].mean())
     found[ALL] = accuracy(taught(among, truth[among]))
+    return found | loops(generator, people, among, test)
+
+
+def loops(generator: Any, people: np.ndarray, among: np.ndarray, test: np.ndarray) -> dict[str, float]:
+    """Accuracy after each turn of both loops."""
+    truth, found = rows_in(SET)[1], {}
     for way in ("replace", "accumulate"):
         for turn, model in enumerate(loop(way, generator, people, among), 1):
-            found[f"{way} {turn}"] = accuracy(model)
+            found[f"{way} {turn}"] = 100 * float((said(model, test)[0] == truth[test]).mean())
     return found
+
+
+def small(seed: int) -> dict[str, float]:
+    """The loops with as many reviews a turn as people labelled."""
+    people, among, test = drawn(seed, PEOPLE * TURNS)
+    return loops(taught(people, rows_in(SET)[1][people]), people, among, test)
 
 
 def loop(way: str, model: Any, people: np.ndarray, among: np.ndarray) -> Iterator[Any]:
@@ -141,15 +156,18 @@ class Halves(World):
 
 @dataclass(frozen=True)
 class OwnLabels:
-    """Fresh reviews each turn, labelled by the model that serves: `sure` of its labels come along."""
+    """Fresh reviews each turn, labelled by the model that serves, or by a generator of the recipe, which
+    never saw the rows on which a turn judges what was made.
+    """
 
     world: World
     each: int
+    by: str = "current"
     purpose: ClassVar[str] = "synthesise"
 
     def __call__(self, turn: Turn) -> Iterator[Draft]:
-        model = turn.models.get("current")
-        if model is None:
+        model = turn.models.get(self.by)
+        if model is None or turn.n == 1:
             return
         at = self.world.parts()["spare"][(turn.n - 2) * self.each : (turn.n - 1) * self.each]
         texts = pa.array(rows_in(SET)[0][at].tolist(), pa.string())
@@ -183,19 +201,22 @@ class Believes:
 def wheel(seed: int, verifier: str, each: int) -> list[dict[str, Any]]:
     """What serves after each of seven turns; in the first there are people's rows alone."""
     world = Halves(SET, seed, PEOPLE, 0, TEST, spare=TURNS * each)
-    recipe = recipe_of(world, questions=1, exam_size=EXAM, own=OwnLabels(world, each))
-    checks = {} if verifier == "none" else {"believes": only("own", Believes(verifier))}
-    told = live(world, replace(recipe, questions=None, checks=checks), TURNS + 1)
-    return [summed(one) for one in told]
+    by, _, who = verifier.rpartition(" ")
+    recipe = recipe_of(world, questions=1, exam_size=EXAM, own=OwnLabels(world, each, by or "current"))
+    checks = {} if who == "none" else {"believes": only("own", Believes(who))}
+    generators = {by: text_linear()} if by else {}
+    recipe = replace(recipe, questions=None, checks=checks, generators=generators)
+    return [summed(one) for one in live(world, recipe, TURNS + 1)]
 
 
 def summed(told: dict[str, Any]) -> dict[str, Any]:
-    """One turn: what served, what would have with machine-made rows, and why it did or did not."""
-    version = next((s["candidate"] for s in told["screen"] if s["candidate"].endswith("-pending")), None)
+    """One turn: what served; the models that were judged, of people's rows and with machine-made ones."""
+    found = {s["candidate"].partition("-")[2]: told["test"][s["candidate"]] for s in told["screen"]}
     fused, counts = told["fused"] or {}, told["accounts"]
     return {
         "served": 100 * told["served"],
-        "candidate": None if version is None else 100 * told["test"][version],
+        "people": 100 * told["test"]["t001-people"],
+        "candidate": 100 * found["pending"] if "pending" in found else None,
         "verdict": told["verdict"],
         "reason": fused.get("reason"),
         "share": (fused.get("way") or {}).get("share", 0.0),
@@ -207,54 +228,79 @@ def summed(told: dict[str, Any]) -> dict[str, Any]:
 # --- the page -------------------------------------------------------------------------------------
 
 
-def cell(values: list[float], digits: int = 1) -> str:
+def cell(values: list[float]) -> str:
     middle, low, high = interval(values)
-    return f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{middle:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def against(runs: list[dict[str, float]], name: str) -> str:
+    """What is gained over the generator."""
+    middle, low, high = interval([run[name] - run["generator"] for run in runs])
+    return f"{middle:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def steps(runs: list[dict[str, float]]) -> list[str]:
+    """The ladder as a table."""
+    lines = [
+        "| labels learnt from | rows | of them right | student | against the generator "
+        "| with people's 300, against it |",
+        "|---|---|---|---|---|---|",
+    ]
+    names = ["unverified", "surest", *(f"verifier {q:.1f}" for q in RIGHT)]
+    titles = ["all, unverified", "the surest third", *(f"verifier right of {100 * q:.0f} %" for q in RIGHT)]
+    for name, title in zip(names, titles, strict=True):
+        rows, right, alone = ([run[f"{name}{part}"] for run in runs] for part in (" rows", " right", ""))
+        said = [f"{np.mean(rows):,.0f}", f"{np.mean(right):.1f}", cell(alone), against(runs, name)]
+        lines.append(f"| {title} | {' | '.join([*said, against(runs, f'{name} and people')])} |")
+    return lines
+
+
+def turns(named: dict[str, list[dict[str, float]]]) -> list[str]:
+    """The loops as a table, by how many reviews a turn has."""
+    lines = [
+        f"| labels | reviews a turn | {' | '.join(str(n) for n in range(1, TURNS + 1))} |",
+        "|---|---|" + "---|" * TURNS,
+    ]
+    for each, runs in named.items():
+        for way, title in (("replace", "in place of what was"), ("accumulate", "put to what was")):
+            cells = [cell([run[f"{way} {n}"] for run in runs]) for n in range(1, TURNS + 1)]
+            lines.append(f"| {title} | {each} | {' | '.join(cells)} |")
+    return lines
 
 
 def page(found: dict[str, Any]) -> str:
     """The tables."""
-    runs = found["ladder"]
-    base = [run["generator"] for run in runs]
-
-    def against(name: str) -> str:
-        middle, low, high = interval([run[name] - b for run, b in zip(runs, base, strict=True)])
-        return f"{middle:+.1f} [{low:+.1f}, {high:+.1f}]"
-
+    runs, uneven = found["ladder"], found["uneven"]
+    each = {f"{found['pool'] // TURNS:,}": runs, f"{PEOPLE}": found["small"]}
     lines = [
         "# Labels that a model gave itself",
         "",
         f"Made by `OMP_NUM_THREADS=1 python benchmarks/pseudo_labels.py --seeds {len(runs)} --wheels "
         f"{len(found['wheels'])}` ({found['cpu']:,.0f} CPU-s, {found['date']}; `--page` writes this page "
-        "again). What is compared stands at the top of that file. Right answers in points of 100, as many "
-        "reviews of each label (chance: 50); means and 95 % intervals (Student) over seeds.",
+        "again). What is compared stands at the top of that file. Right answers in points of 100, means and "
+        "95 % intervals (Student) over seeds.",
         "",
-        f"The generator, of {PEOPLE} labels by people: **{cell(base)}**; of {found['pool']:,} labels by "
-        f"people: {cell([run[ALL] for run in runs])}.",
+        "## As many reviews of each label (chance: 50)",
         "",
-        "| labels learnt from | rows | of them right | student | against the generator "
-        "| with people's 300 | against the generator |",
-        "|---|---|---|---|---|---|---|",
+        f"The generator, of {PEOPLE} labels by people: **{cell([run['generator'] for run in runs])}**; of "
+        f"{found['pool']:,} labels by people: {cell([run[ALL] for run in runs])}.",
+        "",
+        *steps(runs),
+        "",
+        "## Reviews as they come (three of four praise: 75 without a look)",
+        "",
+        f"The generator: **{cell([run['generator'] for run in uneven])}**; of {found['pool']:,} labels by "
+        f"people: {cell([run[ALL] for run in uneven])}.",
+        "",
+        *steps(uneven),
+        "",
+        "## Six turns of labels by the model of the turn before (as many of each label)",
+        "",
+        *turns(each),
+        "",
+        *wheels(found),
     ]
-    names = ["unverified", "surest", *(f"verifier {q:.1f}" for q in RIGHT)]
-    titles = ["all, unverified", "the surest third", *(f"verifier right of {100 * q:.0f} %" for q in RIGHT)]
-    for name, title in zip(names, titles, strict=True):
-        rows, right, alone, both = (
-            [run[f"{name}{part}"] for run in runs] for part in (" rows", " right", "", " and people")
-        )
-        said = [f"{np.mean(rows):,.0f}", f"{np.mean(right):.1f}", cell(alone), against(name)]
-        lines.append(f"| {title} | {' | '.join([*said, cell(both), against(f'{name} and people')])} |")
-    lines += [
-        "",
-        f"Six turns of labels by the model of the turn before, {found['pool'] // TURNS:,} reviews each:",
-        "",
-        f"| turn | {' | '.join(str(n) for n in range(1, TURNS + 1))} |",
-        "|---|" + "---|" * TURNS,
-    ]
-    for way, title in (("replace", "in place of what was"), ("accumulate", "put to what was")):
-        cells = [cell([run[f"{way} {n}"] for run in runs]) for n in range(1, TURNS + 1)]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *wheels(found), LESSON]) + "\n"
+    return "\n".join([*lines, LESSON]) + "\n"
 
 
 def wheels(found: dict[str, Any]) -> list[str]:
@@ -262,6 +308,8 @@ def wheels(found: dict[str, Any]) -> list[str]:
     if not found["wheels"]:
         return []
     lines = [
+        "## The wheel",
+        "",
         f"The product's wheel (exam of {EXAM} of the {PEOPLE}), offered {found['each']:,} reviews a turn "
         "that the model that serves labelled. Least: the worst of all turns and seeds, against the model of "
         "people's rows alone (turn 1), in points.",
@@ -274,7 +322,7 @@ def wheels(found: dict[str, Any]) -> list[str]:
         runs = [one[who] for one in found["wheels"]]
         last = [run[-1]["served"] for run in runs]
         gains = [[turn["served"] - run[0]["served"] for turn in run] for run in runs]
-        tried = [t["candidate"] - r[0]["served"] for r in runs for t in r if t["candidate"] is not None]
+        tried = [t["candidate"] - r[0]["people"] for r in runs for t in r if t["candidate"] is not None]
         took = sum(t["verdict"] == "accept" for r in runs for t in r)
         turns = sum(len(run) - 1 for run in runs)
         what = f"{np.mean(tried):+.1f} ({min(tried):+.1f} to {max(tried):+.1f})" if tried else "-"
@@ -296,15 +344,15 @@ def main() -> None:
     if not args.page:
         start, pool = time.process_time(), 1_200 if args.quick else POOL
         found: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "pool": pool, "each": pool // TURNS // 2}
-        found |= {"ladder": [], "wheels": []}
-        for job in range(args.seeds + args.wheels):
-            if job < args.seeds:
-                found["ladder"].append(ladder(job, pool))
-            else:
-                seed = job - args.seeds
-                found["wheels"].append({who: wheel(seed, who, found["each"]) for who in VERIFIERS})
-            found["cpu"] = time.process_time() - start
-            path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        found |= {"ladder": [], "uneven": [], "small": [], "wheels": []}
+        for seed in range(args.seeds):
+            found["ladder"].append(ladder(seed, pool))
+            found["uneven"].append(ladder(seed, pool, even=False))
+            found["small"].append(small(seed))
+        for seed in range(args.wheels):
+            found["wheels"].append({who: wheel(seed, who, found["each"]) for who in VERIFIERS})
+        found["cpu"] = time.process_time() - start
+        path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     args.out.with_suffix(".md").write_text(page(json.loads(path.read_text("utf-8"))), "utf-8")
 
 
