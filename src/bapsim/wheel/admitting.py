@@ -1,8 +1,8 @@
 """Nothing machine-made enters unverified: a row that a machine made needs the word of a verifier or a person.
 
-A verifier is a check of the recipe that says so (`verifies = True`), and that knows more than the machine
-that made the row: it keeps what it can vouch for and abstains elsewhere. What a model says of its own rows is
-none (measured to make things worse: docs/collapse.md).
+A verifier is a check or survey of the recipe that says so (`verifies = True`), and that knows more than the
+machine that made the row: it keeps what it can vouch for and abstains elsewhere. What a model says of its own
+rows is none (measured to make things worse: docs/collapse.md).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bapsim.core.arrow import booleans
-from bapsim.core.recipe import Check, Recipe
+from bapsim.core.recipe import Check, Recipe, Survey
 from bapsim.core.records import Verdicts, verdicts
 from bapsim.wheel.permits import as_given
 from bapsim.wheel.stock import ASKED, Stock
@@ -25,9 +25,10 @@ def is_verifier(check: object) -> bool:
     return bool(getattr(getattr(check, "check", check), "verifies", False))
 
 
-def verifiers(recipe: Recipe) -> Mapping[str, Check]:
+def verifiers(recipe: Recipe) -> Mapping[str, Check | Survey]:
     """The recipe's verifiers by name."""
-    return {name: check for name, check in recipe.checks.items() if is_verifier(check)}
+    every: dict[str, Check | Survey] = {**recipe.checks, **recipe.surveys}
+    return {name: one for name, one in every.items() if is_verifier(one)}
 
 
 def needs_word(stock: Stock) -> np.ndarray:
@@ -41,7 +42,7 @@ def needs_word(stock: Stock) -> np.ndarray:
 
 
 def unverified(recipe: Recipe, stock: Stock, named: Mapping[str, Verdicts]) -> Verdicts:
-    """A no for each machine-made row that no verifier of the recipe kept; named: what its checks said."""
+    """A no for each machine-made row that no verifier of the recipe kept; named: what was said."""
     vouched = np.zeros(len(stock), bool)
     for name in verifiers(recipe):
         vouched |= booleans(named[name].column("keep"), False)

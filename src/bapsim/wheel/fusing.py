@@ -17,11 +17,13 @@ import numpy as np
 from bapsim.compose.fusing import chosen, raced
 from bapsim.core.fingerprint import fingerprint
 from bapsim.core.recipe import Composer, CrossFit, Raced, Recipe, Way
+from bapsim.judge.collapse import Signal, guard
 from bapsim.judge.compare import standard_error, units
 from bapsim.judge.exam import uncalibrated
 from bapsim.judge.gate import duo
 from bapsim.wheel.candidates import Candidate, data_fingerprint, fit
 from bapsim.wheel.generating import development
+from bapsim.wheel.guarding import told
 from bapsim.wheel.held_out import as_scores, eaten, held_out, honest, oof_table
 from bapsim.wheel.judging import random_rows
 from bapsim.wheel.stock import Scene
@@ -37,11 +39,21 @@ class Fused:
     rows: np.ndarray
     way: Way | None
     raced: tuple[Raced, ...]
+    signals: tuple[Signal, ...] = ()  # of the guard, against people's rows
 
     def told(self) -> dict[str, Any]:
         """For the report."""
         ways = [asdict(one.way) | {k: v for k, v in asdict(one).items() if k != "way"} for one in self.raced]
         return {"way": None if self.way is None else asdict(self.way), "raced": [_plain(one) for one in ways]}
+
+    def guard(self) -> dict[str, Any]:
+        """What the guard says, for the report: signals, which of them lie outside, and the verdict."""
+        best = max((one for one in self.raced if one.made), key=lambda one: one.gain, default=None)
+        gain, error = (math.nan, math.nan) if best is None else (best.gain, best.error)
+        said = guard(self.signals, gain, error).reason if self.way is None else "collapse.admitted"
+        if self.way is None and said == "collapse.admitted":
+            said = "collapse.no_gain"
+        return told(self.signals) | {"reason": said}
 
 
 def composer_of(recipe: Recipe) -> Composer:

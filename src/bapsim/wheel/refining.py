@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from bapsim.core.arrow import booleans, concat, take
 from bapsim.core.errors import RecipeError
-from bapsim.core.recipe import Recipe
+from bapsim.core.recipe import Recipe, Survey
 from bapsim.core.records import Records, Verdicts, abstained, verdicts
 from bapsim.core.turn import Turn
 from bapsim.image import alike
@@ -26,7 +26,7 @@ from bapsim.store.lake import (
 from bapsim.store.project import Project
 from bapsim.text.minhash import near
 from bapsim.text.quoted import partial, quoting
-from bapsim.wheel.admitting import UNVERIFIED, needs_word, unverified
+from bapsim.wheel.admitting import UNVERIFIED, is_verifier, needs_word, unverified
 from bapsim.wheel.permits import TERMS, WITHDRAWN, by_terms, by_withdrawal
 from bapsim.wheel.reading import as_read, reading
 from bapsim.wheel.settling import SUPERSEDED, Settled, settle
@@ -105,13 +105,41 @@ def refine(
     turn = replace(turn, origins=stock.origins)  # `only` must know this turn's deliveries, too
     for name, said in _checked(project, recipe, turn, stock, stock.split(~hidden)).items():
         opinions.add(name, said)
-    if needs_word(stock).any():
+    waiting = needs_word(stock)
+    if waiting.any():
+        early = settle(stock, opinions.refused() | waiting)
+        vouching = {name: one for name, one in recipe.surveys.items() if is_verifier(one)}
+        _surveyed(opinions, project, recipe, turn, vouching, hidden | _settled(stock, early, exam))
         opinions.add(UNVERIFIED, unverified(recipe, stock, opinions.named))
     settled = opinions.settled = settle(stock, opinions.refused())
-    hidden = hidden | settled.conflicting | (settled.superseded & stock.labelled)
+    hidden = hidden | _settled(stock, settled, exam)
+    left = {name: one for name, one in recipe.surveys.items() if name not in opinions.named}
+    _surveyed(opinions, project, recipe, turn, left, hidden)
+    opinions.add("conflict", verdicts(~settled.conflicting, "conflict"))
+    if stock.other_task.any():
+        opinions.add("other_task", verdicts(~stock.other_task, "other_task"))
+    return opinions
+
+
+def _settled(stock: Stock, settled: Settled, exam: np.ndarray) -> np.ndarray:
+    """bool[N]: rows that surveys do not see, for another stands for them or they correct an exam item."""
+    hidden = settled.conflicting | (settled.superseded & stock.labelled)
     hidden[settled.heir[exam & (settled.heir >= 0)]] = True
+    return np.asarray(hidden)
+
+
+def _surveyed(
+    opinions: Opinions,
+    project: Project,
+    recipe: Recipe,
+    turn: Turn,
+    surveys: Mapping[str, Survey],
+    hidden: np.ndarray,
+) -> None:
+    """Adds what these surveys say, each with what was refused before it."""
+    stock = opinions.stock
     shown = stock.split(~hidden)
-    for name, survey in recipe.surveys.items():
+    for name, survey in surveys.items():
         view = View(
             name="all",
             root=project.wheel,
@@ -121,10 +149,6 @@ def refine(
         )
         parts = list(survey(reading(view, recipe.task, stock.records.schema), turn))
         opinions.add(name, spread(concat(parts) if parts else abstained(0), ~hidden, name))
-    opinions.add("conflict", verdicts(~settled.conflicting, "conflict"))
-    if stock.other_task.any():
-        opinions.add("other_task", verdicts(~stock.other_task, "other_task"))
-    return opinions
 
 
 def _checked(

@@ -17,6 +17,7 @@ from bapsim.core.errors import NotEnough
 from bapsim.core.recipe import Recipe, Respondent
 from bapsim.core.records import verdicts
 from bapsim.core.turn import Turn
+from bapsim.judge.collapse import outside
 from bapsim.judge.opponents import uninformed
 from bapsim.store import artifacts
 from bapsim.store.project import Project
@@ -30,6 +31,7 @@ from bapsim.wheel.fusing import Fused, composer_of, fuse
 from bapsim.wheel.gapping import known_groups
 from bapsim.wheel.gathering import gather
 from bapsim.wheel.generating import with_generators
+from bapsim.wheel.guarding import guarded
 from bapsim.wheel.held_out import OOF
 from bapsim.wheel.judging import Judged, Opponent, judge_candidates, may_serve, screen
 from bapsim.wheel.kin import kin
@@ -97,7 +99,7 @@ def run_turn(
         say("refit")
         refit(scene, judged.serves)
     summary = summarise(scene, opinions, judged, opponent, fresh, suspects) | {"duel": fought}
-    summary["fused"] = None if fused is None else fused.told()
+    summary["fused"] = None if fused is None else fused.told() | fused.guard()
     return finish(scene, opinions, judged, summary, started, say)
 
 
@@ -194,7 +196,8 @@ def candidates(scene: Scene) -> tuple[list[Candidate], Fused | None]:
     found = [candidate(scene, rows)]
     if not made.any():
         return found, None
-    fused = fuse(scene, found[0], made, suspect=False)
+    signals = guarded(scene, rows, made)
+    fused = replace(fuse(scene, found[0], made, suspect=bool(outside(signals))), signals=signals)
     if fused.way is not None:
         found.append(candidate(scene, rows | fused.rows, fused.way))
     return found, fused
