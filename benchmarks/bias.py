@@ -32,7 +32,7 @@ from bapsim.core.records import Records, Task
 from bapsim.core.records import Rows as Asked
 from bapsim.core.turn import named_seed
 from bapsim.gather.drawn import order
-from bapsim.refine.closeness import BROKEN, novel
+from bapsim.refine.closeness import BROKEN, closeness
 from bapsim.testing import records_of, turn_of
 from bapsim.train.table import table_boosted
 from bapsim.train.table_copula import table_copula
@@ -111,11 +111,14 @@ def ordered(
     people = records_of(rows.to_pylist(), schema=rows.schema)
     model = trainer(None, Mixture(task=task, records=people), seed)
     wanted = [one for one in cell.to_pylist() if one.startswith(f"{worst}|")]
+    wanted = [one for one in wanted if wanted.count(one) >= 2]  # of one row nothing can be learnt
     asks = [(one, named_seed(seed, i) % 2**63) for i, one in enumerate(2 * wanted)]
     made = model(order("cell", asks))
     names = pa.array([one for one, _ in asks])
     drawn = pa.RecordBatch.from_arrays([*made.columns, names], names=[*inputs, "cell"])
-    new = novel()(records_of(drawn.to_pylist(), maker="machine", schema=drawn.schema), turn_of(task, people))
+    new = closeness()(
+        records_of(drawn.to_pylist(), maker="machine", schema=drawn.schema), turn_of(task, people)
+    )
     label = pa.array([one.split("|")[1] for one, _ in asks])
     whole = drawn.drop_columns(["cell"]).append_column(group, pa.array([worst] * len(asks)))
     whole = whole.append_column("target", label).select(half.schema.names)
@@ -197,7 +200,7 @@ def page(runs: list[dict]) -> str:
         "what could be bought. A generator learns group and class as one label; as many rows of the worst "
         "group as "
         "are at hand are ordered, in the shares of its classes, and enter where a model of people's rows of "
-        "another seed agrees with their label and they are new (`novel`). Loss in nats on test rows, "
+        "another seed agrees with their label and they are new (`closeness`). Loss in nats on test rows, "
         "`table_boosted()`; differences to nothing with 95 % t-intervals over seeds (splits of one set "
         "overlap: "
         "read them as the spread over splits). The gap is the loss of the worst group minus that of the "

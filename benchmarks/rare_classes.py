@@ -31,7 +31,7 @@ from bapsim.core.records import Answers, Records, Task
 from bapsim.core.records import Rows as Asked
 from bapsim.core.turn import named_seed
 from bapsim.gather.drawn import order, parents_of
-from bapsim.refine.closeness import BROKEN, novel
+from bapsim.refine.closeness import BROKEN, closeness
 from bapsim.testing import records_of, turn_of
 from bapsim.train.image import image_linear
 from bapsim.train.image_augment import image_augment
@@ -202,13 +202,13 @@ class Race:
 
     def passed(self, drawn: pa.RecordBatch, real: pa.RecordBatch) -> np.ndarray:
         """bool[n]: a model of these real rows alone, of another seed and with balanced classes, says the
-        rare class, and the row is new (novel).
+        rare class, and the row is new (closeness).
         """
         mixture = Mixture(task=self.task, records=Records(real), weight=self.balance(real))
         judge = trainer(self.whole, self.quick)(None, mixture, self.seed + 1000)
         said = judge(Asked(drawn.select(list(self.task.inputs)))).column("prediction")
         agrees = np.array([one == self.whole.rare for one in said.to_pylist()])
-        verdicts = novel()(records(drawn, "machine"), turn_of(self.task, records(real)))
+        verdicts = closeness()(records(drawn, "machine"), turn_of(self.task, records(real)))
         return agrees & np.array([keep is not False for keep in verdicts.column("keep").to_pylist()])
 
 

@@ -17,7 +17,7 @@ Classifiers are `table_boosted()` and `image_linear()`, generators are at their 
 a quarter of its steps). A generator learns from people's rows at hand only; for what is said out of
 fold, from those of the other folds (diffusion in 700 steps; the GAN is no candidate of the pick).
 *Verified*: a model of people's rows of another seed with balanced classes says the rare class, and
-the row is new (`novel()`); where less than a fifth passes nothing enters. Average precision of the
+the row is new (`closeness()`); where less than a fifth passes nothing enters. Average precision of the
 rare class on test rows, in points; intervals are 95 % t-intervals over seeds of the difference to
 nothing (splits of one set overlap: read them as the spread over splits). Share closed: the gain of
 an arm over that of the real rows, told where the real gain's interval lies above 0. CPU-s: making

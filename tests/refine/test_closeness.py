@@ -12,7 +12,7 @@ from bapsim.core.errors import RecipeError
 from bapsim.core.records import Origin, Records, Task
 from bapsim.core.turn import Turn
 from bapsim.image.closest import Points
-from bapsim.refine.closeness import band, left_out, novel, pass_rates, sound_generators
+from bapsim.refine.closeness import band, closeness, left_out, pass_rates, sound_generators
 from bapsim.testing import Table, check_check, records_of, turn_of
 from tests.image.pictures import encoded
 
@@ -35,7 +35,7 @@ def test_copies_and_strangers_are_refused_and_the_new_is_kept():
     fresh = rows(40, 6, "rare", 9)
     strange = [{"x": 500.0, "y": -500.0, "label": "rare"}, {"x": None, "y": None, "label": "rare"}]
     made = records_of(near + flipped + fresh + strange, maker="machine")
-    said = novel()(made, turn).to_pylist()
+    said = closeness()(made, turn).to_pylist()
     assert [v["reason"] for v in said[:10]] == ["near_copy"] * 10
     assert [v["reason"] for v in said[50:]] == ["far_from_real"] * 2
     kept = [v["keep"] for v in said[10:50]]
@@ -52,25 +52,28 @@ def test_copies_and_strangers_are_refused_and_the_new_is_kept():
 def test_it_abstains_where_it_cannot_judge_and_vouches_for_nothing():
     turn = world()
     few = records_of(rows(4, 20, "odd", 5) + rows(4, 20, "new", 5), maker="machine")
-    assert novel()(few, turn).column("keep").null_count == 8
+    assert closeness()(few, turn).column("keep").null_count == 8
     people = records_of(rows(4, 6, "rare", 1))
-    assert novel()(people, turn).column("keep").null_count == 4
-    assert novel()(records_of(rows(4, 6, "rare", 1), maker="unknown"), turn).column("keep").null_count == 4
+    assert closeness()(people, turn).column("keep").null_count == 4
+    assert (
+        closeness()(records_of(rows(4, 6, "rare", 1), maker="unknown"), turn).column("keep").null_count == 4
+    )
     made = records_of(rows(4, 6, "rare", 7), maker="machine")
-    assert novel()(made, turn_of(TASK)).column("keep").null_count == 4
+    assert closeness()(made, turn_of(TASK)).column("keep").null_count == 4
     text = Task(input="t", target="label")
     words = records_of([{"t": "a", "label": "b"}], maker="machine")
     assert (
-        novel()(words, turn_of(text, records_of([{"t": "a", "label": "b"}]))).column("keep").null_count == 1
+        closeness()(words, turn_of(text, records_of([{"t": "a", "label": "b"}]))).column("keep").null_count
+        == 1
     )
-    assert novel().verifies is False
+    assert closeness().verifies is False
     with pytest.raises(RecipeError):
-        novel(near=2, far=1)
+        closeness(near=2, far=1)
 
 
 def test_it_keeps_the_contract_of_checks():
     made = records_of(rows(20, 6, "rare", 9) + rows(3, 6, "rare", 1) + rows(3, 99, "fine"), maker="machine")
-    check_check(novel(), made, world())
+    check_check(closeness(), made, world())
 
 
 def test_pictures_are_compared_by_pixels_and_rubbish_is_like_none():
@@ -83,7 +86,7 @@ def test_pictures_are_compared_by_pixels_and_rubbish_is_like_none():
     real = [{"image": picture(100), "label": "a"} for _ in range(12)]
     turn = turn_of(task, records_of(real))
     made = [{"image": picture(100), "label": "a"}, real[3], {"image": picture(250), "label": "a"}]
-    said = novel()(records_of([*made, {"image": b"rubbish", "label": "a"}], maker="machine"), turn)
+    said = closeness()(records_of([*made, {"image": b"rubbish", "label": "a"}], maker="machine"), turn)
     assert said.column("reason").to_pylist() == [None, "near_copy", "far_from_real", "far_from_real"]
 
 

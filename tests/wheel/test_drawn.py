@@ -15,7 +15,7 @@ from bapsim.core.turn import Turn
 from bapsim.gather.drawn import drawn_by
 from bapsim.judge.exam import accuracy, per_item
 from bapsim.judge.gate import paired
-from bapsim.refine.closeness import novel, sound_generators
+from bapsim.refine.closeness import closeness, sound_generators
 from bapsim.store.project import Project, opened
 from bapsim.train.table import table_boosted
 from bapsim.train.table_copula import table_copula
@@ -63,7 +63,7 @@ def recipe_of(**changes: object) -> Recipe:
         "task": Task(input=("heat", "turns", "line"), target="defect", kind="table"),
         "sources": {"parts": Parts(), "order": drawn_by("drawer", only=("crack",), count=25)},
         "generators": {"drawer": table_copula()},
-        "checks": {"hot": Hot(), "novel": novel()},
+        "checks": {"hot": Hot(), "close": closeness()},
         "surveys": {"sound": sound_generators()},
         "train": table_boosted(trees=8, rounds=8),
         "judge": per_item(),
@@ -82,7 +82,7 @@ def made(project: Project, recipe: Recipe) -> list[Origin]:
 
 
 def test_an_order_is_filled_once_people_gave_rows_and_waits_for_a_verifiers_word(tmp_path: Path) -> None:
-    recipe = recipe_of(checks={"novel": novel()})
+    recipe = recipe_of(checks={"close": closeness()})
     with opened(founded(tmp_path / "p")) as project:
         run_turn(project, recipe)
         assert made(project, recipe) == []  # there was nothing to learn from yet

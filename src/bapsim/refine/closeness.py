@@ -65,8 +65,8 @@ def band(gaps: Floats, near: float, far: float) -> Band:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Novel:
-    """Refuses what machines made with near_copy or far_from_real; see `novel`."""
+class Closeness:
+    """Refuses what machines made with near_copy or far_from_real; see `closeness`."""
 
     near: float = 0.15
     far: float = 1.6
@@ -113,7 +113,7 @@ class Novel:
         return _LAST[0][2]
 
 
-_LAST: list[tuple[Turn, Novel, Reference | None]] = []
+_LAST: list[tuple[Turn, Closeness, Reference | None]] = []
 
 
 def reference(turn: Turn, near: float, far: float) -> Reference | None:
@@ -138,7 +138,7 @@ def reference(turn: Turn, near: float, far: float) -> Reference | None:
     return Reference(axes=scale, points=found, labels=labels, bands=bands)
 
 
-def novel(near: float = 0.15, far: float = 1.6) -> Check:
+def closeness(near: float = 0.15, far: float = 1.6) -> Check:
     """Refuses machine-made rows of tables and pictures that copy a person's row or are like none of their
     class.
 
@@ -148,8 +148,8 @@ def novel(near: float = 0.15, far: float = 1.6) -> Check:
     what is new, and does not vouch for it: the label is for other checks to judge.
     """
     if not 0 <= near < far:
-        raise RecipeError("novel_band", near=near, far=far)
-    return Novel(near=near, far=far)
+        raise RecipeError("closeness_band", near=near, far=far)
+    return Closeness(near=near, far=far)
 
 
 # --- whether a generator is sound -----------------------------------------------------------------
