@@ -45,17 +45,17 @@ LESSON = """## What follows
 
 A verifier from outside gains with how often it is right, whatever the shares of labels; a model's own labels
 hardly do. Its own confidence is no verifier: where labels come evenly the surest third gains less than an
-outside verifier that is right of 60 %; where three of four praise, nearly all that it is sure of is praise (in
-one seed all of it), and the student falls towards saying nothing else (in three seeds of five clearly; the
-interval reaches +.1). Labels in place of labels wear a model out, the sooner the fewer there are: from 300 a
-turn two thirds of the way to chance, from 2,000 a seventh; put to people's they neither help nor harm.
+outside verifier that is right of 60 %; where three of four praise, nearly all that it is sure of is praise
+(in one seed all of it), and the student falls towards saying nothing else (the interval reaches +.1). Labels
+in place of labels wear a model out, the sooner the fewer there are: from 300 a turn two thirds of the way to
+chance, from 2,000 a seventh; put to people's they neither help nor harm.
 
 In the wheel nothing enters without a verifier. With one that believes everything, or the labeller's own
-confidence, the race found gains that are none in every turn: the labeller is the model that serves, which had
-seen the rows on which the race judges. The exam, which it had not seen, let none of these candidates pass.
-Labels of a generator of the recipe do not have that leak, and the race itself refused most of them. An outside
-verifier's rows were accepted in one project of three: an exam of 100 seldom proves a gain of a few points.
-Nothing that ever served was below the model of people's rows alone.
+confidence, the race found gains that are none in every turn: the labeller is the model that serves, which
+had seen the rows on which the race judges. The exam, which it had not seen, let none of these candidates
+pass. Labels of a generator of the recipe do not have that leak, and the race itself refused most of them. An
+outside verifier's rows were accepted in one project of three: an exam of 100 seldom proves a gain of a few
+points. Nothing that ever served was below the model of people's rows alone.
 """
 WORDS = {
     "none": "no verifier",
