@@ -41,7 +41,22 @@ RIGHT = (0.6, 0.7, 0.8, 0.9, 1.0)
 VERIFIERS = ("none", "all", "own", "0.8", "0.9", "labeller all", "labeller 0.9")  # of the wheel
 EXAM = 100  # of people's rows
 ALL = "people's labels of all"
-LESSON = ""
+LESSON = """## What follows
+
+A verifier from outside gains with how often it is right, whatever the shares of labels; a model's own labels
+hardly do. Its own confidence is no verifier: where labels come evenly the surest third gains less than an
+outside verifier that is right of 60 %; where three of four praise, nearly all that it is sure of is praise
+(in one seed all of it), and the student falls towards saying nothing else (the interval reaches +.1). Labels
+in place of labels wear a model out, the sooner the fewer there are: from 300 a turn two thirds of the way to
+chance, from 2,000 a seventh; put to people's they neither help nor harm.
+
+In the wheel nothing enters without a verifier. With one that believes everything, or the labeller's own
+confidence, the race found gains that are none in every turn: the labeller is the model that serves, which
+had seen the rows on which the race judges. The exam, which it had not seen, let none of these candidates
+pass. Labels of a generator of the recipe do not have that leak, and the race itself refused most of them. An
+outside verifier's rows were accepted in one project of three: an exam of 100 seldom proves a gain of a few
+points. Nothing that ever served was below the model of people's rows alone.
+"""
 WORDS = {
     "none": "no verifier",
     "all": "one that believes everything",
@@ -323,7 +338,7 @@ def wheels(found: dict[str, Any]) -> list[str]:
         last = [run[-1]["served"] for run in runs]
         gains = [[turn["served"] - run[0]["served"] for turn in run] for run in runs]
         tried = [t["candidate"] - r[0]["people"] for r in runs for t in r if t["candidate"] is not None]
-        took = sum(t["verdict"] == "accept" for r in runs for t in r)
+        took = sum(t["verdict"] == "accept" for r in runs for t in r[1:])
         turns = sum(len(run) - 1 for run in runs)
         what = f"{np.mean(tried):+.1f} ({min(tried):+.1f} to {max(tried):+.1f})" if tried else "-"
         cells = [cell(last), f"{np.mean([g[-1] for g in gains]):+.2f}", f"{np.min(gains):+.2f}"]
