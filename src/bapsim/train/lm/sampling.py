@@ -120,7 +120,7 @@ def chosen(
         return np.asarray(logits.argmax(1).cpu().numpy())
     chance = t.softmax(logits / temperature, 1)
     if top_p < 1:
-        ranked, order = chance.sort(1, descending=True, stable=True)
+        ranked, order = chance.sort(dim=1, descending=True, stable=True)
         ranked = ranked * (ranked.cumsum(1) - ranked < top_p)
         chance = t.zeros_like(chance).scatter(1, order, ranked)
     reached = chance.cumsum(1)

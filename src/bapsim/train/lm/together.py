@@ -89,7 +89,8 @@ def by_many(
             call, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise Broken("lm_process", code=done.returncode, why=done.stderr[-400:])
+            why = [line for line in done.stderr.splitlines() if "Error: " in line] or [done.stderr[-200:]]
+            raise Broken("lm_process", code=done.returncode, why=why[0][:200])
         decoder = built(shape, size)
         weights = part("safetensors.torch").load_file(folder / "weights.safetensors")
         with t.no_grad():
