@@ -34,7 +34,7 @@ class Bpe:
     def coder(self) -> Any:
         try:
             coder = part("tokenizers").Tokenizer.from_str(self.said)
-        except ValueError as error:
+        except Exception as error:  # the package raises nothing narrower
             raise Damaged("unreadable_tokenizer", why=str(error)[:80]) from error
         coder.encode_special_tokens = True
         return coder

@@ -20,7 +20,7 @@ from bapsim.core.errors import BapsimError
 from bapsim.train.lm.learning import Plan, device_of, learn, steady
 from bapsim.train.lm.packing import Corpus, Rows
 from bapsim.train.lm.parts import part
-from bapsim.train.lm.transformer import Shape, built
+from bapsim.train.lm.transformer import Shape, built, within
 
 
 class Broken(BapsimError):
@@ -47,10 +47,7 @@ def foreseeing(decoder: Any) -> Any:
             self.decoder = decoder
 
         def forward(self, seen: Any, behind: Any, weight: Any, text: Any) -> Any:
-            n = seen.shape[1]
-            earlier = t.ones(n, n, dtype=t.bool, device=seen.device).tril()
-            mask = ((text[:, :, None] == text[:, None, :]) & earlier)[:, None]
-            logits = self.decoder.logits(self.decoder(seen, mask)).float().flatten(0, 1)
+            logits = self.decoder.logits(self.decoder(seen, within(text))).float().flatten(0, 1)
             lost = t.nn.functional.cross_entropy(logits, behind.flatten(), reduction="none")
             return (lost * weight.flatten()).sum()
 

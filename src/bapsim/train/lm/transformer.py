@@ -169,19 +169,14 @@ def turned(x: Any, cos: Any, sin: Any) -> Any:
     return (x * cos + t.cat([-b, a], -1) * sin).to(x.dtype)
 
 
-def within(ids: Any, boundary: int) -> Any:
-    """bool[b, 1, t, t]: each token sees those before it of its own text; None where there is but one text.
-
-    boundary: the token that begins a text.
+def within(text: Any) -> Any:
+    """bool[b, 1, t, t]: each token sees itself and those before it of its own text; text: int64[b, t], which
+    text each token belongs to.
     """
     t = part("torch")
-    begun = ids[:, 1:] == boundary
-    if not bool(begun.any()):
-        return None
-    text = t.cumsum(ids == boundary, 1)
-    n = ids.shape[1]
-    before = t.ones(n, n, dtype=t.bool, device=ids.device).tril()
-    return ((text[:, :, None] == text[:, None, :]) & before)[:, None]
+    n = text.shape[1]
+    earlier = t.ones(n, n, dtype=t.bool, device=text.device).tril()
+    return ((text[:, :, None] == text[:, None, :]) & earlier)[:, None]
 
 
 def weights_of(module: Any) -> dict[str, Any]:
