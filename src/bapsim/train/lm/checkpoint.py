@@ -13,7 +13,7 @@ from typing import Any
 from bapsim.core.errors import InputError, RecipeError
 from bapsim.train.lm.parts import part
 
-UNTRAINED = 0.9  # of the logarithm of the vocabulary: a base that foresees no better knows nothing
+UNTRAINED = 0.9  # of the logarithm of the vocabulary: a base that is so unsure of everything knows nothing
 CHAT = (
     "{% for m in messages %}<|{{ m['role'] }}|>\n{% if m['role'] == 'assistant' %}{% generation %}"
     "{{ m['content'] }}{{ eos_token }}{% endgeneration %}{% else %}{{ m['content'] }}\n{% endif %}{% endfor %}"
@@ -86,24 +86,21 @@ def identity(start: str) -> str:
 
 
 def trained(net: Any, tokenizer: Any, texts: Sequence[str], start: str) -> None:
-    """RecipeError for a base that foresees text no better than chance: a few weights beside random ones learn
-    nothing, whatever the loss says.
+    """RecipeError for a base that holds every token for about as likely: a few weights beside random ones
+    learn nothing, whatever the loss says. That it foresees these texts badly is no sign: they may be news.
     """
     t = part("torch")
     some = [one for one in texts if one.strip()][:16]
     if not some:
         return
     coded = tokenizer(some, return_tensors="pt", padding=True, truncation=True, max_length=longest(net, 128))
-    ids, there = coded["input_ids"], coded["attention_mask"]
     with t.inference_mode():
-        logits = net(input_ids=ids, attention_mask=there).logits[:, :-1].float()
-    behind, counts = ids[:, 1:], there[:, 1:].bool()
-    if not bool(counts.any()):
-        return
-    lost = float(t.nn.functional.cross_entropy(logits[counts], behind[counts]))
+        logits = net(input_ids=coded["input_ids"], attention_mask=coded["attention_mask"]).logits.float()
+    there = coded["attention_mask"].bool()
+    unsure = float(t.distributions.Categorical(logits=logits[there]).entropy().mean())
     chance = math.log(logits.shape[-1])
-    if lost > UNTRAINED * chance:
-        raise RecipeError("lora_untrained", start=start, loss=f"{lost:.2f}", chance=f"{chance:.2f}")
+    if unsure > UNTRAINED * chance:
+        raise RecipeError("lora_untrained", start=start, unsure=f"{unsure:.2f}", chance=f"{chance:.2f}")
 
 
 def longest(net: Any, most: int) -> int:

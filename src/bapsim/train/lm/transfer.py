@@ -74,8 +74,10 @@ class TransferModel:
         """The model that never saw a group's rows; InputError for the only one, or one that is not there."""
         if group not in self.groups or len(self.groups) == 1:
             raise InputError("lm_group", group=group, available=", ".join(self.groups) or "-")
+        left = tuple(one for one in self.groups if one != group)
+        self.net.set_adapter(place_of(left[0]))
         self.net.delete_adapter(place_of(group))
-        return replace(self, groups=tuple(one for one in self.groups if one != group))
+        return replace(self, groups=left)
 
     def save(self, folder: Path) -> None:
         """base/ (the checkpoint as others read it), adapters/NAME/ for each group, model.json (the loader)."""

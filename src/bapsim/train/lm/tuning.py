@@ -224,6 +224,7 @@ def _by_trl(
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": cuda,
     }
+    part("datasets").disable_progress_bars()
     data = part("datasets").Dataset.from_list(rows)
     peft = None if how.rank is None else lora(how.rank, "CAUSAL_LM")
     given = {"model": net, "train_dataset": data, "processing_class": tokenizer, "peft_config": peft}
