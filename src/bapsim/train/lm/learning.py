@@ -68,9 +68,11 @@ def steady(device: Any, threads: int, seed: int) -> Iterator[None]:
     """On the CPU the same seed gives the same bytes; what was set before is set again."""
     t = part("torch")
     before = t.get_num_threads(), t.are_deterministic_algorithms_enabled()
+    filled = t.utils.deterministic.fill_uninitialized_memory
     if device.type == "cpu":
         t.set_num_threads(threads)
         t.use_deterministic_algorithms(True)
+        t.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
     try:
         with t.random.fork_rng():
             t.manual_seed(seed)
@@ -78,6 +80,7 @@ def steady(device: Any, threads: int, seed: int) -> Iterator[None]:
     finally:
         t.set_num_threads(before[0])
         t.use_deterministic_algorithms(before[1])
+        t.utils.deterministic.fill_uninitialized_memory = filled
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from bapsim.core.errors import InputError
@@ -133,6 +134,8 @@ def built(shape: Shape, vocabulary: int, *, both_ways: bool = False) -> Any:
             """past: one function a layer, which keeps keys and values and gives all so far."""
             n = ids.shape[1]
             x = self.embed_tokens(ids)
+            if mask is not None:  # once, and not in every layer
+                mask = t.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill(~mask, -t.inf)
             turn = (self.cos[:n], self.sin[:n]) if turn is None else turn
             for i, layer in enumerate(self.layers):
                 x = layer(x, turn, mask, None if past is None else past[i])
@@ -164,9 +167,35 @@ def angles(count: int, one: int, begin: int = 0) -> tuple[Any, Any]:
 
 def turned(x: Any, cos: Any, sin: Any) -> Any:
     """Queries or keys [b, heads, t, one], turned by their positions."""
+    return _turn().apply(x, cos, sin)
+
+
+@cache
+def _turn() -> Any:
     t = part("torch")
-    a, b = x.chunk(2, dim=-1)
-    return (x * cos + t.cat([-b, a], -1) * sin).to(x.dtype)
+
+    def turn(x: Any, cos: Any, sin: Any) -> Any:
+        half = x.shape[-1] // 2
+        out = x * cos.to(x.dtype)
+        sin = sin.to(x.dtype)
+        out[..., :half].addcmul_(x[..., half:], sin[:, :half], value=-1)
+        out[..., half:].addcmul_(x[..., :half], sin[:, half:])
+        return out
+
+    class Turn(t.autograd.Function):  # type: ignore[misc, name-defined]
+        """A rotation, whose gradient is turned back: cheaper than what would be derived."""
+
+        @staticmethod
+        def forward(ctx: Any, x: Any, cos: Any, sin: Any) -> Any:
+            ctx.save_for_backward(cos, sin)
+            return turn(x, cos, sin)
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            cos, sin = ctx.saved_tensors
+            return turn(grad, cos, -sin), None, None
+
+    return Turn
 
 
 def within(text: Any) -> Any:
