@@ -208,7 +208,9 @@ def page(runs: list[dict[str, Any]], quick: bool) -> tuple[str, dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("BAPSIM_DATA", ROOT / "../shared/data")))
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("BAPSIM_DATA", ROOT / "../shared/data"))
+    )
     parser.add_argument("--one", nargs=2)
     said = parser.parse_args()
     if said.one:
@@ -218,7 +220,9 @@ def main() -> None:
     for seed in SEEDS:
         for who in ("ours", "peer") if seed % 2 else ("peer", "ours"):
             call = [sys.executable, __file__, "--data", str(said.data), "--one", who, str(seed)]
-            out = subprocess.run([*call, *["--quick"][: said.quick]], check=True, capture_output=True, text=True)
+            out = subprocess.run(
+                [*call, *["--quick"][: said.quick]], check=True, capture_output=True, text=True
+            )
             runs.append(json.loads(out.stdout.splitlines()[-1]))
             print({k: v for k, v in runs[-1].items() if k in ("who", "seed", "cpu_s", "loss")}, flush=True)
     text, told = page(runs, said.quick)

@@ -66,4 +66,6 @@ def test_too_few_runs_fit_nothing() -> None:
         fit([Run(10, 1, 3.0), Run(20, 1, 2.0), Run(10, 4, 2.5), Run(10, 2, 2.7)])
     with pytest.raises(NotEnough):
         fit([])
-    assert math.isfinite(fit([Run(10, 1, 3), Run(20, 1, 2.5), Run(40, 1, 2), Run(10, 2, 2.6), Run(10, 4, 2.4)]).repeats)
+    assert math.isfinite(
+        fit([Run(10, 1, 3), Run(20, 1, 2.5), Run(40, 1, 2), Run(10, 2, 2.6), Run(10, 4, 2.4)]).repeats
+    )

@@ -124,7 +124,9 @@ def test_a_chance_of_a_text_does_not_depend_on_its_neighbours_or_what_comes_late
 @settings(max_examples=30)
 @given(st.integers(0, 200), st.integers(2, 40))
 def test_windows_of_a_long_text_count_each_place_once(size: int, context: int) -> None:
-    counted = [p for begin, end, first in foreseen._windows(size + 1, context) for p in range(max(begin, first), end)]
+    counted = [
+        p for begin, end, first in foreseen._windows(size + 1, context) for p in range(max(begin, first), end)
+    ]
     assert counted == list(range(size + 1))
 
 
@@ -183,7 +185,14 @@ def test_replies_are_written_to_their_inputs_and_only_the_reply_costs() -> None:
 
 
 classes = lm_scratch(
-    2, 32, 2, 64, vocabulary=300, epochs=20, plan=Plan(steps=0, batch=8, rate=5e-3), writing=Writing(longest=60)
+    2,
+    32,
+    2,
+    64,
+    vocabulary=300,
+    epochs=20,
+    plan=Plan(steps=0, batch=8, rate=5e-3),
+    writing=Writing(longest=60),
 )
 
 
@@ -286,7 +295,12 @@ def test_the_pool_is_learnt_from_too_and_is_known_by_its_content(tmp_path: Path)
     assert learnt.budget.unique > learnt.budget.human == pytest.approx(without.budget.human, rel=0.2)
     (tmp_path / "p.txt").write_text("한 글", "utf-8")
     assert fingerprint(small(pool=tmp_path / "p.txt")) != fingerprint(more)
-    for name, body in {"a.jsonl": b"{", "b.jsonl": b'{"text": 3}', "c.txt": "가".encode("cp949"), "d.txt.gz": b"x"}.items():
+    for name, body in {
+        "a.jsonl": b"{",
+        "b.jsonl": b'{"text": 3}',
+        "c.txt": "가".encode("cp949"),
+        "d.txt.gz": b"x",
+    }.items():
         (tmp_path / name).write_bytes(body)
         with pytest.raises(InputError):
             small(pool=tmp_path / name)(None, documents(0, 9), 1)

@@ -45,9 +45,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("base") / "m"
-    trainer = lm_scratch(
-        2, 32, 2, 64, vocabulary=300, epochs=10, plan=Plan(steps=0, batch=8, rate=1e-2)
-    )
+    trainer = lm_scratch(2, 32, 2, 64, vocabulary=300, epochs=10, plan=Plan(steps=0, batch=8, rate=1e-2))
     trainer(None, documents(0, 200), 1).save(folder)
     return str(folder)
 
@@ -107,14 +105,20 @@ def test_each_giver_has_weights_beside_an_unchanged_base_and_taking_them_back_le
     for group in model.groups:
         beside = load_file(tmp_path / "m" / "adapters" / place_of(group) / "adapter_model.safetensors")
         assert min(float(w.abs().max()) for n, w in beside.items() if "lora_B" in n) > 1e-4
-    before, after = (load_file(f) for f in (Path(base) / "model.safetensors", tmp_path / "m/base/model.safetensors"))
+    before, after = (
+        load_file(f) for f in (Path(base) / "model.safetensors", tmp_path / "m/base/model.safetensors")
+    )
     assert all((after[name] == weight).all() for name, weight in before.items())
     stored = artifacts.load(tmp_path / "m")
     assert isinstance(stored, TransferModel)
     rows = Rows(HELD.records.select(["text"]))
     assert np.allclose(*(np.array(m(rows).column("probs").to_pylist()) for m in (model, stored)), atol=1e-6)
     alone = mixture_of(
-        [{k: r[k] for k in ("text", "label", "consent")} for r in both.records.to_pylist() if r["consent"] == "b"],
+        [
+            {k: r[k] for k in ("text", "label", "consent")}
+            for r in both.records.to_pylist()
+            if r["consent"] == "b"
+        ],
         both.task,
     )
     never = trainer(None, alone, 1)
@@ -159,7 +163,11 @@ def replying(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_preferences_move_the_margin(replying: str) -> None:
     rows = [
-        {"prompt": sentence(i)[0], "chosen": "the boss asks: 언제 오나요", "rejected": "my neighbour asks: money"}
+        {
+            "prompt": sentence(i)[0],
+            "chosen": "the boss asks: 언제 오나요",
+            "rejected": "my neighbour asks: money",
+        }
         for i in range(60)
     ]
     trainer = lm_prefer(replying, Tuning(epochs=2, rate=1e-3), longest=40)
@@ -170,7 +178,13 @@ def test_preferences_move_the_margin(replying: str) -> None:
     assert last["loss"] < 0.5 < first["loss"]
     assert model(Rows(mixture_of(rows[:2], PAIRS).records)).column("prediction")[0].as_py()
     with pytest.raises(InputError, match="missing: rejected"):
-        trainer(None, mixture_of([{"prompt": "a", "chosen": "b"}], Task(input="prompt", target="chosen", answer="text")), 1)
+        trainer(
+            None,
+            mixture_of(
+                [{"prompt": "a", "chosen": "b"}], Task(input="prompt", target="chosen", answer="text")
+            ),
+            1,
+        )
     with pytest.raises(NotEnough):
         trainer(None, mixture_of([{"prompt": "a", "chosen": "b", "rejected": "b"}], PAIRS), 1)
 
@@ -196,7 +210,11 @@ def test_the_reason_stands_before_the_reply() -> None:
     class Ends:
         eos_token = "<end>"
 
-    rows = [{"ask": "a", "reply": "b", "why": "c"}, {"ask": "d", "reply": "e", "why": None}, {"ask": "f", "reply": None, "why": "g"}]
+    rows = [
+        {"ask": "a", "reply": "b", "why": "c"},
+        {"ask": "d", "reply": "e", "why": None},
+        {"ask": "f", "reply": None, "why": "g"},
+    ]
     said = shown(mixture_of(rows, REPLIES), Ends(), "why")
     assert [(one["prompt"], one["completion"]) for one in said] == [("a\n", "c\nb<end>"), ("d\n", "e<end>")]
 

@@ -35,7 +35,10 @@ def nats(module: Any, shape: Shape, texts: Sequence[Ids], skipped: Sequence[int]
             behind, counts = np.full_like(seen, PAD), np.zeros(seen.shape, bool)
             for row, (i, begin, end, first) in enumerate(some):
                 text = np.concatenate([[TEXT], texts[i], [TEXT]])
-                seen[row, : end - begin], behind[row, : end - begin] = text[begin:end], text[begin + 1 : end + 1]
+                seen[row, : end - begin], behind[row, : end - begin] = (
+                    text[begin:end],
+                    text[begin + 1 : end + 1],
+                )
                 counts[row, max(first, skipped[i]) - begin : end - begin] = True
             logits = module.logits(module(t.from_numpy(seen).to(device))).float()
             lost = t.nn.functional.cross_entropy(

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bapsim.core.errors import Damaged
 from bapsim.store import fault
 from bapsim.train.lm.parts import part
@@ -139,7 +137,9 @@ def read_checkpoint(path: Path, module: Any, optimiser: Any) -> list[float]:
                 step = t.tensor(float(len(losses)), device=weight.device)
                 optimiser.state[weight] = {"step": step, **moments}
     except (part("safetensors").SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise Damaged("lm_checkpoint", path=str(path), why=str(error).split("\n", maxsplit=1)[0][:80]) from error
+        raise Damaged(
+            "lm_checkpoint", path=str(path), why=str(error).split("\n", maxsplit=1)[0][:80]
+        ) from error
     return losses
 
 
@@ -182,10 +182,14 @@ def _wrapped(module: Any, device: Any, many: int) -> Any:
     whole = t.compile(module, dynamic=False) if device.type == "cuda" else module
     if many == 1:
         return whole
-    return t.nn.parallel.DistributedDataParallel(whole, device_ids=[device] if device.type == "cuda" else None)
+    return t.nn.parallel.DistributedDataParallel(
+        whole, device_ids=[device] if device.type == "cuda" else None
+    )
 
 
-def _step(whole: Any, batch: tuple[list[Any], float], plan: Plan, device: Any, place: tuple[int, int]) -> float:
+def _step(
+    whole: Any, batch: tuple[list[Any], float], plan: Plan, device: Any, place: tuple[int, int]
+) -> float:
     """Gradients of one step's mean loss, in parts; the loss."""
     t = part("torch")
     (tensors, total), (me, many) = batch, place

@@ -132,7 +132,9 @@ def _padded(ids: Sequence[Ids], context: int) -> NDArray[np.int64]:
     return out
 
 
-def hidden(ids: NDArray[np.int64], size: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def hidden(
+    ids: NDArray[np.int64], size: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Tokens with gaps, and which are to be guessed, float32 of the same shape."""
     guessed = (rng.random(ids.shape) < GUESSED) & (ids > MASK)
     how = rng.random(ids.shape)

@@ -61,7 +61,11 @@ def read(rows: Rows, task: Task, bpe: Bpe) -> tuple[list[Ids], list[int]]:
 def pooled(path: Path, name: str) -> Iterator[str]:
     """Texts of a file without labels: one a line of .jsonl (its column `name`), or a whole .txt; .gz too."""
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+        with (
+            gzip.open(path, "rt", encoding="utf-8")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8") as file
+        ):
             if ".jsonl" not in path.suffixes:
                 yield file.read()
                 return

@@ -27,7 +27,9 @@ class _Kept:
         t = part("torch")
         if self.keys is None:
             b, heads, _, one = k.shape
-            self.keys, self.values = (t.empty(b, heads, self.room, one, dtype=k.dtype, device=k.device) for _ in "kv")
+            self.keys, self.values = (
+                t.empty(b, heads, self.room, one, dtype=k.dtype, device=k.device) for _ in "kv"
+            )
         end = self.at + k.shape[2]
         self.keys[:, :, self.at : end], self.values[:, :, self.at : end] = k, v
         self.at = end
@@ -56,14 +58,20 @@ def drawn(
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), len(uniform[i])))  # little to pad
     for at in range(0, len(order), BATCH):
         some = order[at : at + BATCH]
-        said = _batch(module, shape, [prompts[i] for i in some], [uniform[i] for i in some], (temperature, top_p))
+        said = _batch(
+            module, shape, [prompts[i] for i in some], [uniform[i] for i in some], (temperature, top_p)
+        )
         for i, one in zip(some, said, strict=True):
             out[i] = one
     return out
 
 
 def _batch(
-    module: Any, shape: Shape, prompts: list[Ids], uniform: list[NDArray[np.float64]], how: tuple[float, float]
+    module: Any,
+    shape: Shape,
+    prompts: list[Ids],
+    uniform: list[NDArray[np.float64]],
+    how: tuple[float, float],
 ) -> list[list[int]]:
     t = part("torch")
     device = next(module.parameters()).device
@@ -110,9 +118,7 @@ def _mask(begin: int, end: int, pads: Any, context: int) -> Any:
     return (near & real) | own
 
 
-def chosen(
-    logits: Any, uniform: NDArray[np.float64], temperature: float, top_p: float
-) -> NDArray[np.int64]:
+def chosen(logits: Any, uniform: NDArray[np.float64], temperature: float, top_p: float) -> NDArray[np.int64]:
     """A token for each row of float64[b, vocabulary], by numbers in [0, 1); no padding or mask."""
     t = part("torch")
     logits[:, [PAD, MASK]] = -t.inf

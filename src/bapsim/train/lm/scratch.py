@@ -100,9 +100,7 @@ class LmModel:
             seeds = numbers(rows.column("_seed"), 0).astype(np.int64).tolist()
         uniform = [np.random.default_rng(abs(one)).random(how.longest) for one in seeds]
         begun = self.bpe.encode(prompts)
-        said = drawn(
-            self.net, self.shape, begun, uniform, temperature=how.temperature, top_p=how.top_p
-        )
+        said = drawn(self.net, self.shape, begun, uniform, temperature=how.temperature, top_p=how.top_p)
         if not self.task.documents:
             return [self.bpe.decode(one) for one in said]
         return [self.bpe.decode([*a.tolist(), *b]) for a, b in zip(begun, said, strict=True)]
@@ -165,7 +163,9 @@ def load(folder: Path) -> LmModel:
             for name, one in net.named_parameters():
                 one.copy_(weights[f"model.{name}"])
     except (OSError, KeyError, RuntimeError, part("safetensors").SafetensorError) as error:
-        raise Damaged("lm_weights", path=str(folder), why=str(error).split("\n", maxsplit=1)[0][:80]) from error
+        raise Damaged(
+            "lm_weights", path=str(folder), why=str(error).split("\n", maxsplit=1)[0][:80]
+        ) from error
     about = said["task"]
     names = about["input"] if isinstance(about["input"], str) else tuple(about["input"])
     return LmModel(

@@ -1,6 +1,6 @@
 """One training by several processes: torchrun starts them on a folder, and they leave the weights there.
 
-    python -m torch.distributed.run --nproc-per-node 2 -m bapsim.train.lm.together FOLDER
+python -m torch.distributed.run --nproc-per-node 2 -m bapsim.train.lm.together FOLDER
 """
 
 from __future__ import annotations
@@ -62,14 +62,22 @@ def batches(corpus: Corpus, shape: Shape, plan: Plan, seed: int) -> Any:
     def batch_of(step: int) -> tuple[list[Any], float]:
         seen, behind, weight = rows(step * plan.batch, plan.batch)
         text = np.cumsum(seen == 0, axis=1)
-        tensors = [t.from_numpy(one) for one in (seen.astype(np.int64), behind.astype(np.int64), weight, text)]
+        tensors = [
+            t.from_numpy(one) for one in (seen.astype(np.int64), behind.astype(np.int64), weight, text)
+        ]
         return tensors, float(weight.sum())
 
     return batch_of
 
 
 def by_many(
-    corpus: Corpus, size: int, shape: Shape, plan: Plan, seed: int, processes: int, checkpoint: Path | None = None
+    corpus: Corpus,
+    size: int,
+    shape: Shape,
+    plan: Plan,
+    seed: int,
+    processes: int,
+    checkpoint: Path | None = None,
 ) -> tuple[Any, list[float]]:
     """The same as `taught`, by processes of this machine that share the rows of each step."""
     t = part("torch")

@@ -90,7 +90,9 @@ class TransferModel:
             weights = {plain(name): one for name, one in base.state_dict().items() if is_base(name)}
             base.config.save_pretrained(folder / "base")
             whole = {name: one.detach().cpu().clone() for name, one in weights.items()}
-            part("safetensors.torch").save_file(whole, folder / "base" / "model.safetensors", {"format": "pt"})
+            part("safetensors.torch").save_file(
+                whole, folder / "base" / "model.safetensors", {"format": "pt"}
+            )
         else:
             base.save_pretrained(folder / "base")
         self.tokenizer.save_pretrained(folder / "base")

@@ -83,9 +83,7 @@ class TunedModel:
             how = {"do_sample": True, "temperature": self.temperature, "top_k": 0}
         with t.random.fork_rng(), t.inference_mode():
             t.manual_seed(abs(seed))
-            out = self.net.generate(
-                ids, attention_mask=t.ones_like(ids), max_new_tokens=self.longest, **how
-            )
+            out = self.net.generate(ids, attention_mask=t.ones_like(ids), max_new_tokens=self.longest, **how)
         said: str = self.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
         return said
 
@@ -252,7 +250,11 @@ def shown(mixture: Mixture, tokenizer: Any, reasons: str | None) -> list[dict[st
         return [{"messages": one} for one, there in zip(chats, heard, strict=True) if there and one]
     model = TunedModel(task=task, net=None, tokenizer=tokenizer, context=0)
     said = reading.column(rows, task.target)
-    why = [f"{one}{reading.BETWEEN}" if one else "" for one in reading.column(rows, reasons)] if reasons else None
+    why = (
+        [f"{one}{reading.BETWEEN}" if one else "" for one in reading.column(rows, reasons)]
+        if reasons
+        else None
+    )
     pairs = zip(prompts_of(rows, model), why or [""] * len(said), said, heard, strict=True)
     end = tokenizer.eos_token
     return [{"prompt": a, "completion": f"{b}{c}{end}"} for a, b, c, there in pairs if there and c]
@@ -280,7 +282,9 @@ def _heard(mixture: Mixture) -> NDArray[np.bool_]:
     return np.ones(len(mixture), bool) if mixture.weight is None else np.asarray(mixture.weight > 0)
 
 
-def _tuner(start: str | Path, how: Tuning | None, goal: Literal["shown", "preferred"]) -> Callable[..., LmTune]:
+def _tuner(
+    start: str | Path, how: Tuning | None, goal: Literal["shown", "preferred"]
+) -> Callable[..., LmTune]:
     def made(**more: Any) -> LmTune:
         named = identity(str(start))
         return LmTune(start=str(start), content=named, how=how or Tuning(), goal=goal, **more)
