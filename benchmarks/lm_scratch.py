@@ -1,12 +1,12 @@
-"""A language model from scratch trains as fast as a nanoGPT-type loop, and as well: time, loss, memory, 3 seeds.
+"""A language model from scratch trains as fast as a nanoGPT-type loop, and as well: time, loss, memory.
 
     python benchmarks/lm_scratch.py [--quick] [--data DIR]
 
 The peer is written here after nanoGPT: learned positions, layer norms, GELU, windows at random places of one
-stream, attention across texts, AdamW, a cosine with warm-up. Both have the same layers, width, heads, context,
-vocabulary, tokenizer, rows a step and steps; loss is nats a byte of held-out speeches, each read alone. Each
-run has a process of its own, on one thread; they take turns. Writes docs/results/lm_scratch.{json,md}. About 6
-CPU-minutes.
+stream, attention across texts, AdamW, a cosine with warm-up. Both have the same layers, width, heads,
+context, vocabulary, tokenizer, rows a step and steps; loss is nats a byte of held-out speeches, each read alone. Each
+run has a process of its own, on one thread; they take turns, 3 seeds. Writes
+docs/results/lm_scratch.{json,md}. About 2 CPU-minutes.
 """
 
 import argparse
@@ -182,8 +182,8 @@ def page(runs: list[dict[str, Any]], quick: bool) -> tuple[str, dict[str, Any]]:
         "# A language model from scratch beside a nanoGPT-type loop",
         "",
         f"`python benchmarks/lm_scratch.py{' --quick' if quick else ''}`: {shape.layers} layers, width "
-        f"{shape.width}, context {shape.context}, {VOCABULARY} tokens, {plan.steps} steps of {plan.batch} rows, "
-        f"tinyshakespeare by speeches; {told['machine']}.",
+        f"{shape.width}, context {shape.context}, {VOCABULARY} tokens, {plan.steps} steps of "
+        f"{plan.batch} rows, tinyshakespeare by speeches; {told['machine']}.",
         "",
         "| | parameters | CPU-s | tokens a CPU-s | held-out nats a byte, by seed | peak memory, MB |",
         "|---|---|---|---|---|---|",
@@ -197,9 +197,9 @@ def page(runs: list[dict[str, Any]], quick: bool) -> tuple[str, dict[str, Any]]:
     lines += [
         "",
         f"Time {ratio:.2f} of the peer's in CPU-seconds, {walls:.2f} on the clock (bar {BAR}): "
-        f"{'kept' if told['fast_enough'] else 'NOT kept'}. Loss {told['gap']:+.4f} nats a byte beside the peer's, "
-        f"spread over seeds {spread:.4f}: {'not worse' if told['as_good'] else 'WORSE'}. Written in batches of "
-        f"128: {written:.3f} ms a token.",
+        f"{'kept' if told['fast_enough'] else 'NOT kept'}. Loss {told['gap']:+.4f} nats a byte beside "
+        f"the peer's, spread over seeds {spread:.4f}: {'not worse' if told['as_good'] else 'WORSE'}. Written in "
+        f"batches of 128: {written:.3f} ms a token.",
         "",
     ]
     return "\n".join(lines), told

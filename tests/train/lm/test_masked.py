@@ -15,6 +15,7 @@ from bapsim.store import artifacts
 from bapsim.train.lm.bpe import MASK
 from bapsim.train.lm.learning import Plan
 from bapsim.train.lm.masked import hidden, lm_masked
+from bapsim.train.lm.transformer import Shape
 from tests.train.lm.world import documents, labelled, sentence
 
 pytest.importorskip("torch", reason="torch is not installed (the extra [lm])")
@@ -34,8 +35,9 @@ def test_a_gap_is_hidden_replaced_or_left_and_nothing_else_changes() -> None:
 def test_it_fills_gaps_then_tells_classes_apart_and_is_kept(tmp_path: Path) -> None:
     pool = tmp_path / "pool.jsonl"
     pool.write_text("\n".join(json.dumps({"text": sentence(i)[0]}) for i in range(1000, 1150)), "utf-8")
+    shape = Shape(layers=2, width=32, heads=2, context=32)
     plan = Plan(steps=0, batch=16, rate=5e-3)
-    trainer = lm_masked(2, 32, 2, 32, vocabulary=300, filling=8, epochs=10, plan=plan, pool=pool)
+    trainer = lm_masked(shape, plan, vocabulary=300, filling=8, epochs=10, pool=pool)
     model = trainer(None, labelled(0, 40), 1)
     assert np.mean(model.gaps[-10:]) < model.gaps[0] - 2
     held = labelled(500, 600)

@@ -1,4 +1,4 @@
-"""A decoder from nothing: it learns, foresees, writes, classifies, goes on after a kill, and shares its work."""
+"""A decoder from nothing: it learns, foresees, writes, goes on after a kill, and shares its work."""
 
 from __future__ import annotations
 
@@ -185,14 +185,11 @@ def test_replies_are_written_to_their_inputs_and_only_the_reply_costs() -> None:
 
 
 classes = lm_scratch(
-    2,
-    32,
-    2,
-    64,
+    Shape(layers=2, width=32, heads=2, context=64),
+    Plan(steps=0, batch=8, rate=5e-3),
+    Writing(longest=60),
     vocabulary=300,
     epochs=20,
-    plan=Plan(steps=0, batch=8, rate=5e-3),
-    writing=Writing(longest=60),
 )
 
 
@@ -246,14 +243,14 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(tmp_path: Path) -> No
     (left,) = (tmp_path / "c").glob("*.safetensors")
     head = left.read_bytes()
     assert json.loads(head[8 : 8 + int.from_bytes(head[:8], "little")])["__metadata__"]
-    small(checkpoints=tmp_path / "c", epochs=4)(None, documents(0, 60), 1).save(tmp_path / "b")
+    small(checkpoints=str(tmp_path / "c"), epochs=4)(None, documents(0, 60), 1).save(tmp_path / "b")
     for name in ("model.safetensors", "model.json", "tokenizer.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
     assert not list((tmp_path / "c").glob("*.safetensors")), "what a run left is cleared when it is done"
 
 
 def test_a_checkpoint_that_was_cut_is_said(tmp_path: Path) -> None:
-    trainer = small(checkpoints=tmp_path, epochs=1)
+    trainer = small(checkpoints=str(tmp_path), epochs=1)
     unlink = Path.unlink
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
@@ -280,7 +277,7 @@ def test_a_process_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = corpus_of([np.full(9, 50, np.int32)], np.ones(1, np.float32))
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(Broken, match="ended with 1"):
-        by_many(corpus, 300, Shape(layers=1, width=8, heads=1, context=4), Plan(steps=1), 0, 2)
+        by_many(corpus, 300, Shape(layers=1, width=8, heads=1, context=4), Plan(steps=1, processes=2), 0)
 
 
 def test_the_pool_is_learnt_from_too_and_is_known_by_its_content(tmp_path: Path) -> None:
@@ -316,4 +313,4 @@ def test_what_cannot_be_learnt_is_said() -> None:
     with pytest.raises(RecipeError, match="number"):
         small()(None, mixture_of([{"text": "a", "n": 1}], Task(input="text", target="n", answer="number")), 1)
     with pytest.raises(InputError, match="width"):
-        lm_scratch(width=100, heads=3)
+        lm_scratch(Shape(width=100, heads=3))

@@ -1,4 +1,4 @@
-"""Checkpoints of others, offline: what is trained moves, what is frozen does not, and consent can be taken back."""
+"""Checkpoints of others, offline: what is trained moves, what is frozen does not, consent is taken back."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from bapsim.testing import mixture_of
 from bapsim.train.lm.learning import Plan
 from bapsim.train.lm.scratch import lm_scratch
 from bapsim.train.lm.transfer import EVERYBODY, TransferModel, lm_transfer, place_of
+from bapsim.train.lm.transformer import Shape
 from bapsim.train.lm.tuning import TunedModel, Tuning, lm_prefer, lm_tune, shown
 from tests.train.lm.world import DOCUMENTS, KINDS, REPLIES, documents, labelled, sentence, small
 
@@ -45,7 +46,12 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("base") / "m"
-    trainer = lm_scratch(2, 32, 2, 64, vocabulary=300, epochs=10, plan=Plan(steps=0, batch=8, rate=1e-2))
+    trainer = lm_scratch(
+        Shape(layers=2, width=32, heads=2, context=64),
+        Plan(steps=0, batch=8, rate=1e-2),
+        vocabulary=300,
+        epochs=10,
+    )
     trainer(None, documents(0, 200), 1).save(folder)
     return str(folder)
 

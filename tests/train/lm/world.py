@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from bapsim.core.records import Task
 from bapsim.testing import mixture_of
 from bapsim.train.lm.learning import Plan
 from bapsim.train.lm.scratch import LmScratch, Writing, lm_scratch
+from bapsim.train.lm.transformer import Shape
 
 DOCUMENTS = Task(input="text", target="text", answer="text")
 REPLIES = Task(input="ask", target="reply", answer="text")
@@ -35,10 +37,10 @@ def labelled(begin: int, end: int, **more: Any) -> Mixture:
     return mixture_of(pairs, KINDS, **more)
 
 
-def small(**more: Any) -> LmScratch:
+def small(plan: Plan | None = None, **more: Any) -> LmScratch:
     """A trainer of a tiny decoder: under a CPU-second for a hundred sentences."""
-    plan = more.pop("plan", None) or Plan(steps=0, batch=8, rate=1e-2, every=4)
-    epochs = more.pop("epochs", 8)
-    return lm_scratch(
-        2, 32, 2, 32, vocabulary=300, epochs=epochs, plan=plan, writing=Writing(longest=60), **more
-    )
+    plan = plan or Plan(steps=0, batch=8, rate=1e-2, every=4)
+    named = {name: more.pop(name) for name in ("checkpoints", "processes") if name in more}
+    shape = Shape(layers=2, width=32, heads=2, context=32)
+    given = {"epochs": 8, **more}
+    return lm_scratch(shape, replace(plan, **named), Writing(longest=60), vocabulary=300, **given)

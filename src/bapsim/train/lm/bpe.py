@@ -1,6 +1,6 @@
 """A byte-level byte-pair encoding of the project's own text: every text goes through it and comes back.
 
-The 256 bytes are its first letters, so there is no unknown token, in any script. Byte-pair encoding: Sennrich,
+The 256 bytes are its first letters, so there is no unknown token, in any script. Pairs: Sennrich,
 Haddow and Birch 2016; on bytes: Radford et al. 2019. What looks like a mark in a text is text.
 """
 

@@ -16,7 +16,8 @@ from bapsim.train.lm.parts import part
 UNTRAINED = 0.9  # of the logarithm of the vocabulary: a base that is so unsure of everything knows nothing
 CHAT = (
     "{% for m in messages %}<|{{ m['role'] }}|>\n{% if m['role'] == 'assistant' %}{% generation %}"
-    "{{ m['content'] }}{{ eos_token }}{% endgeneration %}{% else %}{{ m['content'] }}\n{% endif %}{% endfor %}"
+    "{{ m['content'] }}{{ eos_token }}{% endgeneration %}{% else %}"
+    "{{ m['content'] }}\n{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -157,5 +158,5 @@ def fit(runs: Sequence[Run]) -> Fit:
 
 def _falls(runs: Sequence[Run]) -> bool:
     ordered = sorted(runs)
-    pairs = zip(ordered, ordered[1:], strict=False)
+    pairs = pairwise(ordered)
     return all(b.loss <= a.loss for a, b in pairs if a.unique == b.unique)

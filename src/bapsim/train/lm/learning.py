@@ -27,7 +27,8 @@ BETAS = (0.9, 0.95)
 class Plan:
     """steps: of how many rows each (batch), in so many parts one after the other; rate: the largest, reached
     after `warm` of the steps; decay: of weights that are matrices; threads: of the CPU, for other sums add up
-    otherwise; every: steps between checkpoints.
+    otherwise; every: steps between checkpoints, which lie in the folder `checkpoints` (None = none);
+    processes: of torchrun, that share the rows of each step.
     """
 
     steps: int
@@ -39,6 +40,8 @@ class Plan:
     threads: int = 1
     every: int = field(default=100, metadata={"identity": False})
     device: str | None = field(default=None, metadata={"identity": False})
+    checkpoints: str | None = field(default=None, metadata={"identity": False})
+    processes: int = field(default=1, metadata={"identity": False})
 
 
 def rate_at(plan: Plan, step: int) -> float:

@@ -6,7 +6,6 @@ others, 10 % stay. The text that teaches it needs no labels; the classes are lea
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -17,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bapsim.core.errors import Damaged, InputError, RecipeError
+from bapsim.core.errors import Damaged, RecipeError
 from bapsim.core.recipe import Mixture, Model
 from bapsim.core.records import Answers, Rows, Task
 from bapsim.train.labels import labels_of
 from bapsim.train.lm.bpe import MASK, PAD, TEXT, Bpe, Ids, learnt
 from bapsim.train.lm.learning import Plan, device_of, learn, steady
 from bapsim.train.lm.parts import part
-from bapsim.train.lm.reading import pooled
+from bapsim.train.lm.reading import pool_digest, pooled
 from bapsim.train.lm.transfer import texts_of
 from bapsim.train.lm.transformer import Shape, built
 from bapsim.train.table import answer
@@ -202,15 +201,12 @@ class LmMasked:
 
 
 def lm_masked(
-    layers: int = 2,
-    width: int = 128,
-    heads: int = 4,
-    context: int = 128,
+    shape: Shape | None = None,
+    plan: Plan | None = None,
     *,
     vocabulary: int = 2000,
     filling: float = 10,
     epochs: float = 5,
-    plan: Plan | None = None,
     pool: str | Path | None = None,
 ) -> LmMasked:
     """Classes of texts by an encoder that first fills gaps in the mixture's texts and those of a pool.
@@ -218,17 +214,13 @@ def lm_masked(
     filling: epochs over all texts, without labels; epochs: over the labelled ones; pool: a file of texts
     (.jsonl or .txt, .gz): keep exam items out of it, nobody else can.
     """
-    path, named = (None, None) if pool is None else (Path(pool), None)
-    if path is not None:
-        if not path.is_file():
-            raise InputError("pool_unreadable", path=str(path), why="there is no such file")
-        named = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+    path = None if pool is None else Path(pool)
     return LmMasked(
-        shape=Shape(layers=layers, width=width, heads=heads, context=context),
-        plan=Plan(steps=0, rate=1e-3) if plan is None else replace(plan, steps=0),
+        shape=shape or Shape(layers=2, context=128),
+        plan=replace(plan or Plan(steps=0, rate=1e-3), steps=0),
         vocabulary=vocabulary,
         filling=filling,
         epochs=epochs,
-        pooled=named,
+        pooled=None if path is None else pool_digest(path),
         pool=path,
     )

@@ -1,7 +1,7 @@
 """Texts as rows of tokens of one length, packed one behind the other, in an order that the seed says.
 
-Every step's rows follow from (seed, step) alone: a run that was killed needs no state of a loader, and several
-processes agree without talking.
+Every step's rows follow from (seed, step) alone: a run that was killed needs no state of a loader,
+and several processes agree without talking.
 """
 
 from __future__ import annotations

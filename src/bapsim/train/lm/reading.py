@@ -15,6 +15,7 @@ import numpy as np
 
 from bapsim.core.arrow import strings
 from bapsim.core.errors import InputError, RecipeError
+from bapsim.core.fingerprint import digest
 from bapsim.core.records import Rows, Task
 from bapsim.text.targets import written
 from bapsim.train.lm.bpe import Bpe, Ids
@@ -56,6 +57,13 @@ def read(rows: Rows, task: Task, bpe: Bpe) -> tuple[list[Ids], list[int]]:
     """Tokens of each row, int32, and how many of them stand before what is foreseen."""
     first, said = bpe.encode(before(rows, task)), bpe.encode(column(rows, foreseen(task)))
     return [np.concatenate(pair) for pair in zip(first, said, strict=True)], [len(one) for one in first]
+
+
+def pool_digest(path: Path) -> str:
+    """By what a pool is known: its content; InputError without a file."""
+    if not path.is_file():
+        raise InputError("pool_unreadable", path=str(path), why="there is no such file")
+    return digest(path.read_bytes())
 
 
 def pooled(path: Path, name: str) -> Iterator[str]:

@@ -102,8 +102,8 @@ def _batch(
             if not going.all():  # who is done is asked no more
                 rows = t.from_numpy(np.flatnonzero(going)).to(device)
                 pads, live, picked = pads[rows], live[going], picked[going]
-                for one in past:
-                    one.keep(rows)
+                for layer in past:
+                    layer.keep(rows)
             step_in, begin = t.from_numpy(picked)[:, None].to(device), end
     return said
 

@@ -1,12 +1,11 @@
 """A language model from nothing: the project's own text, its own tokenizer, a small decoder.
 
-It foresees documents, writes replies, and draws texts of a class, and tells classes apart by what each of them
+It foresees documents, writes replies, draws texts of a class, and tells classes apart by what each of them
 makes of a text. Its folder is a Llama checkpoint as well (config.json, model.safetensors, tokenizer.json).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bapsim.core.arrow import numbers
-from bapsim.core.errors import Damaged, InputError, NotEnough
+from bapsim.core.errors import Damaged, NotEnough
 from bapsim.core.fingerprint import digest, fingerprint
 from bapsim.core.recipe import Mixture, Model
 from bapsim.core.records import Answers, Rows, Task
@@ -95,10 +94,10 @@ class LmModel:
         else:
             prompts = reading.before(rows, self.task)
         how = self.writing
-        seeds = [how.seed + i for i in range(len(rows))]
+        seeds = np.arange(len(rows)) + how.seed
         if "_seed" in rows.schema.names:
-            seeds = numbers(rows.column("_seed"), 0).astype(np.int64).tolist()
-        uniform = [np.random.default_rng(abs(one)).random(how.longest) for one in seeds]
+            seeds = numbers(rows.column("_seed"), 0).astype(np.int64)
+        uniform = [np.random.default_rng(abs(one)).random(how.longest) for one in seeds.tolist()]
         begun = self.bpe.encode(prompts)
         said = drawn(self.net, self.shape, begun, uniform, temperature=how.temperature, top_p=how.top_p)
         if not self.task.documents:
@@ -144,7 +143,11 @@ class LmModel:
             "curve": self.curve,
         }
         marks = dict(zip(("bos_token", "pad_token", "mask_token"), MARKS, strict=True))
-        tokenizer = {"tokenizer_class": "PreTrainedTokenizerFast", **marks, "eos_token": MARKS[0]}
+        tokenizer: dict[str, Any] = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **marks,
+            "eos_token": MARKS[0],
+        }
         tokenizer["model_max_length"] = self.shape.context
         config = self.shape.config(self.net.embed_tokens.num_embeddings)
         for name, value in {"model": said, "config": config, "tokenizer_config": tokenizer}.items():
@@ -193,8 +196,6 @@ class LmScratch:
     repeats: float | None = None
     pooled: str | None = None  # the digest of the pool, which is its identity
     pool: Path | None = field(default=None, metadata={"identity": False})
-    checkpoints: Path | None = field(default=None, metadata={"identity": False})
-    processes: int = field(default=1, metadata={"identity": False})
 
     def __call__(self, parent: Model | None, mixture: Mixture, seed: int) -> LmModel:
         """A model from nothing: the parent gives no weights. NotEnough without any text."""
@@ -214,8 +215,8 @@ class LmScratch:
         steps = max(1, math.ceil(self.epochs * corpus.windows(self.shape.context) / self.plan.batch))
         plan = replace(self.plan, steps=steps)
         checkpoint = self._checkpoint(corpus.tokens.tobytes() + corpus.weight.tobytes(), len(bpe), plan, seed)
-        if self.processes > 1:
-            net, curve = by_many(corpus, len(bpe), self.shape, plan, seed, self.processes, checkpoint)
+        if plan.processes > 1:
+            net, curve = by_many(corpus, len(bpe), self.shape, plan, seed, checkpoint)
         else:
             net, curve = taught(corpus, len(bpe), self.shape, plan, seed, checkpoint)
         if checkpoint is not None:
@@ -237,10 +238,10 @@ class LmScratch:
 
     def _checkpoint(self, body: bytes, size: int, plan: Plan, seed: int) -> Path | None:
         """Where this run, and no other, goes on."""
-        if self.checkpoints is None:
+        if plan.checkpoints is None:
             return None
-        named = fingerprint(digest(body), size, self.shape, plan, seed, self.processes)
-        return self.checkpoints / f"{named}.safetensors"
+        named = fingerprint(digest(body), size, self.shape, plan, seed, plan.processes)
+        return Path(plan.checkpoints) / f"{named}.safetensors"
 
 
 def _classes(mixture: Mixture) -> tuple[tuple[str, ...], tuple[float, ...]]:
@@ -252,44 +253,31 @@ def _classes(mixture: Mixture) -> tuple[tuple[str, ...], tuple[float, ...]]:
 
 
 def lm_scratch(
-    layers: int = 4,
-    width: int = 128,
-    heads: int = 4,
-    context: int = 256,
+    shape: Shape | None = None,
+    plan: Plan | None = None,
+    writing: Writing | None = None,
     *,
     vocabulary: int = 2000,
     epochs: float = 4,
-    plan: Plan | None = None,
-    writing: Writing | None = None,
     repeats: float | None = None,
     pool: str | Path | None = None,
-    checkpoints: str | Path | None = None,
-    processes: int = 1,
 ) -> LmScratch:
     """A decoder-only transformer from nothing, on the mixture's texts and those of a pool.
 
-    vocabulary: tokens of its own byte-pair encoding; epochs: over all texts; plan: batch, rate and the rest;
-    writing: how it draws; repeats: the constant of `epochs.fit`, where the project has runs; pool: a file of
-    texts without labels (.jsonl or .txt, .gz): keep exam items out of it, nobody else can; checkpoints: a
-    folder in which a run that was killed goes on, byte for byte on the CPU; processes: of torchrun on this
-    machine. The same rows and seed give the same model on one machine.
+    shape, plan, writing: how large it is, how it is trained (its steps follow from the epochs), how it draws;
+    vocabulary: tokens of its own byte-pair encoding; epochs: over all texts; repeats: the constant of
+    `epochs.fit`, where the project has runs; pool: a file of texts without labels (.jsonl or .txt, .gz): keep
+    exam items out of it, nobody else can. A run that was killed goes on where its plan has checkpoints, byte
+    for byte on the CPU. The same rows and seed give the same model on one machine.
     """
-    shape = Shape(layers=layers, width=width, heads=heads, context=context)
-    plan = Plan(steps=0) if plan is None else replace(plan, steps=0)
-    path, named = (None, None) if pool is None else (Path(pool), None)
-    if path is not None:
-        if not path.is_file():
-            raise InputError("pool_unreadable", path=str(path), why="there is no such file")
-        named = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+    path = None if pool is None else Path(pool)
     return LmScratch(
-        shape=shape,
-        plan=plan,
+        shape=shape or Shape(),
+        plan=replace(plan or Plan(steps=0), steps=0),
         vocabulary=vocabulary,
         epochs=epochs,
         writing=writing or Writing(),
         repeats=repeats,
-        pooled=named,
+        pooled=None if path is None else reading.pool_digest(path),
         pool=path,
-        checkpoints=None if checkpoints is None else Path(checkpoints),
-        processes=processes,
     )

@@ -76,7 +76,6 @@ def by_many(
     shape: Shape,
     plan: Plan,
     seed: int,
-    processes: int,
     checkpoint: Path | None = None,
 ) -> tuple[Any, list[float]]:
     """The same as `taught`, by processes of this machine that share the rows of each step."""
@@ -88,7 +87,7 @@ def by_many(
         said["checkpoint"] = None if checkpoint is None else str(checkpoint.resolve())
         (folder / "run.json").write_text(json.dumps(said), "utf-8")
         call = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        call += ["--nproc-per-node", str(processes), "-m", "bapsim.train.lm.together", str(folder)]
+        call += ["--nproc-per-node", str(plan.processes), "-m", "bapsim.train.lm.together", str(folder)]
         paths = os.pathsep.join(p for p in sys.path if p)
         done = subprocess.run(  # noqa: S603  our own module, by the same interpreter
             call, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False

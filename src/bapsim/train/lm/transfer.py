@@ -42,7 +42,7 @@ def texts_of(rows: Rows, task: Task) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TransferModel:
-    """A respondent over texts; groups: whose weights lie beside the base, none where all of it was trained."""
+    """A respondent over texts; groups: whose weights lie beside the base, none where all was trained."""
 
     task: Task
     classes: tuple[str, ...]
@@ -80,7 +80,7 @@ class TransferModel:
         return replace(self, groups=left)
 
     def save(self, folder: Path) -> None:
-        """base/ (the checkpoint as others read it), adapters/NAME/ for each group, model.json (the loader)."""
+        """base/ (a checkpoint to others), adapters/NAME/ for each group, model.json (the loader)."""
         folder.mkdir(parents=True, exist_ok=True)
         base = self.net
         if self.groups:

@@ -63,11 +63,8 @@ class Shape:
         }
 
 
-def built(shape: Shape, vocabulary: int, *, both_ways: bool = False) -> Any:
-    """A module: `forward(ids, mask)` gives hidden states, `logits(hidden)` scores of the next token.
-
-    ids: int64[b, t]; mask: bool[b, 1, t, t], who sees whom, None = each sees all before it (both_ways: all).
-    """
+def _parts(shape: Shape, both_ways: bool) -> tuple[Any, Any, Any]:
+    """The classes of a norm, an attention and a feed-forward part."""
     t = part("torch")
     nn, F = t.nn, t.nn.functional
     one = shape.width // shape.heads
@@ -88,10 +85,8 @@ def built(shape: Shape, vocabulary: int, *, both_ways: bool = False) -> Any:
 
         def forward(self, x: Any, turn: Any, mask: Any, past: Any) -> Any:
             b, n = x.shape[:2]
-            q, k, v = (
-                p(x).view(b, n, shape.heads, one).transpose(1, 2)
-                for p in (self.q_proj, self.k_proj, self.v_proj)
-            )
+            whole = (self.q_proj(x), self.k_proj(x), self.v_proj(x))
+            q, k, v = (y.view(b, n, shape.heads, one).transpose(1, 2) for y in whole)
             q, k = turned(q, *turn), turned(k, *turn)
             if past is not None:
                 k, v = past(k, v)
@@ -109,6 +104,18 @@ def built(shape: Shape, vocabulary: int, *, both_ways: bool = False) -> Any:
         def forward(self, x: Any) -> Any:
             return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
+    return Norm, Attention, Gated
+
+
+def built(shape: Shape, vocabulary: int, *, both_ways: bool = False) -> Any:
+    """A module: `forward(ids, mask)` gives hidden states, `logits(hidden)` scores of the next token.
+
+    ids: int64[b, t]; mask: bool[b, 1, t, t], who sees whom, None = each sees all before it (both_ways: all).
+    """
+    t = part("torch")
+    nn = t.nn
+    Norm, Attention, Gated = _parts(shape, both_ways)
+
     class Layer(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
@@ -125,24 +132,24 @@ def built(shape: Shape, vocabulary: int, *, both_ways: bool = False) -> Any:
             self.embed_tokens = nn.Embedding(vocabulary, shape.width)
             self.layers = nn.ModuleList([Layer() for _ in range(shape.layers)])
             self.norm = Norm()
-            cos, sin = angles(shape.context, one)
-            self.register_buffer("cos", cos, persistent=False)
-            self.register_buffer("sin", sin, persistent=False)
+            for name, one in zip(
+                ("cos", "sin"), angles(shape.context, shape.width // shape.heads), strict=True
+            ):
+                self.register_buffer(name, one, persistent=False)
             started(self, shape.layers)
 
         def forward(self, ids: Any, mask: Any = None, past: Any = None, turn: Any = None) -> Any:
             """past: one function a layer, which keeps keys and values and gives all so far."""
-            n = ids.shape[1]
-            x = self.embed_tokens(ids)
+            n, x = ids.shape[1], self.embed_tokens(ids)
             if mask is not None:  # once, and not in every layer
                 mask = t.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill(~mask, -t.inf)
             turn = (self.cos[:n], self.sin[:n]) if turn is None else turn
-            for i, layer in enumerate(self.layers):
-                x = layer(x, turn, mask, None if past is None else past[i])
+            for layer, kept in zip(self.layers, past or [None] * shape.layers, strict=True):
+                x = layer(x, turn, mask, kept)
             return self.norm(x)
 
         def logits(self, hidden: Any) -> Any:
-            return F.linear(hidden, self.embed_tokens.weight)
+            return nn.functional.linear(hidden, self.embed_tokens.weight)
 
     return Decoder()
 

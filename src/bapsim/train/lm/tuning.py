@@ -145,9 +145,9 @@ def load(folder: Path) -> TunedModel:
     said = json.loads((folder / "model.json").read_text("utf-8"))
     start = str(folder / "checkpoint")
     tokenizer = tokenizer_of(start)
-    about = {k: tuple(v) if isinstance(v, list) else v for k, v in said["task"].items()}
+    about = said["task"]
     return TunedModel(
-        task=Task(**about),
+        task=Task(input=tuple(about["input"]), target=about["target"], answer="text"),
         net=network(start, "CausalLM", tokenizer).to(device_of(None)),
         tokenizer=tokenizer,
         **{name: said[name] for name in ("context", "longest", "temperature")},
