@@ -4,8 +4,8 @@
 
 The peer is written here after nanoGPT: learned positions, layer norms, GELU, windows at random places of one
 stream, attention across texts, AdamW, a cosine with warm-up. Both have the same layers, width, heads,
-context, vocabulary, tokenizer, rows a step and steps; loss is nats a byte of held-out speeches, each read alone. Each
-run has a process of its own, on one thread; they take turns, 3 seeds. Writes
+context, vocabulary, tokenizer, rows a step and steps; loss is nats a byte of held-out speeches, each read
+alone. Each run has a process of its own, on one thread; they take turns, 3 seeds. Writes
 docs/results/lm_scratch.{json,md}. About 2 CPU-minutes.
 """
 
@@ -198,8 +198,8 @@ def page(runs: list[dict[str, Any]], quick: bool) -> tuple[str, dict[str, Any]]:
         "",
         f"Time {ratio:.2f} of the peer's in CPU-seconds, {walls:.2f} on the clock (bar {BAR}): "
         f"{'kept' if told['fast_enough'] else 'NOT kept'}. Loss {told['gap']:+.4f} nats a byte beside "
-        f"the peer's, spread over seeds {spread:.4f}: {'not worse' if told['as_good'] else 'WORSE'}. Written in "
-        f"batches of 128: {written:.3f} ms a token.",
+        f"the peer's, spread over seeds {spread:.4f}: {'not worse' if told['as_good'] else 'WORSE'}. "
+        f"Written in batches of 128: {written:.3f} ms a token.",
         "",
     ]
     return "\n".join(lines), told
