@@ -107,10 +107,12 @@ class TransferModel:
 
 
 def is_base(name: str) -> bool:
+    """Whether a weight is one of the checkpoint's own, and none that was put beside it."""
     return "lora_" not in name and ".modules_to_save." not in name
 
 
 def plain(name: str) -> str:
+    """A weight's name as the checkpoint has it."""
     return name.replace(".base_layer.", ".").replace(".original_module.", ".")
 
 
