@@ -87,7 +87,7 @@ class TransferModel:
             for group in self.groups:
                 self.net.save_pretrained(folder / "adapters", selected_adapters=[place_of(group)])
             base = self.net.get_base_model()
-            weights = {plain(name): one for name, one in base.state_dict().items() if _is_base(name)}
+            weights = {_plain(name): one for name, one in base.state_dict().items() if _is_base(name)}
             base.config.save_pretrained(folder / "base")
             whole = {name: one.detach().cpu().clone() for name, one in weights.items()}
             part("safetensors.torch").save_file(
