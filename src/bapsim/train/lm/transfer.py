@@ -87,7 +87,7 @@ class TransferModel:
             for group in self.groups:
                 self.net.save_pretrained(folder / "adapters", selected_adapters=[place_of(group)])
             base = self.net.get_base_model()
-            weights = {plain(name): one for name, one in base.state_dict().items() if is_base(name)}
+            weights = {_plain(name): one for name, one in base.state_dict().items() if _is_base(name)}
             base.config.save_pretrained(folder / "base")
             whole = {name: one.detach().cpu().clone() for name, one in weights.items()}
             part("safetensors.torch").save_file(
@@ -106,13 +106,11 @@ class TransferModel:
         (folder / "model.json").write_text(json.dumps(said, ensure_ascii=False, indent=1), "utf-8")
 
 
-def is_base(name: str) -> bool:
-    """Whether a weight is one of the checkpoint's own, and none that was put beside it."""
+def _is_base(name: str) -> bool:
     return "lora_" not in name and ".modules_to_save." not in name
 
 
-def plain(name: str) -> str:
-    """A weight's name as the checkpoint has it."""
+def _plain(name: str) -> str:
     return name.replace(".base_layer.", ".").replace(".original_module.", ".")
 
 
