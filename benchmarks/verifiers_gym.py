@@ -4,7 +4,7 @@
 
 `names` prints what can be made; `items` prints one JSON line for each item of a data set (question, answer);
 `score` reads lines of [name, count, seed, item, answer] and answers each with its score, or null where the
-scorer raised or took longer than a second. What scorers print goes nowhere.
+scorer raised or took longer than a second (of CPU). What scorers print goes nowhere.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ MADE: dict = {}
 
 
 class Late(BaseException):
-    """A second is over."""
+    """A second of CPU time is over."""
 
 
 def late(*_) -> None:
@@ -46,32 +46,32 @@ def made(name: str, count: int, seed: int) -> list:
 
 def scored(name: str, count: int, seed: int, item: int, answer: str) -> float | None:
     data, items = made(name, count, seed)
-    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    signal.setitimer(signal.ITIMER_PROF, 1.0)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             return float(data.score_answer(answer, items[item]))
     except (Exception, Late):  # noqa: BLE001  whatever a scorer raises
         return None
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def main() -> None:
-    signal.signal(signal.SIGALRM, late)
+    signal.signal(signal.SIGPROF, late)
     if sys.argv[1] == "names":
         print(json.dumps(sorted(DATASETS)), file=OUT)
         return
     for line in sys.stdin:
         asked = json.loads(line)
         if asked[0] == "items":
-            signal.setitimer(signal.ITIMER_REAL, asked[4])
+            signal.setitimer(signal.ITIMER_PROF, asked[4])
             try:
                 _, items = made(*asked[1:4])
                 said = [[one["question"], one["answer"]] for one in items]
             except (Exception, Late):  # noqa: BLE001  or who makes its items
                 said = None
             finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
         else:
             said = scored(*asked)
         print(json.dumps(said), file=OUT)

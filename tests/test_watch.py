@@ -518,7 +518,7 @@ def test_killed_and_started_again_it_goes_on(tmp_path: Path, watched: list[subpr
         with opened(root, writing=False) as project:
             return str(project.ledger.value("select state from turn order by n desc"))
 
-    assert start(BAPSIM_FAULT="25").wait(60) == -signal.SIGKILL
+    assert start(BAPSIM_FAULT="27").wait(60) == -signal.SIGKILL
     assert not lines()
     running = start()
     until(lambda: len(lines()) == 1)

@@ -2,14 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from bapsim.core.recipe import Recipe
 from bapsim.refine.agreement import agreed_across
 from bapsim.refine.agrees import agrees
+from bapsim.refine.verifying import verified_by
 from bapsim.store.project import opened
 from bapsim.train.text import text_linear
 from bapsim.wheel.turn import run_turn
-from tests.wheel.world import History, Part, bank, founded
+from tests.wheel.world import History, Part, bank, founded, sentence
 
 
 def world(**changes: object) -> Recipe:
@@ -41,3 +45,25 @@ def test_generators_that_agree_are_believed(tmp_path: Path) -> None:
 def test_without_a_verifier_nothing_machine_made_comes_in(tmp_path: Path) -> None:
     with opened(founded(tmp_path)) as project:
         assert run_turn(project, world(checks={}))["reasons"] == {"unverified": 100}
+
+
+def believes(row: dict[str, Any], answer: str) -> bool:
+    return True
+
+
+def knows(row: dict[str, Any], answer: str) -> bool:
+    """The truth of a sentence is known by its number."""
+    return sentence(int(str(row["text"]).split()[-1]))[1] == answer
+
+
+@pytest.mark.parametrize(("verify", "kept"), [(believes, 0), (knows, 40)])
+def test_a_check_is_believed_as_far_as_its_audit_goes(tmp_path: Path, verify: Any, kept: int) -> None:
+    recipe = world(checks={"own": verified_by(verify)})
+    with opened(founded(tmp_path)) as project:
+        said = run_turn(project, recipe)
+    audit = said["verifiers"]["own"]
+    assert audit["admits"] is (kept > 0)
+    assert audit["answers"] > 200
+    assert audit["fooled"] == (0 if kept else audit["answers"])
+    assert 100 - sum(said["reasons"].values()) >= kept
+    assert said["reasons"].get("unverified", 0) == (0 if kept else 100)

@@ -11,12 +11,13 @@ from typing import ClassVar
 
 from bapsim.core.records import Records, Verdicts
 from bapsim.core.turn import Turn
-from bapsim.refine.mutation import TEXT_KINDS, Audit
+from bapsim.refine.mutation import Audit
 from bapsim.refine.sandbox import Examined, Limits, examined
 from bapsim.refine.verifying import Asked, audited, judged, prompt
 from bapsim.text.canonical import LONGEST
 
 REASON = "fails_tests"
+KINDS, ITEMS = ("digit", "sign", "swap", "other"), 160  # of an audit: each try costs two processes
 _FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _DEFINES = re.compile(r"(?m)^(?:async\s+)?def\s+(\w+)\s*\(")
 
@@ -62,9 +63,7 @@ class PassesTests:
             return same_program(program(before, one, entry), program(before, other, entry))
 
         seconds = 2 * self.limits.seconds
-        return audited(
-            records, turn, self.accepts, kinds=TEXT_KINDS, equals=equals, most=200, seconds=seconds
-        )
+        return audited(records, turn, self.accepts, kinds=KINDS, equals=equals, most=ITEMS, seconds=seconds)
 
 
 def passes_tests(

@@ -79,7 +79,7 @@ def in_time(seconds: float, call: Callable[..., Any], *given: Any) -> Any:
     """What a call returns; raises something that is no Exception when it takes longer (wall time)."""
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
         return _by_alarm(seconds, call, *given)
-    return _by_watchdog(seconds, call, *given)
+    return _by_thread(seconds, call, *given)
 
 
 def _by_alarm(seconds: float, call: Callable[..., Any], *given: Any) -> Any:
@@ -105,31 +105,36 @@ def _by_alarm(seconds: float, call: Callable[..., Any], *given: Any) -> Any:
             signal.setitimer(signal.ITIMER_REAL, again)
 
 
-def _by_watchdog(seconds: float, call: Callable[..., Any], *given: Any) -> Any:
-    """Outside the main thread no signal arrives: another thread plants the exception."""
-    me, over = threading.get_ident(), threading.Event()
-    lock = threading.Lock()
+def _by_thread(seconds: float, call: Callable[..., Any], *given: Any) -> Any:
+    """Outside the main thread no signal arrives: the call has a thread of its own, which is ended when it is
+    late. Nothing is ever planted in the thread that waits: it may hold a lock.
+    """
+    said: list[Any] = []
+    raised: list[BaseException] = []
 
-    def watch() -> None:
-        if over.wait(seconds):
-            return
-        while True:
-            with lock:  # never into what comes after the call
-                if over.is_set():
-                    return
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(me), ctypes.py_object(_Late))
-            if over.wait(_AGAIN):
-                return
+    def run() -> None:
+        try:
+            said.append(call(*given))
+        except BaseException as error:  # noqa: BLE001  it is raised again where it was asked for
+            raised.append(error)
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        return call(*given)
-    finally:
-        with lock:
-            over.set()
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(me), None)
-        watcher.join()
+    worker = threading.Thread(target=run, daemon=True)
+    worker.start()
+    worker.join(seconds)
+    if worker.is_alive():
+        threading.Thread(target=_end, args=(worker,), daemon=True).start()
+        raise _Late
+    if raised:
+        raise raised[0]
+    return said[0]
+
+
+def _end(worker: threading.Thread) -> None:
+    """Plant an exception in a thread until it ends; one that waits in compiled code ends when that does."""
+    while worker.is_alive():
+        name = ctypes.c_ulong(worker.ident or 0)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(name, ctypes.py_object(_Late))
+        worker.join(_AGAIN)
 
 
 def machine_made(records: Records) -> np.ndarray:

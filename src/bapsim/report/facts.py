@@ -56,6 +56,8 @@ def facts(project: Project, n: int | None = None) -> dict[str, Any]:
         "rules": said.get("rules", []),
         "gaps": said.get("gaps", []),
         "raters": said.get("raters", {}),
+        "fused": said.get("fused"),
+        "fused_turns": _fused(ledger, number),
         "refused": _sorted(said["reasons"]),
         "unread": _unread(ledger, number),
         "curve": curve(ledger, number),
@@ -113,6 +115,13 @@ def _paid(one: dict[str, Any]) -> dict[str, Any]:
     """The costs of a source with what people have coming for it."""
     each = {currency: cost["each"] for currency, cost in one["accepted"].items() if cost["each"] is not None}
     return {"costs": one["owed"], "cost_per_accepted": each}
+
+
+def _fused(ledger: Ledger, n: int) -> list[dict[str, Any]]:
+    """What became of machine-made rows in each turn up to n that had any."""
+    rows = ledger.rows("select n, decision from turn where state='done' and n<=? order by n", n)
+    told = [(row["n"], json.loads(row["decision"]).get("fused")) for row in rows]
+    return [{"turn": turn, **said} for turn, said in told if said is not None]
 
 
 def _sorted(counts: dict[str, int]) -> dict[str, int]:

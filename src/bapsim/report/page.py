@@ -13,6 +13,7 @@ from bapsim.core.errors import messages, text
 from bapsim.judge.gate import FULL
 from bapsim.report import ahead, charts
 from bapsim.report.facts import facts, turns
+from bapsim.report.fused import fused_tables
 from bapsim.report.gaps import gap_tables
 from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
 from bapsim.report.paid import section
@@ -134,6 +135,7 @@ def _tables(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> I
         taken_back(report, lang),
     )
     yield from gap_tables(report, lang)
+    yield from fused_tables(report, lang)
 
 
 def _noted(table: dict[str, Any]) -> dict[str, Any]:

@@ -41,9 +41,13 @@ def needs_word(stock: Stock) -> np.ndarray:
     return np.asarray(stock.by_machine & ~proven & ~seen & ~given & ~stock.erased)
 
 
-def unverified(recipe: Recipe, stock: Stock, named: Mapping[str, Verdicts]) -> Verdicts:
-    """A no for each machine-made row that no verifier of the recipe kept; named: what was said."""
+def unverified(
+    recipe: Recipe, stock: Stock, named: Mapping[str, Verdicts], disbelieved: frozenset[str] = frozenset()
+) -> Verdicts:
+    """A no for each machine-made row that no verifier of the recipe kept; named: what was said;
+    disbelieved: verifiers whose word lets nothing in (wheel.vouching).
+    """
     vouched = np.zeros(len(stock), bool)
-    for name in verifiers(recipe):
+    for name in set(verifiers(recipe)) - disbelieved:
         vouched |= booleans(named[name].column("keep"), False)
     return verdicts(~needs_word(stock) | vouched, UNVERIFIED)

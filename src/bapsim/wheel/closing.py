@@ -36,6 +36,7 @@ from bapsim.wheel.served import market
 from bapsim.wheel.sources import sources_table
 from bapsim.wheel.stock import REFUSED, Scene, accounts, standing
 from bapsim.wheel.tainting import newest_clean, stained
+from bapsim.wheel.vouching import as_values
 
 Say = Callable[..., None]
 
@@ -81,6 +82,7 @@ def summarise(
         "suspects": [_plain(one) for one in suspects],
         "classes": len(looked.model.classes),
         "gaps": gaps(scene, people.candidate, opponent),
+        **({"verifiers": as_values(opinions.audits)} if opinions.audits else {}),
     }
 
 

@@ -26,6 +26,7 @@ from bapsim.wheel.generating import development
 from bapsim.wheel.guarding import told
 from bapsim.wheel.held_out import as_scores, eaten, held_out, honest, oof_table
 from bapsim.wheel.judging import random_rows
+from bapsim.wheel.self_taught import since
 from bapsim.wheel.stock import Scene
 from bapsim.wheel.weighing import looks_of
 
@@ -64,7 +65,8 @@ def composer_of(recipe: Recipe) -> Composer:
 def fuse(scene: Scene, people: Candidate, made: np.ndarray, *, suspect: bool) -> Fused:
     """The machine-made rows (of made: bool[N]) that join those of the people's candidate, if any do."""
     composer, stock, ledger = composer_of(scene.recipe), scene.stock, scene.project.ledger
-    judges = np.flatnonzero(random_rows(scene) & people.rows & development(scene.recipe, stock))
+    later = stock.turn_of_origin[stock.origin] >= since(ledger, stock, made)
+    judges = np.flatnonzero(random_rows(scene) & people.rows & development(scene.recipe, stock) & later)
     parts = (people.fingerprint, data_fingerprint(stock, made), composer, suspect, len(judges))
     key = f"fuse:{fingerprint('fuse', *parts)}"
     known = ledger.value("select output from stage where key=?", key)

@@ -34,6 +34,7 @@ from bapsim.text.targets import written
 from bapsim.wheel.answering import whole
 from bapsim.wheel.column_types import fitting, known_types
 from bapsim.wheel.permits import SYNTHESISE, is_over, sparing, withdrawn
+from bapsim.wheel.self_taught import Watched, note
 from bapsim.wheel.stock import origin_of
 
 
@@ -60,6 +61,7 @@ class Delivery:
     shards: list[tuple[str, Shard]] = field(default_factory=list)  # with the columns of their folder
     old_origins: dict[Origin, int] = field(default_factory=dict)
     old_shards: int = 0
+    own_models: list[str] = field(default_factory=list)  # of the wheel, that a source took
 
     def resume(self) -> None:
         """A turn that went on under another recipe gathers twice: the same origins, other shard names."""
@@ -251,13 +253,16 @@ def gather_one(
     delivery = Delivery(project=project, name=name, turn=turn, known=known, first_origin=first)
     delivery.withdrawn = withdrawn(ledger)
     delivery.resume()
-    for draft in source(sparing(project, turn) if getattr(source, "purpose", "") == SYNTHESISE else turn):
+    shown = sparing(project, turn) if getattr(source, "purpose", "") == SYNTHESISE else turn
+    models = Watched(shown.models)
+    for draft in source(replace(shown, models=models)):
         if not isinstance(draft, Draft):
             raise InputError("not_a_draft", source=name, found=type(draft).__name__)
         for part in whole(project, draft, turn):
             delivery.take_in(part)
     delivery.finish()
     fresh = sum(s.rows for _, s in delivery.shards)
+    delivery.own_models = models.own
     _enter(project, delivery, turn, {"key": key, "name": stage, "output": {**output, "fresh": fresh}})
     return fresh
 
@@ -274,6 +279,8 @@ def _enter(project: Project, delivery: Delivery, turn: Turn, stage: dict[str, An
             row |= {"fingerprint": fingerprint(origin), "state": "pending" if machine else "kept"}
             row |= {"keyed": int(number in delivery.keyed)}
             ledger.add("origin", n=number, turn=turn.n, source=name, **row)
+            if machine and delivery.own_models:
+                note(ledger, turn.n, number, delivery.own_models)
         for number in delivery.keyed & set(delivery.old_origins.values()):
             if not ledger.value("select keyed from origin where n=?", number):
                 ledger.amend("origin", {"n": number}, keyed=1)

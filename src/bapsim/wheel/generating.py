@@ -75,7 +75,7 @@ def development(recipe: Recipe, stock: Stock) -> np.ndarray:
     """
     if not recipe.generators:
         return np.ones(len(stock), bool)
-    last = stock.ids.view(np.uint8).reshape(len(stock), -1)[:, -1]
+    last = stock.ids.view(np.uint8).reshape(len(stock), 16)[:, -1]
     return np.asarray(last % 5 == 0)
 
 

@@ -14,6 +14,7 @@ from bapsim.core.recipe import Recipe, Survey
 from bapsim.core.records import Records, Verdicts, abstained, verdicts
 from bapsim.core.turn import Turn
 from bapsim.image import alike
+from bapsim.refine.mutation import Audit
 from bapsim.store.lake import (
     Shard,
     View,
@@ -31,6 +32,7 @@ from bapsim.wheel.permits import TERMS, WITHDRAWN, by_terms, by_withdrawal
 from bapsim.wheel.reading import as_read, reading
 from bapsim.wheel.settling import SUPERSEDED, Settled, settle
 from bapsim.wheel.stock import Stock
+from bapsim.wheel.vouching import audits, disbelieved
 
 
 def refused_by(named: Mapping[str, pa.RecordBatch], rows: int) -> np.ndarray:
@@ -54,6 +56,7 @@ class Opinions:
 
     stock: Stock
     named: dict[str, Verdicts] = field(default_factory=dict)
+    audits: Mapping[str, Audit] = field(default_factory=dict)  # of verifiers, where machines' rows waited
     settled: Settled = field(init=False)
 
     def add(self, name: str, said: Verdicts) -> None:
@@ -110,7 +113,9 @@ def refine(
         early = settle(stock, opinions.refused() | waiting)
         vouching = {name: one for name, one in recipe.surveys.items() if is_verifier(one)}
         _surveyed(opinions, project, recipe, turn, vouching, hidden | _settled(stock, early, exam))
-        opinions.add(UNVERIFIED, unverified(recipe, stock, opinions.named))
+        opinions.audits = audits(project, recipe, turn, stock, ~hidden & ~opinions.refused())
+        no = disbelieved(opinions.audits)
+        opinions.add(UNVERIFIED, unverified(recipe, stock, opinions.named, no))
     settled = opinions.settled = settle(stock, opinions.refused())
     hidden = hidden | _settled(stock, settled, exam)
     left = {name: one for name, one in recipe.surveys.items() if name not in opinions.named}

@@ -99,7 +99,9 @@ def run_turn(
         say("refit")
         refit(scene, judged.serves)
     summary = summarise(scene, opinions, judged, opponent, fresh, suspects) | {"duel": fought}
-    summary["fused"] = None if fused is None else fused.told() | fused.guard()
+    summary["fused"] = (
+        None if fused is None else fused.told() | fused.guard() | made_of(scene, fused, trained)
+    )
     return finish(scene, opinions, judged, summary, started, say)
 
 
@@ -201,6 +203,17 @@ def candidates(scene: Scene) -> tuple[list[Candidate], Fused | None]:
     if fused.way is not None:
         found.append(candidate(scene, rows | fused.rows, fused.way))
     return found, fused
+
+
+def made_of(scene: Scene, fused: Fused, trained: list[Candidate]) -> dict[str, int]:
+    """How many machine-made rows there were, and joined; beside how many of people; and the deepest
+    of them.
+    """
+    machine, stock = scene.stock.by_machine, scene.stock
+    made = (trainable(scene, PENDING) | trainable(scene, TRAINED)) & machine
+    deepest = int(np.nan_to_num(stock.depth[fused.rows]).max(initial=0))
+    counts = {"made": int(made.sum()), "taken": int(fused.rows.sum()), "deepest": deepest}
+    return counts | {"people": int(trained[0].rows.sum())}
 
 
 def first_opponent(scene: Scene, incumbent: Incumbent | None) -> Opponent:

@@ -1,0 +1,96 @@
+"""What became of machine-made rows: the ways that were raced, the guard's signals, and both over
+the turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bapsim.core.errors import text
+from bapsim.report.words import number
+
+SHOWN = ("coverage", "distinct_2", "compression")
+
+
+def fused_tables(report: Mapping[str, Any], lang: str) -> Iterator[dict[str, Any]]:
+    """The race of this turn, its signals, and a line for each turn; nothing where machines made nothing."""
+    said = report.get("fused")
+    if said is None:
+        return
+    yield {
+        "title": text("fused.title", lang),
+        "note": text(f"fused.{said['reason']}", lang, **_words(said, lang)),
+        "head": [text(f"fused.head.{name}", lang) for name in ("way", "made", "gain")],
+        "rows": [_raced(one, said["way"], lang) for one in said["raced"]],
+        "notes": [text("fused.rule", lang)] if said["raced"] else [text("fused.no_race", lang)],
+    }
+    if said["signals"]:
+        yield {
+            "title": text("fused.signals", lang),
+            "note": text("fused.signals.note", lang),
+            "head": [text(f"fused.head.{name}", lang) for name in ("signal", "value", "band")],
+            "rows": [_signal(one, one["name"] in said["outside"], lang) for one in said["signals"]],
+            "notes": [],
+        }
+    turns = report.get("fused_turns", [])
+    if len(turns) > 1:
+        yield {
+            "title": text("fused.turns", lang),
+            "note": text("fused.turns.note", lang),
+            "head": [text(f"fused.head.{name}", lang) for name in ("turn", "share", "deepest", *SHOWN)],
+            "rows": [_turn(one) for one in turns],
+            "notes": [],
+        }
+
+
+def share_of(said: Mapping[str, Any]) -> float:
+    """Which part of the rows of the mixed candidate machines made; 0 where none joined."""
+    rows = said["taken"] + said["people"]
+    return float(said["taken"] / rows) if said["taken"] else 0.0
+
+
+def way_in_words(way: Mapping[str, Any], lang: str) -> str:
+    """At most 30 % of all rows, rare classes only, each counting half, before people's."""
+    parts = [text("fused.way", lang, percent=f"{100 * way['share']:.0f}")]
+    if way["rare"]:
+        parts.append(text("fused.way.rare", lang))
+    if way["weight"] != 1:
+        parts.append(text("fused.way.weight", lang, percent=f"{100 * way['weight']:.0f}"))
+    if way["first"]:
+        parts.append(text("fused.way.first", lang))
+    return ", ".join(parts)
+
+
+def _words(said: Mapping[str, Any], lang: str) -> dict[str, str]:
+    names = ", ".join(text(f"fused.signal.{name}", lang) for name in said["outside"])
+    return {
+        "made": number(said["made"]),
+        "taken": number(said["taken"]),
+        "percent": f"{100 * share_of(said):.0f}",
+        "outside": names or "-",
+    }
+
+
+def _raced(one: Mapping[str, Any], won: Mapping[str, Any] | None, lang: str) -> list[str]:
+    mine = won is not None and all(one[name] == value for name, value in won.items())
+    said = way_in_words(one, lang) + (f" ({text('fused.won', lang)})" if mine else "")
+    if one["gain"] is None:
+        return [said, number(one["made"]), "-"]
+    width = "" if one["error"] is None else f" ±{one['error']:.4f}"
+    return [said, number(one["made"]), f"{one['gain']:+.4f}{width}"]
+
+
+def _signal(one: Mapping[str, Any], strange: bool, lang: str) -> list[str]:
+    value = f"{one['value']:.3f}" + (f" ({text('fused.outside', lang)})" if strange else "")
+    high = "" if one["high"] is None else f"{one['high']:.3f}"
+    return [text(f"fused.signal.{one['name']}", lang), value, f"{one['low']:.3f} – {high}"]
+
+
+def _turn(one: Mapping[str, Any]) -> list[str]:
+    said = {row["name"]: row for row in one["signals"]}
+    cells = [
+        f"{said[name]['value']:.3f}{'*' * (name in one['outside'])}" if name in said else "-"
+        for name in SHOWN
+    ]
+    return [str(one["turn"]), f"{100 * share_of(one):.0f} %", str(one["deepest"]), *cells]

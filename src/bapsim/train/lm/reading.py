@@ -1,0 +1,87 @@
+"""What a language model reads of rows: what stands before, and what is to be foreseen.
+
+Of documents nothing stands before; of replies their inputs; of classes the class stands before the text, so
+that the model draws texts of a class, and tells classes apart by how well each foresees a text.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bapsim.core.arrow import strings
+from bapsim.core.errors import InputError, RecipeError
+from bapsim.core.fingerprint import digest
+from bapsim.core.records import Rows, Task
+from bapsim.text.targets import written
+from bapsim.train.lm.bpe import Bpe, Ids
+
+BETWEEN = "\n"
+
+
+def column(rows: Rows, name: str) -> list[str]:
+    """One column as texts; what is missing is empty."""
+    if name not in rows.schema.names:
+        raise InputError("text_column_missing", columns=name, available=", ".join(rows.schema.names))
+    said = rows.column(name)
+    nested = written(said, "text") if str(said.type).startswith(("list", "struct", "null")) else strings(said)
+    return [one or "" for one in nested]
+
+
+def before(rows: Rows, task: Task) -> list[str]:
+    """What stands before each text, with a line break behind each column."""
+    if task.answer == "class":
+        names: Sequence[str] = (task.target,)
+    else:
+        names = [name for name in task.inputs if name != task.target]
+    columns = [column(rows, name) for name in names]
+    if not columns:
+        return [""] * len(rows)
+    return ["".join(f"{cell}{BETWEEN}" for cell in cells) for cells in zip(*columns, strict=True)]
+
+
+def foreseen(task: Task) -> str:
+    """The column that is foreseen and written; RecipeError for a task that has none."""
+    if task.answer == "text":
+        return task.target
+    if task.answer != "class" or len(task.inputs) != 1 or task.kind != "text":
+        raise RecipeError("lm_task", answer=task.answer, inputs=", ".join(task.inputs))
+    return task.inputs[0]
+
+
+def read(rows: Rows, task: Task, bpe: Bpe) -> tuple[list[Ids], list[int]]:
+    """Tokens of each row, int32, and how many of them stand before what is foreseen."""
+    first, said = bpe.encode(before(rows, task)), bpe.encode(column(rows, foreseen(task)))
+    return [np.concatenate(pair) for pair in zip(first, said, strict=True)], [len(one) for one in first]
+
+
+def pool_digest(path: Path) -> str:
+    """By what a pool is known: its content; InputError without a file."""
+    if not path.is_file():
+        raise InputError("pool_unreadable", path=str(path), why="there is no such file")
+    return digest(path.read_bytes())
+
+
+def pooled(path: Path, name: str) -> Iterator[str]:
+    """Texts of a file without labels: one a line of .jsonl (its column `name`), or a whole .txt; .gz too."""
+    try:
+        with (
+            gzip.open(path, "rt", encoding="utf-8")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8") as file
+        ):
+            if ".jsonl" not in path.suffixes:
+                yield file.read()
+                return
+            for number, line in enumerate(file, 1):
+                said = json.loads(line) if line.strip() else {}
+                if not isinstance(said, dict) or not isinstance(said.get(name) or "", str):
+                    raise InputError("pool_line", path=path.name, line=number, column=name)
+                if said.get(name):
+                    yield said[name]
+    except (OSError, UnicodeDecodeError, ValueError, EOFError) as error:
+        raise InputError("pool_unreadable", path=path.name, why=str(error)[:80]) from error

@@ -1,0 +1,111 @@
+"""An order of rare rows in a wheel: trained, drawn, held against people's rows, and verified."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from bapsim.compose.plan import exam
+from bapsim.core.recipe import Recipe
+from bapsim.core.records import Draft, Origin, Records, Rows, Task, Verdicts, verdicts
+from bapsim.core.turn import Turn
+from bapsim.gather.drawn import drawn_by
+from bapsim.judge.exam import accuracy, per_item
+from bapsim.judge.gate import paired
+from bapsim.refine.closeness import closeness, sound_generators
+from bapsim.store.project import Project, opened
+from bapsim.train.table import table_boosted
+from bapsim.train.table_copula import table_copula
+from bapsim.wheel.audit import check
+from bapsim.wheel.stock import load_stock
+from bapsim.wheel.turn import run_turn
+from tests.wheel.world import founded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Measured parts, one of five with a crack: hotter and slower than the others."""
+
+    count: int = 150
+
+    def __call__(self, turn: Turn) -> Iterator[Draft]:
+        if turn.n > 1:
+            return
+        rng = np.random.default_rng(3)
+        bad = np.arange(self.count) % 5 == 0
+        rows = pa.record_batch(
+            {
+                "heat": rng.normal(np.where(bad, 90, 60), 6).round(1),
+                "turns": rng.normal(np.where(bad, 900, 1500), 80).round().astype(np.int64),
+                "line": np.where(bad, rng.choice(["A", "B"], self.count), "A").tolist(),
+                "defect": np.where(bad, "crack", "none").tolist(),
+            }
+        )
+        made = Origin(source="", input_maker="person", target_maker="person", method="file", rights="own")
+        yield Draft(rows=Rows(rows), origin=made, keys=[str(i) for i in range(self.count)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hot:
+    """A verifier that knows what a crack is."""
+
+    verifies: ClassVar[bool] = True
+
+    def __call__(self, records: Records, turn: Turn) -> Verdicts:
+        return verdicts(np.asarray(records.column("heat")) > 75, "cold")
+
+
+def recipe_of(**changes: object) -> Recipe:
+    given = {
+        "task": Task(input=("heat", "turns", "line"), target="defect", kind="table"),
+        "sources": {"parts": Parts(), "order": drawn_by("drawer", only=("crack",), count=25)},
+        "generators": {"drawer": table_copula()},
+        "checks": {"hot": Hot(), "close": closeness()},
+        "surveys": {"sound": sound_generators()},
+        "train": table_boosted(trees=8, rounds=8),
+        "judge": per_item(),
+        "metric": accuracy,
+        "gate": paired(),
+        "exam": exam(30),
+        "folds": 3,
+    }
+    return Recipe(**given | changes)
+
+
+def made(project: Project, recipe: Recipe) -> list[Origin]:
+    stock = load_stock(project, recipe.task)
+    numbers = np.asarray(stock.records.column("_origin"))[stock.by_machine]
+    return [stock.origins[int(n)] for n in numbers]
+
+
+def test_an_order_is_filled_once_people_gave_rows_and_waits_for_a_verifiers_word(tmp_path: Path) -> None:
+    recipe = recipe_of(checks={"close": closeness()})
+    with opened(founded(tmp_path / "p")) as project:
+        run_turn(project, recipe)
+        assert made(project, recipe) == []  # there was nothing to learn from yet
+        second = run_turn(project, recipe)
+        drawn = made(project, recipe)
+        assert len(drawn) == 25
+        assert {(o.source, o.method.split(":")[1], o.batch[:6]) for o in drawn} == {
+            ("order", "drawer", "drawer")
+        }
+        reasons = second["reasons"]
+        told = {name: reasons.get(name, 0) for name in ("near_copy", "far_from_real", "unverified")}
+        assert sum(told.values()) == 25  # what is new was not vouched for: nothing entered
+        assert told["unverified"] >= 15
+        run_turn(project, recipe)
+        assert len(made(project, recipe)) == 25  # the same generator, the same order
+        assert check(project, recipe)["ok"]
+
+
+def test_what_a_verifier_vouches_for_is_pending(tmp_path: Path) -> None:
+    recipe = recipe_of()
+    with opened(founded(tmp_path / "p")) as project:
+        run_turn(project, recipe)
+        told = run_turn(project, recipe)
+        assert told["accounts"]["pending"] >= 15
+        assert told["reasons"].get("unverified", 0) == 0
+        assert check(project, recipe)["ok"]
