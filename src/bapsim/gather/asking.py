@@ -66,8 +66,8 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What asking would take at most, before anything is spent; retries after a cut answer come on top, within
-    the ceiling.
+    """What asking would take at most, before anything is spent; retries after a cut answer come on top,
+    within the ceiling.
 
     requests: all, of which `taped` are finished and `doubtful` were in flight at a kill; tokens_in,
     tokens_out, money: of those that would leave, at most; minutes: at least, by `per_minute`.
@@ -115,8 +115,8 @@ def ask(endpoint: Endpoint, requests: Sequence[Request], tape: MachineTape | Non
     Finished ones are answered from the tape. Reasons of those without a text: cut_off, filtered, declined,
     empty, not_text, not_json, not_by_schema, too_big, http_4xx (finished, never asked again); timeout,
     cut_stream, not_a_completion, http_5xx, http_429 (after all tries; asked again by the next run); ceiling,
-    http_401 and the like, insufficient_quota, busy, unreachable (never left). Raises InputError for a key that
-    is not there. Without a tape nothing outlives the call.
+    http_401 and the like, insufficient_quota, busy, unreachable (never left). Raises InputError for a key
+    that is not there. Without a tape nothing outlives the call.
     """
     own = MachineTape(Path(":memory:")) if tape is None else tape
     try:
@@ -170,7 +170,8 @@ class _Driver:
 
     def load(self, requests: Sequence[Request]) -> list[_Job]:
         """One job for each request, the same one for the same request."""
-        stem, jobs = self.to.stem(), {}
+        stem = self.to.stem()
+        jobs: dict[tuple[str, int], _Job] = {}
         found = []
         for request in requests:
             key, body = body_of(stem, request, self.to.seed)
@@ -186,7 +187,7 @@ class _Driver:
         return found
 
     async def drive(self) -> None:
-        import httpx  # noqa: PLC0415
+        import httpx
 
         self.http, self.wake = httpx, asyncio.Event()
         self.url = httpx.URL(f"{self.to.url.rstrip('/')}/chat/completions")
@@ -230,8 +231,14 @@ class _Driver:
         return len(self.flying)
 
     def _intent(self, job: _Job) -> Intent:
-        names = {"key": job.key, "sample": job.request.sample, "model": self.to.model}
-        return Intent(**names, purpose=self.to.purpose, held=job.held, made_from=job.request.made_from)  # type: ignore[arg-type]
+        return Intent(
+            key=job.key,
+            sample=job.request.sample,
+            model=self.to.model,
+            purpose=self.to.purpose,
+            held=job.held,
+            made_from=job.request.made_from,
+        )
 
     # ------------------------------------------------------------ what may leave
 
@@ -293,7 +300,7 @@ class _Driver:
         except (self.http.HTTPError, self.http.StreamError, OSError):
             reply = Reply(kind="again", reason="cut_stream")
         self.landed.append((job, reply))
-        self.flying.discard(asyncio.current_task())  # type: ignore[arg-type]
+        self.flying.discard(asyncio.current_task())
         self.wake.set()
 
     async def _exchange(self, job: _Job) -> Reply:
@@ -318,7 +325,7 @@ class _Driver:
             cost = self.to.cost(*tokens) if reply.billed else 0
             body = None if reply.text is None else reply.text.encode()
             names = {"tokens_in": tokens[0], "tokens_out": tokens[1], "cost": cost}
-            said = Said(state=_STATES[reply.kind], body=body, reason=reply.reason, **names)  # type: ignore[arg-type]
+            said = Said(state=_STATES[reply.kind], body=body, reason=reply.reason, **names)
             job.outcome = _outcome(said, taped=False)
             self.used += cost - job.held
             return said, job.held

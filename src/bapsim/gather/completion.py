@@ -1,4 +1,4 @@
-"""What one HTTP answer of a chat endpoint amounts to: an answer, a refusal, another try, or the end of it all.
+"""What one HTTP answer of a chat endpoint amounts to: an answer, a refusal, another try, or the end of all.
 
 A server may ignore the schema with status 200: what it wrote is checked here, never believed. No text of
 the server stands in a reason: some repeat the key in their errors.
@@ -68,7 +68,7 @@ def _failed(status: int, headers: Mapping[str, str], raw: bytes) -> Reply:
     if code == "insufficient_quota":
         return Reply(kind="stop", reason=code, billed=False)
     if status in AGAIN or status >= SERVER:
-        return Reply(kind="again", reason=reason, billed=status != 429, after=_wait(headers))  # noqa: PLR2004
+        return Reply(kind="again", reason=reason, billed=status != 429, after=_wait(headers))
     if status in REFUSED:
         return Reply(
             kind="refused", reason=f"{reason}:{code}" if code else reason, tokens=(0, 0), billed=False

@@ -41,9 +41,9 @@ ASKED, ANSWERED, REFUSED, OPEN = "asked", "answered", "refused", "open"
 class Said:
     """What came of one request.
 
-    state: answered, refused (finished, never asked again), asked (in flight, or in doubt after a kill) or open
-    (asked without an answer that counts: it may be asked again); body: the answer, UTF-8 or an Arrow stream;
-    cost, held: millionths of a minor unit of money that were paid, and that may have been.
+    state: answered, refused (finished, never asked again), asked (in flight, or in doubt after a kill) or
+    open (asked without an answer that counts: it may be asked again); body: the answer, UTF-8 or an Arrow
+    stream; cost, held: millionths of a minor unit of money that were paid, and that may have been.
     """
 
     state: str
@@ -61,8 +61,8 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """One sample of one request that is about to leave; held: the most that it may cost; made_from: ids of the
-    records that stand in it.
+    """One sample of one request that is about to leave; held: the most that it may cost; made_from: ids of
+    the records that stand in it.
     """
 
     key: str
@@ -193,7 +193,8 @@ class MachineTape:
         """Replace a request by its cost alone, under a name that says nothing."""
         name = f"erased:{now()}:{at}"
         self._db.execute(
-            "insert into said (key, sample, asked, model, purpose, state, tokens_in, tokens_out, cost, held, at)"
+            "insert into said"
+            " (key, sample, asked, model, purpose, state, tokens_in, tokens_out, cost, held, at)"
             " select ?, 0, '', model, purpose, 'erased', tokens_in, tokens_out, cost, held, ? from said"
             " where key=? and sample=?",
             (name, now(), key, sample),
