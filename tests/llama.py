@@ -118,7 +118,7 @@ def main() -> None:
 
     said = xllamacpp.CommonParams()
     said.model.path = sys.argv[1]
-    said.hostname, said.port = "127.0.0.1", int(sys.argv[2])
+    said.hostnames, said.port = ["127.0.0.1"], int(sys.argv[2])
     said.n_parallel, said.n_ctx = SLOTS, SLOTS * CONTEXT
     said.warmup, said.use_jinja = False, True
     said.cpuparams.n_threads = 1
