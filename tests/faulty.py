@@ -176,3 +176,11 @@ async def _message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     head = await reader.readuntil(b"\r\n\r\n")
     fields = dict(line.lower().split(b":", 1) for line in head.split(b"\r\n")[1:] if b":" in line)
     return head, await reader.readexactly(int(fields.get(b"content-length", b"0")))
+
+
+if __name__ == "__main__":  # python -m tests.faulty ADDRESS SECONDS: says its own address, serves till stdin ends
+    import sys
+
+    with Proxy(sys.argv[1], latency=float(sys.argv[2])) as running:
+        print(running.address, flush=True)
+        sys.stdin.read()
