@@ -1,6 +1,6 @@
 """A proxy in front of a real endpoint that does what networks and services do: late, busy, cut, garbage.
 
-Faults are drawn by seed, or said for the n-th request. It counts what it was asked and what it delivered whole.
+Faults are drawn by seed, or said for the n-th request. It counts what it was asked, and delivered whole.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ LATE = 30.0  # seconds of a request that is never answered in time
 class Proxy:
     """The proxy in a thread; as a context it runs. address: up to /v1.
 
-    faults: what happens to the first requests, in turn, then `share` of all by chance: fault -> probability;
-    latency: seconds that each answer takes more.
+    upstream: of the real one; "": the proxy answers by itself. faults: what happens to the first requests, in
+    turn, then `share` of all by chance: fault -> probability; latency: seconds that each answer takes more.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Proxy:
                 self.now += 1
                 self.most = max(self.most, self.now)
                 try:
-                    if up is None:
+                    if up is None and self.host:
                         up = await asyncio.open_connection(self.host, self.port)
                     if not await self._answered(head, body, up, writer):
                         return
@@ -108,7 +108,7 @@ class Proxy:
         self,
         head: bytes,
         body: bytes,
-        up: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        up: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None,
         writer: asyncio.StreamWriter,
     ) -> bool:
         """Whether the connection lives on, and its answer was given whole."""
@@ -118,8 +118,10 @@ class Proxy:
         if fault == "late":
             await asyncio.sleep(LATE)
         said = _said(fault)
-        if said is not None:
-            writer.write(said)
+        if said is None and up is None:
+            said = _said("echo")
+        if said is not None or up is None:
+            writer.write(said or b"")
             await writer.drain()
             return True
         up[1].write(head + body)
@@ -152,6 +154,7 @@ def _said(fault: Fault) -> bytes | None:
         "deep": ("200 OK", completion("[" * 5000 + "]" * 5000), ""),
         "no_choices": ("200 OK", {"choices": []}, ""),
         "a list": ("200 OK", [1, 2], ""),
+        "echo": ("200 OK", completion('{"text": "as it was said", "n": 1}'), ""),
     }
     if fault == "garbage":
         return b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n<html>\x00\xff\xfe{}."
@@ -178,7 +181,9 @@ async def _message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     return head, await reader.readexactly(int(fields.get(b"content-length", b"0")))
 
 
-if __name__ == "__main__":  # python -m tests.faulty ADDRESS SECONDS: says its own address, serves till stdin ends
+if (
+    __name__ == "__main__"
+):  # python -m tests.faulty ADDRESS SECONDS: says its own address, serves till stdin ends
     import sys
 
     with Proxy(sys.argv[1], latency=float(sys.argv[2])) as running:

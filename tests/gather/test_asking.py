@@ -38,7 +38,13 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def to(url: str, **how: object) -> Endpoint:
-    said: dict[str, object] = {"schema": SCHEMA, "max_tokens": 200, "backoff": 0.01, "timeout": 5.0, "seed": 7}
+    said: dict[str, object] = {
+        "schema": SCHEMA,
+        "max_tokens": 200,
+        "backoff": 0.01,
+        "timeout": 5.0,
+        "seed": 7,
+    }
     return endpoint(url, model="tiny", **{**said, **how})
 
 

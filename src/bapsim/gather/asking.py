@@ -191,21 +191,23 @@ class _Driver:
 
         self.http, self.wake = httpx, asyncio.Event()
         self.url = httpx.URL(f"{self.to.url.rstrip('/')}/chat/completions")
-        limits = httpx.Limits(
-            max_connections=self.to.concurrency, max_keepalive_connections=self.to.concurrency
-        )
-        patience = httpx.Timeout(self.to.timeout, pool=None)
-        async with httpx.AsyncClient(trust_env=False, limits=limits, timeout=patience) as client:
-            self.client = client
-            self.head = {"host": self.url.netloc.decode(), **self.header}
-            try:
-                while self._turn():
-                    await self.wake.wait()
-                    self.wake.clear()
-            finally:
-                for task in self.flying:
-                    task.cancel()
-                await asyncio.gather(*self.flying, return_exceptions=True)
+        self.head = {"host": self.url.netloc.decode(), **self.header}
+        patience = httpx.Timeout(self.to.timeout, pool=None).as_dict()
+        self.extensions = {"timeout": patience}
+        # A connection for each that may be in flight: a common pool looks through all of them at each request.
+        context = httpx.create_ssl_context(trust_env=False)
+        one = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+        self.lines = [httpx.AsyncHTTPTransport(verify=context, limits=one) for _ in range(self.to.concurrency)]
+        every = tuple(self.lines)
+        try:
+            while self._turn():
+                await self.wake.wait()
+                self.wake.clear()
+        finally:
+            for task in self.flying:
+                task.cancel()
+            await asyncio.gather(*self.flying, return_exceptions=True)
+            await asyncio.gather(*(line.aclose() for line in every))
 
     def _turn(self) -> bool:
         """Settle what landed, let go what may leave; false when nothing is left to wait for."""
@@ -290,26 +292,31 @@ class _Driver:
     # ------------------------------------------------------------ what arrived
 
     async def _send(self, job: _Job) -> None:
+        line = self.lines.pop()
         try:
             async with asyncio.timeout(self.to.timeout):
-                reply = await self._exchange(job)
+                reply = await self._exchange(job, line)
         except (TimeoutError, self.http.TimeoutException):
             reply = Reply(kind="again", reason="timeout")
         except self.http.ConnectError:
             reply = Reply(kind="again", reason="no_connection", billed=False)
         except (self.http.HTTPError, self.http.StreamError, OSError):
             reply = Reply(kind="again", reason="cut_stream")
+        finally:
+            self.lines.append(line)
         self.landed.append((job, reply))
         self.flying.discard(asyncio.current_task())
         self.wake.set()
 
-    async def _exchange(self, job: _Job) -> Reply:
+    async def _exchange(self, job: _Job, line: Any) -> Reply:
         head = {**self.head, "content-length": str(len(job.body))}
-        request = self.http.Request("POST", self.url, headers=head, content=job.body)
-        answer = await self.client.send(request, stream=True)
+        request = self.http.Request(
+            "POST", self.url, headers=head, content=job.body, extensions=self.extensions
+        )
+        answer = await line.handle_async_request(request)
         try:
             raw = b""
-            async for chunk in answer.aiter_raw():
+            async for chunk in answer.stream:
                 raw += chunk
                 if len(raw) > LIMIT:
                     break
