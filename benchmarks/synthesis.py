@@ -174,7 +174,7 @@ def kills(real: str, wanted: int, place: Path) -> dict[str, Any]:
                 with subprocess.Popen(call, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as process:
                     assert process.stdout is not None
                     process.stdout.readline()
-                    time.sleep(rng.uniform(0.02, 0.2))
+                    time.sleep(rng.uniform(0.15, 0.7))
                     process.send_signal(signal.SIGKILL)
                     done = process.wait() == 0
                 time.sleep(0.05)  # what was on its way arrives at the proxy

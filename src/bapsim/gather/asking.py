@@ -195,9 +195,11 @@ class _Driver:
         patience = httpx.Timeout(self.to.timeout, pool=None).as_dict()
         self.extensions = {"timeout": patience}
         # A connection for each that may be in flight: a common pool looks through all of them at each request.
-        context = httpx.create_ssl_context(trust_env=False)
+        context = self.url.scheme == "https" and httpx.create_ssl_context(trust_env=False)
         one = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-        self.lines = [httpx.AsyncHTTPTransport(verify=context, limits=one) for _ in range(self.to.concurrency)]
+        self.lines = [
+            httpx.AsyncHTTPTransport(verify=context, limits=one) for _ in range(self.to.concurrency)
+        ]
         every = tuple(self.lines)
         try:
             while self._turn():
