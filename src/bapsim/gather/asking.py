@@ -45,8 +45,8 @@ class Outcome:
 class Asked:
     """Outcomes in the order of the requests, and what it took.
 
-    sent: HTTP requests; paid, held: millionths of a minor unit under this purpose, ever: what was paid, and
-    what may have been (cut streams, kills).
+    sent: HTTP requests; paid, held: millionths of a minor unit under the tape's purpose, ever: what was
+    paid, and what may have been (cut streams, kills).
     """
 
     outcomes: tuple[Outcome, ...]
@@ -124,11 +124,21 @@ def ask(endpoint: Endpoint, requests: Sequence[Request], tape: MachineTape | Non
         jobs = driver.load(requests)
         if driver.waiting:
             _run(driver.drive)
-        paid, held = own.spent(endpoint.purpose)
+        paid, held = _spent(endpoint, own)
         return Asked(outcomes=tuple(job.outcome for job in jobs), sent=driver.sent, paid=paid, held=held)
     finally:
         if tape is None:
             own.close()
+
+
+def _currency(endpoint: Endpoint) -> str:
+    return endpoint.price.reads.currency if endpoint.price else ""
+
+
+def _spent(endpoint: Endpoint, tape: MachineTape) -> tuple[int, int]:
+    """Paid and held under the tape's purpose, in the endpoint's currency."""
+    one = tape.spent().get(_currency(endpoint))
+    return (one.paid, one.held) if one else (0, 0)
 
 
 def _run(main: Callable[[], Any]) -> None:
@@ -161,7 +171,7 @@ class _Driver:
         self.landed: list[tuple[_Job, Reply]] = []
         self.flying: set[asyncio.Task[None]] = set()
         self.left: deque[float] = deque()  # when the last requests left
-        self.used = sum(tape.spent(endpoint.purpose))
+        self.used = sum(_spent(endpoint, tape))
         self.limit = endpoint.ceiling.minor * MILLION if endpoint.ceiling else None
         self.sent = self.lost = 0
         self.pause = 0.0
@@ -239,8 +249,8 @@ class _Driver:
             key=job.key,
             sample=job.request.sample,
             model=self.to.model,
-            purpose=self.to.purpose,
             held=job.held,
+            currency=_currency(self.to),
             made_from=job.request.made_from,
         )
 

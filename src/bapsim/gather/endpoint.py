@@ -60,8 +60,8 @@ class Endpoint:
     url: up to /v1; key_env: the variable of the environment with the key (None: no key is sent); schema:
     of the JSON that is asked for (None: plain text), checked here whatever the server says; max_tokens: of an
     answer, in the field that `limit` names; seed: sample n is asked with seed + n (None: the server chooses);
-    extra: further fields of the request; price, ceiling: money for everything under `purpose` on the tape,
-    which is never passed, as each request reserves the most that it can cost; per_minute: requests that may
+    extra: further fields of the request; price, ceiling: money for everything under the tape's
+    purpose, which is never passed, as each request reserves the most that it can cost; per_minute: requests that may
     leave within any 60 seconds; timeout: seconds for one request; retries: after an answer that says to try
     again, with `backoff` seconds doubling each time; patience: the longest wait that a server may ask for;
     ours: the host is the house's own, though its name does not tell.
@@ -82,7 +82,6 @@ class Endpoint:
     key_env: str | None = field(default=None, metadata=APART)
     price: Price | None = field(default=None, metadata=APART)
     ceiling: Money | None = field(default=None, metadata=APART)
-    purpose: str = field(default="synthesis", metadata=APART)
     concurrency: int = field(default=16, metadata=APART)
     per_minute: int | None = field(default=None, metadata=APART)
     timeout: float = field(default=60.0, metadata=APART)

@@ -1,4 +1,4 @@
-"""What machines were asked and said, in a file of its own: nothing that was finished is asked or paid twice.
+"""What machines were asked and said, in a file of its own: nothing finished is asked or paid twice.
 
 A row is one sample of one request: its key is a digest of everything that was sent (model, messages, schema,
 sampling). An intent is durable before a request leaves and holds the most that it may cost; the answer puts
@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from bapsim.core.errors import Damaged
@@ -29,7 +30,8 @@ create table if not exists said (
   key text not null, sample integer not null, asked text not null, model text not null, purpose text not null,
   state text not null, body blob, reason text not null default '', tokens_in integer not null default 0,
   tokens_out integer not null default 0, cost integer not null default 0, held integer not null default 0,
-  doubts integer not null default 0, at text not null, primary key (key, sample)) without rowid;
+  currency text not null default '', doubts integer not null default 0, at text not null,
+  primary key (key, sample)) without rowid;
 create table if not exists made_from (
   key text not null, sample integer not null, record blob not null,
   primary key (record, key, sample)) without rowid;
@@ -68,9 +70,8 @@ class Intent:
     key: str
     sample: int
     model: str = ""
-    purpose: str = ""
     held: int = 0
-    asked: str = ""
+    currency: str = ""
     made_from: tuple[bytes, ...] = ()
 
 
@@ -84,28 +85,52 @@ class Doubt:
     held: int
 
 
-class MachineTape:
-    """The file of one project; also a tape in the sense of `core.exchange`.
-
-    Raises Damaged for a file that is no such tape. One process writes at a time; its threads take turns.
+@dataclass(frozen=True, kw_only=True)
+class Spending:
+    """What one purpose cost in one currency: requests that ended or are in doubt, millionths of a minor unit
+    that were paid, and that may have been.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-        self._db.row_factory = sqlite3.Row
+    requests: int
+    paid: int
+    held: int
+
+
+class MachineTape:
+    """The file of one project, opened when it is first needed; also a tape in the sense of `core.exchange`.
+
+    purpose: for what is asked, such as the name of a source: money is counted by it. Raises Damaged for a
+    file that is no such tape. One process writes at a time; its threads take turns.
+    """
+
+    def __init__(self, path: Path, purpose: str = "") -> None:
+        self.path, self.purpose = path, purpose
+
+    @cached_property
+    def _db(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+        db.row_factory = sqlite3.Row
         try:
             for said in ("journal_mode=wal", "synchronous=normal", "secure_delete=on"):
-                self._db.execute(f"pragma {said}")
-            self._db.executescript(_TABLES)
-            self._db.execute("select held, doubts from said limit 1")
+                db.execute(f"pragma {said}")
+            db.executescript(_TABLES)
+            db.execute("select held, doubts, currency from said limit 1")
         except sqlite3.DatabaseError as why:
-            self._db.close()
-            raise Damaged("not_a_machine_tape", file=path.name) from why
+            db.close()
+            raise Damaged("not_a_machine_tape", file=self.path.name) from why
+        return db
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anything was ever asked."""
+        return self.path.exists()
 
     def close(self) -> None:
-        self._db.close()
+        """Let go of the file; it is opened again when it is needed."""
+        if "_db" in self.__dict__:
+            self._db.close()
+            del self.__dict__["_db"]
 
     # ------------------------------------------------------------ many requests, one transaction
 
@@ -129,13 +154,14 @@ class MachineTape:
         names = ("state", "body", "reason", "tokens_in", "tokens_out", "cost", "held")
         return Said(**{name: row[name] for name in names})
 
-    def leave(self, one: Intent) -> None:
+    def leave(self, one: Intent, asked: str = "") -> None:
         """Write an intent down, inside `change`; money that is held for earlier attempts stays held."""
         self._db.execute(
-            "insert into said (key, sample, asked, model, purpose, state, held, at) values (?,?,?,?,?,?,?,?)"
+            "insert into said (key, sample, asked, model, purpose, state, held, currency, at)"
+            " values (?,?,?,?,?,?,?,?,?)"
             " on conflict do update set doubts = doubts + (state = 'asked'), state = excluded.state,"
             " held = held + excluded.held, asked = excluded.asked, at = excluded.at",
-            (one.key, one.sample, one.asked, one.model, one.purpose, ASKED, one.held, now()),
+            (one.key, one.sample, asked, one.model, self.purpose, ASKED, one.held, one.currency, now()),
         )
         if one.made_from:
             rows = [(one.key, one.sample, record) for record in one.made_from]
@@ -154,11 +180,14 @@ class MachineTape:
         if not done.rowcount:
             raise Damaged("answer_without_intent", key=key)
 
-    def spent(self, purpose: str) -> tuple[int, int]:
-        """Millionths of a minor unit for a purpose: paid, and held for what may have been paid."""
-        query = "select coalesce(sum(cost), 0), coalesce(sum(held), 0) from said where purpose=?"
-        paid, held = self._db.execute(query, (purpose,)).fetchone()
-        return int(paid), int(held)
+    def spent(self, purpose: str | None = None) -> dict[str, Spending]:
+        """By currency ("" = no price was given) what a purpose cost so far; None: the tape's own."""
+        query = (
+            "select currency, count(*), coalesce(sum(cost), 0), coalesce(sum(held), 0) from said"
+            " where purpose=? group by 1 order by 1"
+        )
+        rows = self._db.execute(query, (self.purpose if purpose is None else purpose,))
+        return {row[0]: Spending(requests=row[1], paid=row[2], held=row[3]) for row in rows}
 
     def in_doubt(self) -> list[Doubt]:
         """Requests in flight at a kill that were not asked again since, by key."""
@@ -192,11 +221,10 @@ class MachineTape:
     def _anonymous(self, key: str, sample: int, at: int) -> None:
         """Replace a request by its cost alone, under a name that says nothing."""
         name = f"erased:{now()}:{at}"
+        kept = "model, purpose, tokens_in, tokens_out, cost, held, currency"
         self._db.execute(
-            "insert into said"
-            " (key, sample, asked, model, purpose, state, tokens_in, tokens_out, cost, held, at)"
-            " select ?, 0, '', model, purpose, 'erased', tokens_in, tokens_out, cost, held, ? from said"
-            " where key=? and sample=?",
+            f"insert into said (key, sample, asked, state, at, {kept})"  # noqa: S608  names of columns
+            f" select ?, 0, '', 'erased', ?, {kept} from said where key=? and sample=?",
             (name, now(), key, sample),
         )
         for table in ("said", "made_from"):
@@ -213,7 +241,7 @@ class MachineTape:
 
     def intend(self, key: str, step: int, asked: str) -> None:
         with self.change("machine intent"):
-            self.leave(Intent(key=key, sample=step, asked=asked))
+            self.leave(Intent(key=key, sample=step), asked)
 
     def withdraw(self, key: str, step: int) -> None:
         with self.change("withdrawn machine intent"):
