@@ -204,7 +204,7 @@ class _Driver:
         self.head = {"host": self.url.netloc.decode(), **self.header}
         patience = httpx.Timeout(self.to.timeout, pool=None).as_dict()
         self.extensions = {"timeout": patience}
-        # A connection for each that may be in flight: a common pool looks through all of them at each request.
+        # A connection for each that may be in flight: a common pool looks through all at each request.
         context = self.url.scheme == "https" and httpx.create_ssl_context(trust_env=False)
         one = httpx.Limits(max_connections=1, max_keepalive_connections=1)
         self.lines = [

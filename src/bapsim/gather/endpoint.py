@@ -60,9 +60,9 @@ class Endpoint:
     url: up to /v1; key_env: the variable of the environment with the key (None: no key is sent); schema:
     of the JSON that is asked for (None: plain text), checked here whatever the server says; max_tokens: of an
     answer, in the field that `limit` names; seed: sample n is asked with seed + n (None: the server chooses);
-    extra: further fields of the request; price, ceiling: money for everything under the tape's
-    purpose, which is never passed, as each request reserves the most that it can cost; per_minute: requests that may
-    leave within any 60 seconds; timeout: seconds for one request; retries: after an answer that says to try
+    extra: further fields of the request; price, ceiling: money for everything under the tape's purpose, which
+    is never passed, as each request reserves the most that it can cost; per_minute: requests that may leave
+    within any 60 seconds; timeout: seconds for one request; retries: after an answer that says to try
     again, with `backoff` seconds doubling each time; patience: the longest wait that a server may ask for;
     ours: the host is the house's own, though its name does not tell.
     Raises InputError for an address, a number or a price that cannot be, RecipeError for a schema with words
