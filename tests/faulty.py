@@ -11,7 +11,8 @@ import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 Fault = str  # "ok", "429", "500", "503", "late", "cut", "garbage", "no_schema", "cut_json", "401", "quota"
@@ -22,7 +23,8 @@ class Proxy:
     """The proxy in a thread; as a context it runs. address: up to /v1.
 
     upstream: of the real one; "": the proxy answers by itself. faults: what happens to the first requests, in
-    turn, then `share` of all by chance: fault -> probability; latency: seconds that each answer takes more.
+    turn, then `share` of all by chance: fault -> probability; latency: seconds that each answer takes more;
+    reply: what it says by itself to a request's body.
     """
 
     def __init__(
@@ -33,10 +35,12 @@ class Proxy:
         share: Mapping[Fault, float] | None = None,
         latency: float = 0.0,
         seed: int = 0,
+        reply: Callable[[Mapping[str, Any]], str] | None = None,
     ) -> None:
         at = urlsplit(upstream)
         self.host, self.port = at.hostname or "", at.port or 80
         self.faults, self.share, self.latency = list(faults), dict(share or {}), latency
+        self.reply = reply
         self.rng = random.Random(seed)
         self.asked: Counter[str] = Counter()  # bodies by digest
         self.delivered: Counter[str] = Counter()  # of these, answered with 200 to the last byte
@@ -118,6 +122,8 @@ class Proxy:
         if fault == "late":
             await asyncio.sleep(LATE)
         said = _said(fault)
+        if said is None and self.reply is not None:
+            said = _http("200 OK", completion(self.reply(json.loads(body))))
         if said is None and up is None:
             said = _said("echo")
         if said is not None or up is None:
@@ -162,7 +168,10 @@ def _said(fault: Fault) -> bytes | None:
         return b"\x16\x03\x01 this is no HTTP at all\r\n\r\n"
     if fault not in errors:
         return None
-    status, said, more = errors[fault]
+    return _http(*errors[fault])
+
+
+def _http(status: str, said: object, more: str = "") -> bytes:
     raw = json.dumps(said).encode()
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{more}Content-Length: {len(raw)}\r\n\r\n"
     return head.encode() + raw

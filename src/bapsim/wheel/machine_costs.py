@@ -1,7 +1,7 @@
 """What asking machines cost, from their tape into the ledger: each source's bill in the turn that ran it.
 
 The tape counts in millionths of a minor unit, the ledger in whole ones, rounded up once over all that a
-source ever cost: what was held for a request that may have been billed is no cost until it is known to be one.
+source ever cost: what was held for a request that may have been billed is no cost until it is known to be.
 """
 
 from __future__ import annotations
