@@ -28,7 +28,10 @@ def main() -> None:
     start = time.perf_counter()
     for at in range(0, len(chats), job["flying"]):
         some = chats[at : at + job["flying"]]
-        said = llm.generate_outputs(inputs=some, max_new_tokens=job["most"], extra_body=more)
+        try:
+            said = llm.generate_outputs(inputs=some, max_new_tokens=job["most"], extra_body=more)
+        except Exception:  # noqa: BLE001  one answer that fails fails its batch
+            continue
         for one in said:
             text = one["generations"][0]
             try:

@@ -156,6 +156,7 @@ def foreseen(writing: Writing | None, by: Writer, turn: Turn) -> Preview | None:
 
 
 def tape_of(turn: Turn) -> MachineTape | None:
+    """The tape that the wheel gave; None outside a wheel."""
     return turn.tape if isinstance(turn.tape, MachineTape) else None
 
 
