@@ -68,7 +68,7 @@ class LmModel:
     def __call__(self, rows: Rows, /) -> Answers:
         """`prediction`: of a text task a text for each row, of classes the class with its probabilities; rows
         of a class task that have the target and no input get a text of that class, in the input's column. The
-        column `_seed`, if there is one, says by which random numbers each row is drawn.
+        column `_seed`, if there is one, says by which random numbers each row is drawn, `_temperature` how warm.
         """
         if self.classes and reading.foreseen(self.task) in rows.schema.names:
             return self._classified(rows)
@@ -99,7 +99,16 @@ class LmModel:
             seeds = numbers(rows.column("_seed"), 0).astype(np.int64)
         uniform = [np.random.default_rng(abs(one)).random(how.longest) for one in seeds.tolist()]
         begun = self.bpe.encode(prompts)
-        said = drawn(self.net, self.shape, begun, uniform, temperature=how.temperature, top_p=how.top_p)
+        warm = np.full(len(rows), how.temperature)
+        if "_temperature" in rows.schema.names:
+            warm = numbers(rows.column("_temperature"), how.temperature)
+        said: list[list[int]] = [[] for _ in begun]
+        for heat in np.unique(warm).tolist():
+            at = np.flatnonzero(warm == heat).tolist()
+            some = [begun[i] for i in at], [uniform[i] for i in at]
+            found = drawn(self.net, self.shape, *some, temperature=heat, top_p=how.top_p)
+            for i, one in zip(at, found, strict=True):
+                said[i] = one
         if not self.task.documents:
             return [self.bpe.decode(one) for one in said]
         return [self.bpe.decode([*a.tolist(), *b]) for a, b in zip(begun, said, strict=True)]
