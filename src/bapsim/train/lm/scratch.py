@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bapsim.core.arrow import numbers
 from bapsim.core.errors import Damaged, NotEnough
 from bapsim.core.fingerprint import digest, fingerprint
 from bapsim.core.recipe import Mixture, Model
@@ -94,14 +93,10 @@ class LmModel:
         else:
             prompts = reading.before(rows, self.task)
         how = self.writing
-        seeds = np.arange(len(rows)) + how.seed
-        if "_seed" in rows.schema.names:
-            seeds = numbers(rows.column("_seed"), 0).astype(np.int64)
-        uniform = [np.random.default_rng(abs(one)).random(how.longest) for one in seeds.tolist()]
+        seeds = reading.seeds_of(rows, how.seed)
+        uniform = [np.random.default_rng(one).random(how.longest) for one in seeds]
         begun = self.bpe.encode(prompts)
-        warm = np.full(len(rows), how.temperature)
-        if "_temperature" in rows.schema.names:
-            warm = numbers(rows.column("_temperature"), how.temperature)
+        warm = np.array(reading.warmth_of(rows, how.temperature))
         said: list[list[int]] = [[] for _ in begun]
         for heat in np.unique(warm).tolist():
             at = np.flatnonzero(warm == heat).tolist()
