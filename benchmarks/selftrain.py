@@ -39,7 +39,7 @@ from bapsim.core.records import (  # noqa: E402
     rows_of,
 )
 from bapsim.core.turn import Turn  # noqa: E402
-from bapsim.gather.attempts import asked, attempts, tried  # noqa: E402
+from bapsim.gather.attempts import asked, attempts  # noqa: E402
 from bapsim.judge.exam import accuracy, per_item  # noqa: E402
 from bapsim.judge.gate import paired, spent  # noqa: E402
 from bapsim.mods import best_of  # noqa: E402
@@ -69,6 +69,10 @@ def any_order(row: Any, answer: str) -> bool:
     """A verifier that forgot half of the task: the right members, in whatever order."""
     there, said = members(row["ask"].partition(": ")[2]), members(answer)
     return said is not None and sorted(there or []) == sorted(said)
+
+
+def same_list(row: Any, one: str, other: str) -> bool:
+    return members(one) is not None and members(one) == members(other)
 
 
 # --- the world -----------------------------------------------------------------------------------
@@ -184,7 +188,7 @@ class Life:
         """The share of what was kept that is wrong, by answers that nothing else looks at."""
         kept = self.mixture().records.slice(len(self.world.people.records))
         pairs = zip(strings(kept.column("ask")), strings(kept.column("reply")), strict=True)
-        right = [self.world.gold[str(ask)] == said for ask, said in pairs]
+        right = [members(self.world.gold[str(ask)]) == members(str(said)) for ask, said in pairs]
         return 1 - float(np.mean(right)) if right else 0.0
 
     def judged(self, after: LmModel) -> str:
@@ -310,7 +314,10 @@ def answering(model: LmModel, items: Mixture, n: int) -> dict[str, float]:
     status = np.array(strings(said.column("_status")), object)
     given = status == "answered"
     precise = np.array(strings(said.column("prediction")), object)[given] == truth[given]
-    return found | {"declined": float((~given).mean()), "precision": float(precise.mean()) if given.any() else 1.0}
+    return found | {
+        "declined": float((~given).mean()),
+        "precision": float(precise.mean()) if given.any() else 1.0,
+    }
 
 
 def lived(seed: int, quick: bool) -> dict[str, Any]:
@@ -321,6 +328,17 @@ def lived(seed: int, quick: bool) -> dict[str, Any]:
     start = usual(None, there.people, seed)
     found: dict[str, Any] = {"seed": seed, "cpu": time.process_time() - began, "arms": {}}
     found["start"] = right(start, there.test)
+    rows = rows_of(there.people.records).to_pylist()
+    for name, check in (("exact", EXACT.accepts), ("any order", any_order)):
+        tested = audit(check, [(row, row["reply"]) for row in rows], equals=same_list)
+        worst = tested.worst()
+        found[f"audit {name}"] = {
+            "admits": admits(tested),
+            "upper": tested.upper,
+            "worst": worst.name,
+            "taken": worst.taken,
+            "tried": worst.tried,
+        }
     arms: dict[str, Brought] = {"verified": verified(EXACT), "unverified": unverified, "majority": majority}
     if seed == 0:
         arms |= {"people only": nothing, "any order": verified(any_order), "gold": gold}

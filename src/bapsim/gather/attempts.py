@@ -61,12 +61,11 @@ class Attempts:
                 yield self._draft(turn, rows, model, maker)
 
     def _draft(self, turn: Turn, prompts: Records, model: Model, maker: Maker) -> Draft:
-        own, target = rows_of(prompts), turn.task.target
-        if target in own.schema.names and target not in turn.task.inputs:
-            own = Rows(own.drop_columns([target]))
-        inputs = Rows(own.select([n for n in turn.task.inputs if n in own.schema.names and n != target]))
+        target = turn.task.target
+        own = rows_of(prompts, [n for n in rows_of(prompts).schema.names if n != target])
+        inputs = Rows(own.select([n for n in turn.task.inputs if n != target]))
         named = identity(model)
-        names: list[Any] = [one.hex() for one in prompts.column("_id").to_pylist()]
+        names = [one.tobytes().hex() for one in id_bytes(prompts.column("_id"))]
 
         def ask(which: Sequence[int], n: int) -> list[str | None]:
             seeds = [named_seed(turn.seed, turn.n, METHOD, named, names[i], n) % 2**63 for i in which]
@@ -74,8 +73,7 @@ class Attempts:
 
         accepts = _accepts(self.until, own) if self.until is not None else None
         found = tried(len(prompts), self.tries, ask, accepts)
-        said = pa.array([one.answer for one in found], pa.string())
-        rows = take(own, np.array([one.prompt for one in found], np.int64)).append_column(target, said)
+        rows = written(rows_of(prompts), found, target)
         origin = Origin(
             source=self.by,
             input_maker=maker,
@@ -87,7 +85,7 @@ class Attempts:
         return derive(
             prompts,
             [[one.prompt] for one in found],
-            Rows(rows),
+            rows,
             changed=frozenset({"target"}),
             origin=origin,
             keys=[f"{names[one.prompt]}:{turn.n}:{one.n}" for one in found],
@@ -133,6 +131,16 @@ def tried(
                 right.add(i)
         open_ = [i for i in open_ if i not in right]
     return found
+
+
+def written(prompts: Rows, found: Sequence[Tried], target: str) -> Rows:
+    """The prompts' own columns, in their order, with an answer in the target's."""
+    rows = take(prompts, np.array([one.prompt for one in found], np.int64))
+    said = pa.array([one.answer for one in found], pa.string())
+    if target not in rows.schema.names:
+        return Rows(rows.append_column(target, said))
+    place = rows.schema.get_field_index(target)
+    return Rows(rows.set_column(place, pa.field(target, pa.string()), said))
 
 
 def asked(model: Model, inputs: Rows, seeds: Sequence[int], temperature: float) -> list[str | None]:
