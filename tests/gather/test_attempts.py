@@ -1,4 +1,4 @@
-"""Attempts at prompts without an answer: whose children they are, who is asked again, and what is not asked."""
+"""Attempts at prompts without an answer: whose children they are, and who is asked, again or not at all."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_tries_end_where_an_answer_is_taken(said: list[list[str | None]], tries:
 
     found = tried(len(said), tries, ask, lambda i, answer: answer == "b")
     for i, answers in enumerate(said):
-        mine = [one for one in answers[:tries]]
+        mine = answers[:tries]
         end = mine.index("b") + 1 if "b" in mine else tries
         assert [n for j, n in asked if j == i] == list(range(end))
         assert [one.answer for one in found if one.prompt == i] == list(

@@ -31,7 +31,7 @@ TASK = Task(input="ask", target="reply", answer="text")
 FLOORS = ("1st floor", "2nd floor", "3rd floor", "4th floor", "basement")
 PEOPLE, POOL, FRESH = 230, 90, 60
 GOODS = [f"{a}{b}{c}" for a in "bdfkmprst" for b in "aeiou" for c in "bdgkmnprst"][::2]  # 225 words
-WORDS = "please where may one find today the lovely old new big small".split()
+WORDS = ["please", "where", "may", "one", "find", "today", "the", "lovely", "old", "new", "big", "small"]
 
 
 def floor_of(thing: str) -> str:

@@ -1,7 +1,7 @@
-"""A model's own attempts at prompts that nobody has answered: to be verified, and learnt from (expert iteration).
+"""A model's own attempts at prompts that nobody has answered: to be verified and learnt from.
 
-Sample, verify, keep, train, repeat (Anthony, Tian and Barber 2017; Zelikman et al. 2022). The source only
-samples; a verifier of the recipe decides what enters, the race and the gate whether it helps. Without a
+Expert iteration: sample, verify, keep, train, repeat (Anthony, Tian and Barber 2017; Zelikman et al. 2022).
+The source only samples; a verifier of the recipe decides what enters, the race and the gate whether it helps. Without a
 verifier nothing enters: a model that learns from its own unverified answers does not move
 (docs/results/selftrain.md).
 """
@@ -111,8 +111,8 @@ def tried(
     ask: Callable[[Sequence[int], int], list[str | None]],
     accepts: Callable[[int, str], bool] | None = None,
 ) -> list[Tried]:
-    """Up to `tries` answers to each of `count` prompts; one that was given before to the prompt, or none, is
-    left out. ask: answers of these prompts for the n-th time; accepts: a prompt is asked no more once it does.
+    """Up to `tries` answers to each of `count` prompts; no answer, and one that the prompt had before, is left
+    out. ask: answers of these prompts for the n-th time; accepts: a prompt is asked no more once it does.
     """
     open_ = list(range(count))
     known: list[set[str]] = [set() for _ in open_]
@@ -160,7 +160,7 @@ def asked(model: Model, inputs: Rows, seeds: Sequence[int], temperature: float) 
 
 
 def _accepts(until: Any, rows: Rows) -> Callable[[int, str], bool]:
-    """Whether a verifier, or a plain function of a row and an answer, takes an answer; one that fails, not."""
+    """Whether a verifier, or a function of a row and an answer, takes an answer; where it fails, it does not."""
     verify: Accepts = getattr(until, "accepts", until)
     listed: list[dict[str, Any]] = rows.to_pylist()
 
@@ -185,7 +185,7 @@ def solved(turn: Turn) -> frozenset[bytes]:
 
 
 def unsolved(turn: Turn, name: str, done: frozenset[bytes], most: int) -> Records:
-    """Rows of a table without a target that nothing refuses and nobody has answered; `most`, drawn by seed."""
+    """Rows of a table without a target that nothing refuses and nobody has answered: `most`, by seed."""
     view, parts, target = turn.data[name], [], turn.task.target
     inputs = [one for one in turn.task.inputs if one != target]
     for batch, keep in zip(view.batches(), view.kept(), strict=True):

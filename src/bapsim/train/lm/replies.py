@@ -1,18 +1,19 @@
-"""A small decoder that learns to reply: each row by itself, and what is asked counts less than the reply.
+"""A small decoder that learns to reply: each row by itself, and only the reply counts.
 
-For tasks whose questions are arbitrary (numbers to sort, words to spell), where foreseeing the question
-teaches little. Given a model of its own kind, it goes on from these weights: one round of expert iteration
-(Anthony, Tian and Barber 2017) then costs a fraction of a training from nothing.
+For tasks whose questions are arbitrary (numbers to sort, words to spell): foreseeing these teaches little.
+Given a model of its own kind, it goes on from these weights: a round of learning from attempts then costs a
+fraction of a training from nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bapsim.core.arrow import take
 from bapsim.core.errors import NotEnough, RecipeError
 from bapsim.core.recipe import Mixture, Model
 from bapsim.core.records import Rows
@@ -29,8 +30,8 @@ Floats32 = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lines:
-    """Rows of tokens of one width, int64[n, width]; what foreseeing each next one counts, float32[n, width - 1];
-    tokens of each row, int64[n].
+    """tokens: rows of one width, int64[n, width]; weight: what foreseeing each next one counts, float32[n,
+    width - 1]; size: tokens of each row, int64[n].
     """
 
     tokens: NDArray[np.int64]
@@ -38,10 +39,10 @@ class Lines:
     size: NDArray[np.int64]
 
 
-def lines_of(texts: list[Ids], skipped: list[int], weight: Floats32, asked: float, context: int) -> Lines:
+def lines_of(texts: list[Ids], skipped: list[int], weight: Floats32, context: int) -> Lines:
     """Texts as rows, each between two marks; of one that is longer than the context its end.
 
-    skipped: tokens that stand before each reply, which count `asked`; weight: float32[n] of rows.
+    skipped: tokens that stand before each reply, which do not count; weight: float32[n] of rows.
     """
     begun = [np.concatenate([[TEXT], one, [TEXT]])[-context - 1 :] for one in texts]
     size = np.array([len(one) for one in begun], np.int64)
@@ -50,8 +51,7 @@ def lines_of(texts: list[Ids], skipped: list[int], weight: Floats32, asked: floa
     for row, (one, text, before) in enumerate(zip(begun, texts, skipped, strict=True)):
         first = max(0, before - (len(text) + 2 - len(one)))
         tokens[row, : len(one)] = one
-        counts[row, : len(one) - 1] = weight[row]
-        counts[row, :first] *= asked
+        counts[row, first : len(one) - 1] = weight[row]
     return Lines(tokens=tokens, weight=counts, size=size)
 
 
@@ -105,7 +105,6 @@ class LmReplies:
     onward: int
     vocabulary: int
     writing: Writing
-    asked: float = field(default=0.3)
 
     def __call__(self, parent: Model | None, mixture: Mixture, seed: int) -> LmModel:
         """NotEnough without a row that counts; RecipeError for a task without replies."""
@@ -113,7 +112,7 @@ class LmReplies:
         if task.answer != "text" or task.documents:
             raise RecipeError("lm_task", answer=task.answer, inputs=", ".join(task.inputs))
         weight = np.ones(len(mixture), np.float32) if mixture.weight is None else mixture.weight
-        rows = Rows(mixture.records.filter(_mask(weight > 0)))
+        rows = Rows(take(mixture.records, np.flatnonzero(weight > 0)))
         if not len(rows):
             raise NotEnough("nothing_to_train", records=len(mixture))
         before = parent if isinstance(parent, LmModel) and parent.shape == self.shape else None
@@ -121,7 +120,7 @@ class LmReplies:
         bpe = before.bpe if before is not None else learnt(said, self.vocabulary)
         texts, skipped = reading.read(rows, task, bpe)
         kept = weight[weight > 0].astype(np.float32)
-        lines = lines_of(texts, skipped, kept, self.asked, self.shape.context)
+        lines = lines_of(texts, skipped, kept, self.shape.context)
         plan = self.plan if before is None else replace(self.plan, steps=self.onward)
         with steady(device_of(plan.device), plan.threads, seed):
             net = built(self.shape, len(bpe))
@@ -143,12 +142,6 @@ class LmReplies:
         )
 
 
-def _mask(kept: NDArray[np.bool_]) -> Any:
-    import pyarrow as pa
-
-    return pa.array(kept)
-
-
 def lm_replies(
     shape: Shape | None = None,
     plan: Plan | None = None,
@@ -156,10 +149,8 @@ def lm_replies(
     *,
     onward: int = 400,
     vocabulary: int = SMALLEST,
-    asked: float = 0.3,
 ) -> LmReplies:
-    """A decoder-only transformer that learns replies: each row by itself, `asked` = how much the tokens of
-    what is asked count beside those of the reply.
+    """A decoder-only transformer that learns replies: each row by itself, and only the reply counts.
 
     plan: with the steps from nothing; onward: steps where it is given a model of its own shape, from whose
     weights it goes on; vocabulary: tokens of its own byte-pair encoding, 259 = bytes. A turn's folds are
@@ -171,5 +162,4 @@ def lm_replies(
         onward=onward,
         vocabulary=vocabulary,
         writing=writing or Writing(temperature=0.0, longest=128),
-        asked=asked,
     )

@@ -67,7 +67,8 @@ class LmModel:
     def __call__(self, rows: Rows, /) -> Answers:
         """`prediction`: of a text task a text for each row, of classes the class with its probabilities; rows
         of a class task that have the target and no input get a text of that class, in the input's column. The
-        column `_seed`, if there is one, says by which random numbers each row is drawn, `_temperature` how warm.
+        columns `_seed` and `_temperature`, if they are there, say by which random numbers, and how warm, each
+        row is drawn.
         """
         if self.classes and reading.foreseen(self.task) in rows.schema.names:
             return self._classified(rows)
