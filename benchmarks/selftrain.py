@@ -406,21 +406,22 @@ def page(runs: list[dict[str, Any]]) -> str:
     lines = [
         "# Learning from one's own verified attempts",
         "",
-        f"Made by `OMP_NUM_THREADS=1 python benchmarks/selftrain.py --seeds {len(runs)}` (`--page` writes this "
-        "page again). What is compared stands at the top of that file. Exact matches on 1,000 prompts that "
+        f"Made by `OMP_NUM_THREADS=1 python benchmarks/selftrain.py --seeds {len(runs)}` (`--page` writes "
+        "this page again). What is compared stands at the top of that file. Exact matches on 1,000 prompts that "
         f"nobody trained on: the mean of {len(runs)} seeds, in brackets the least and the largest.",
         "",
         f"The model of {PEOPLE} people's examples: **{over(lambda run: run['start'])}** "
         f"({over(lambda run: run['cpu'], 0)} CPU-s). After four verified rounds: "
         f"**{over(lambda run: run['end'])}** ({range_of(whole, 0)} CPU-s, the first training included).",
         "",
-        "| learnt from, beside people's examples | round 1 | 2 | 3 | 4 | CPU-s | pool with an answer | of them wrong |",
+        "| learnt from, beside people's examples | round 1 | 2 | 3 | 4 | CPU-s | pool with an answer "
+        "| of them wrong |",
         "|---|---|---|---|---|---|---|---|",
         *[arm(name) for name in WORDS if any(name in run["arms"] for run in runs)],
         "",
         "Least gain over the seeds: "
-        f"{min(run['end'] - run['start'] for run in runs):+.3f} over the first model, {least('unverified')} over "
-        f"unverified, {least('majority')} over the majority.",
+        f"{min(run['end'] - run['start'] for run in runs):+.3f} over the first model, "
+        f"{least('unverified')} over unverified, {least('majority')} over the majority.",
         "",
         "## The gate",
         "",
@@ -428,8 +429,8 @@ def page(runs: list[dict[str, Any]]) -> str:
         f"people's items, whose budget wears as it does in turns. Accepted: {len(accepted)}; of these "
         f"{len(fell)} were worse than the model before on the 1,000 other prompts"
         + (f" (by {max(f['before'] - f['test'] for f in fell):.3f} at most)" if fell else "")
-        + f". Undecided or refused: {len(others)}, of which {sum(o['test'] < o['before'] for o in others)} were "
-        "worse. In the verified arm an undecided round is not gone on with; what it collected stays.",
+        + f". Undecided or refused: {len(others)}, of which {sum(o['test'] < o['before'] for o in others)} "
+        "were worse. In the verified arm an undecided round is not gone on with; what it collected stays.",
         "",
         "## Where nobody trained",
         "",
@@ -445,7 +446,8 @@ def page(runs: list[dict[str, Any]]) -> str:
         "",
         "## The best of 16 answers, when it is asked",
         "",
-        "| model | likeliest | majority of 16 | first that the verifier takes | declined | right where it answers |",
+        "| model | likeliest | majority of 16 | first that the verifier takes | declined "
+        "| right where it answers |",
         "|---|---|---|---|---|---|",
         *[
             f"| {said} | "
@@ -460,8 +462,8 @@ def page(runs: list[dict[str, Any]]) -> str:
         "## The verifier, tested on the same examples",
         "",
         f"`sorted_answer()` lets in at most {max(a['upper'] for a, _ in audits):.3f} of wrong answers (upper "
-        f"bound, admitted: {'always' if all(a['admits'] for a, _ in audits) else 'not always'}). A verifier that "
-        "forgets the order and looks only at the members takes "
+        f"bound, admitted: {'always' if all(a['admits'] for a, _ in audits) else 'not always'}). A verifier "
+        "that forgets the order and looks only at the members takes "
         f'{audits[0][1]["taken"]} of {audits[0][1]["tried"]} answers of the kind "{audits[0][1]["worst"]}", '
         f"and admits {'nothing' if not any(b['admits'] for _, b in audits) else 'something'}.",
         "",
@@ -469,9 +471,9 @@ def page(runs: list[dict[str, Any]]) -> str:
         "",
         f"With a tenfold weight decay (1 in place of .1, rate 2e-3; seed 0) the first model is right of "
         f"{strong['start']:.3f}, the rounds come to "
-        f"{', '.join(format(told['test'], '.3f') for told in strong['told'])} ({strong['cpu']:.0f} CPU-s in all): "
-        "a better first model ends no lower, and there is less to gain. Most of the gain of right answers to the "
-        f"whole pool ({one['arms']['gold'][-1]['test']:.3f}) is had without them.",
+        f"{', '.join(format(told['test'], '.3f') for told in strong['told'])} ({strong['cpu']:.0f} CPU-s in "
+        "all): a better first model ends no lower, and there is less to gain. Most of the gain of right answers "
+        f"to the whole pool ({one['arms']['gold'][-1]['test']:.3f}) is had without them.",
         "",
     ]
     return "\n".join(lines)

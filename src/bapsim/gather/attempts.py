@@ -1,9 +1,8 @@
 """A model's own attempts at prompts that nobody has answered: to be verified and learnt from.
 
 Expert iteration: sample, verify, keep, train, repeat (Anthony, Tian and Barber 2017; Zelikman et al. 2022).
-The source only samples; a verifier of the recipe decides what enters, the race and the gate whether it helps. Without a
-verifier nothing enters: a model that learns from its own unverified answers does not move
-(docs/results/selftrain.md).
+The source only samples; a verifier of the recipe decides what enters, the race and the gate whether it
+helps. Unverified answers of its own teach a model next to nothing (docs/results/selftrain.md).
 """
 
 from __future__ import annotations
@@ -111,8 +110,9 @@ def tried(
     ask: Callable[[Sequence[int], int], list[str | None]],
     accepts: Callable[[int, str], bool] | None = None,
 ) -> list[Tried]:
-    """Up to `tries` answers to each of `count` prompts; no answer, and one that the prompt had before, is left
-    out. ask: answers of these prompts for the n-th time; accepts: a prompt is asked no more once it does.
+    """Up to `tries` answers to each of `count` prompts, each once; where nothing was said, none.
+
+    ask: answers of these prompts for the n-th time; accepts: a prompt is asked no more once it does.
     """
     open_ = list(range(count))
     known: list[set[str]] = [set() for _ in open_]
@@ -160,7 +160,7 @@ def asked(model: Model, inputs: Rows, seeds: Sequence[int], temperature: float) 
 
 
 def _accepts(until: Any, rows: Rows) -> Callable[[int, str], bool]:
-    """Whether a verifier, or a function of a row and an answer, takes an answer; where it fails, it does not."""
+    """Whether a verifier, or a function of a row and an answer, takes an answer; one that raises does not."""
     verify: Accepts = getattr(until, "accepts", until)
     listed: list[dict[str, Any]] = rows.to_pylist()
 
