@@ -192,7 +192,7 @@ def unsolved(turn: Turn, name: str, done: frozenset[bytes], most: int) -> Record
         ids = id_bytes(batch.column("_id"))
         new = np.array([one.tobytes() not in done for one in ids], bool)
         whole = np.logical_and.reduce([_said(batch, one) for one in inputs])
-        parts.append(take(batch, keep & new & ~_said(batch, target) & whole))
+        parts += [take(batch, mine)] if (mine := keep & new & ~_said(batch, target) & whole).any() else []
     if not parts:
         return Records(pa.RecordBatch.from_pylist([], schema=CERTIFICATE))
     rows = Records(concat(parts))
