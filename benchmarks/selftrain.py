@@ -403,6 +403,7 @@ def page(runs: list[dict[str, Any]]) -> str:
     one, strong = runs[0], runs[0]["strong"]
     audits = [(run["audit exact"], run["audit any order"]) for run in runs]
     near = {when: over(lambda run, k=key: run[k]) for when, key in (("start", "start"), ("verified", "end"))}
+    people = one["arms"]["people only"][-1]["test"]
     lines = [
         "# Learning from one's own verified attempts",
         "",
@@ -469,13 +470,13 @@ def page(runs: list[dict[str, Any]]) -> str:
         "",
         "## What it depends on",
         "",
-        "The first model was not trained to its end: as many steps more on people's examples alone, seed 0, come "
-        f"to {one['arms']['people only'][-1]['test']:.3f}. So much of the gain over the first model is training, "
-        f"and {one['end'] - one['arms']['people only'][-1]['test']:+.3f} is what the verified attempts bring; "
-        "unverified ones bring less than people's examples do in the same steps. With a tenfold weight decay (1 "
-        f"in place of .1, rate 2e-3, seed 0) the first model is right of {strong['start']:.3f}, and the rounds "
-        f"come to {', '.join(format(told['test'], '.3f') for told in strong['told'])} ({strong['cpu']:.0f} CPU-s "
-        "in all): a better first model leaves less to gain, and ends no lower. Right answers to the whole pool "
+        "The first model was not trained to its end: as many steps more on people's examples alone, seed 0, "
+        f"come to {people:.3f}. So much of the gain over the first model is training, and "
+        f"{one['end'] - people:+.3f} is what the verified attempts bring; unverified ones bring less than "
+        "people's examples do in the same steps. With a tenfold weight decay (1 in place of .1, rate 2e-3, "
+        f"seed 0) the first model is right of {strong['start']:.3f}, and the rounds come to "
+        f"{', '.join(format(told['test'], '.3f') for told in strong['told'])} ({strong['cpu']:.0f} CPU-s in "
+        "all): a better first model leaves less to gain, and ends no lower. Right answers to the whole pool "
         f"come to {one['arms']['gold'][-1]['test']:.3f}.",
         "",
     ]

@@ -20,10 +20,10 @@ from bapsim.core.recipe import Mixture
 from bapsim.core.records import Answers, Draft, Origin, Rows
 from bapsim.core.turn import Turn
 
-FLOORS = ("1st floor", "2nd floor", "3rd floor", "basement")
+FLOORS = tuple(f"floor {name}" for name in "abcdefgh")
 ORIGIN = Origin(source="shop", input_maker="person", target_maker="person", method="shop", rights="own")
 PEOPLE, POOL, FRESH = 230, 400, 60
-GOODS = [f"{a}{b}{c}" for a in "bdfkmprst" for b in "aeiou" for c in "bdgkmnprst"]  # 450 words
+GOODS = [f"{a}{b}{c}" for a in "bdfkmprst" for b in "aeiou" for c in "bdgknpr"][:300]
 WORDS = ["please", "where", "may", "one", "find", "today", "the", "lovely", "old", "new", "big", "small"]
 
 

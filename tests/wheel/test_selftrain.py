@@ -37,7 +37,7 @@ def recipe_of(verify: Any, *, pool: int = POOL, fresh: int = FRESH) -> Recipe:
         sources={
             "people": Shop(True, fresh=fresh),
             "pool": Shop(False, pool=pool),
-            "own": attempts(tries=5, until=verify),
+            "own": attempts(tries=10, until=verify),
         },
         checks={"table": verified_by(verify)},
         compose=raced(machine_share=(0, 0.75)),
