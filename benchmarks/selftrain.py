@@ -6,7 +6,7 @@ Writes docs/results/selftrain.{json,md}. 400 people's examples of sorting six to
 teach a transformer of 102,240 weights; 5,000 further prompts have no answers. Four rounds of
 gather.attempts, refine.sorting and train.lm.replies; each round's candidate is judged by the wheel's gate on
 600 people's items that nothing learns from, and moves on only if it is accepted. Figures are exact matches on
-1,000 other prompts, and on lengths and phrasings that nobody trained on. About 20 CPU-minutes.
+1,000 other prompts, and on lengths and phrasings that nobody trained on. About 16 CPU-minutes.
 """
 
 from __future__ import annotations
