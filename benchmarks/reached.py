@@ -20,7 +20,7 @@ from bapsim.judge.power import power_of
 from reached_bar import RESULTS, Bar, interval, read, said
 from reached_circle import circle, edge, forecasts, service
 from reached_people import crowds, rooms, withdrawal
-from reached_verifiers import verification
+from reached_verifiers import attempts, verification
 
 KNOWN = (  # missed so far, each with its reason in docs/LOG.md
     "label errors, average precision, whole",
@@ -163,7 +163,19 @@ def pictures() -> Iterator[Bar]:
         yield Bar(asked, f"{ratio:.1f}", ratio >= 3, "pictures")
 
 
-PARTS = (defaults, gate, loop, user, cost, wheel, label_errors, sources, pictures, verification)
+PARTS = (
+    defaults,
+    gate,
+    loop,
+    user,
+    cost,
+    wheel,
+    label_errors,
+    sources,
+    pictures,
+    verification,
+    attempts,
+)
 PARTS += (circle, service, edge, forecasts, rooms, crowds, withdrawal)
 
 

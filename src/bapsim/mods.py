@@ -6,14 +6,21 @@ Money is whole minor units of one currency (cents, won): nothing is rounded, not
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
+import numpy as np
+import pyarrow as pa
+
+from bapsim.core.arrow import cells, strings, take
 from bapsim.core.errors import InputError, Spent, Waiting
+from bapsim.core.fingerprint import digest
 from bapsim.core.recipe import Mod, Respondent
 from bapsim.core.records import Answers, Rows
+from bapsim.core.turn import named_seed
 from bapsim.store.ledger import Ledger, now
 
 MINOR = {"KRW": 0, "JPY": 0, "VND": 0, "CLP": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}  # ISO 4217
@@ -151,3 +158,134 @@ def meter(what: str, *, price: Money, ceiling: Money, till: Till) -> Mod:
     if price.currency != ceiling.currency:
         raise InputError("two_currencies", price=price, ceiling=ceiling)
     return Meter(what=what, price=price, ceiling=ceiling, till=till)
+
+
+# --- the best of several answers ----------------------------------------------------------------------
+
+Otherwise = Literal["decline", "likeliest"]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A respondent that answers with what a verifier takes; see `best_of`."""
+
+    respondent: Respondent
+    how: BestOf
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Those of the respondent, if it is a model."""
+        classes: Sequence[str] = getattr(self.respondent, "classes", ())
+        return classes
+
+    def __call__(self, rows: Rows, /) -> Answers:
+        listed = rows.to_pylist()
+        seeds = _seeds(rows)
+        said: list[list[str]] = [[] for _ in listed]
+        word: list[list[bool | None]] = [[] for _ in listed]
+        for n in range(self.how.n):
+            which = [i for i in range(len(listed)) if self.how.majority or True not in word[i]]
+            for i, answer in zip(which, self._asked(rows, which, seeds, n), strict=True):
+                if answer is not None:
+                    said[i].append(answer)
+                    word[i].append(_word(self.how.verify, listed[i], answer))
+        return _told([self._pick(one, what) for one, what in zip(said, word, strict=True)], said, word)
+
+    def _asked(self, rows: Rows, which: list[int], seeds: list[str], n: int) -> list[str | None]:
+        """The n-th answer to these rows: the likeliest first, then drawn ones."""
+        if not which:
+            return []
+        some = take(rows.select([c for c in rows.schema.names if c not in ("_seed", "_temperature")]), which)
+        drawn = [named_seed("best of", seeds[i], n) % 2**63 for i in which]
+        heat = pa.array([self.how.temperature if n else 0.0] * len(which), pa.float64())
+        some = some.append_column("_seed", pa.array(drawn, pa.int64())).append_column("_temperature", heat)
+        answers = self.respondent(Rows(some))
+        found = strings(answers.column("prediction"))
+        if "_status" not in answers.schema.names:
+            return found
+        status = strings(answers.column("_status"))
+        return [one if how in (None, "answered") else None for one, how in zip(found, status, strict=True)]
+
+    def _pick(self, said: list[str], word: list[bool | None]) -> tuple[str | None, bool | None]:
+        """What is answered, and whether it was verified: True, False (refused), None (nobody could tell)."""
+        if True in word:
+            return said[word.index(True)], True
+        if None in word:  # the first of which the verifier knows nothing bad
+            return said[word.index(None)], None
+        return (said[0] if said and self.how.otherwise == "likeliest" else None), False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestOf:
+    """A mod: of several answers to each row the first that a verifier takes."""
+
+    n: int
+    verifier: Any
+    temperature: float = 0.8
+    otherwise: Otherwise = "decline"
+    majority: bool = True
+
+    @property
+    def verify(self) -> Callable[[Mapping[str, Any], str], Any]:
+        verify: Callable[[Mapping[str, Any], str], Any] = getattr(self.verifier, "accepts", self.verifier)
+        return verify
+
+    def __call__(self, respondent: Respondent, /) -> Respondent:
+        return Chosen(respondent, self)
+
+
+def best_of(
+    n: int,
+    verifier: Any,
+    *,
+    temperature: float = 0.8,
+    otherwise: Otherwise = "decline",
+    majority: bool = True,
+) -> Mod:
+    """Asks up to n times, the likeliest answer first, and answers with the first that the verifier takes.
+
+    verifier: one of bapsim's, or a function of a row and an answer that says True, False or None. Where it
+    refuses all, nothing is answered (`_status` declined): what an executable verifier refuses is known to be
+    wrong; otherwise="likeliest" gives the likeliest answer, with `verified` false. Where it can say nothing,
+    the first such answer is given, with `verified` null. majority=False asks a row no more once an answer
+    passed; else the commonest answer stands beside it, with the share of the tries that agree: a majority of
+    one model is no verifier (docs/results/selftrain.md). Raises InputError for settings under which nothing
+    is asked.
+    """
+    if n < 1 or temperature < 0 or otherwise not in ("decline", "likeliest"):
+        raise InputError("best_of_settings", n=n, temperature=temperature, otherwise=otherwise)
+    return BestOf(n=n, verifier=verifier, temperature=temperature, otherwise=otherwise, majority=majority)
+
+
+def _seeds(rows: Rows) -> list[str]:
+    """What names each row's random numbers: its own seed, else what it says, whoever else is asked."""
+    if "_seed" in rows.schema.names:
+        return [str(one) for one in rows.column("_seed").to_pylist()]
+    offsets, body = cells(rows)
+    return [digest(bytes(body[offsets[i] : offsets[i + 1]])) for i in range(len(rows))]
+
+
+def _word(verify: Callable[[Mapping[str, Any], str], Any], row: Mapping[str, Any], said: str) -> bool | None:
+    try:
+        word = verify(row, said)
+    except Exception:  # noqa: BLE001  whatever somebody's verifier raises is a refusal
+        return False
+    return None if word is None else bool(word == 1)
+
+
+def _told(
+    picked: list[tuple[str | None, bool | None]], said: list[list[str]], word: list[list[bool | None]]
+) -> Answers:
+    most = [Counter(one).most_common(1)[0] if one else (None, 0) for one in said]
+    share = [count / max(1, len(one)) for (_, count), one in zip(most, said, strict=True)]
+    columns: dict[str, Any] = {
+        "prediction": pa.array([one for one, _ in picked], pa.string()),
+        "verified": pa.array([good for _, good in picked], pa.bool_()),
+        "passed": pa.array([sum(one is True for one in what) for what in word], pa.int32()),
+        "tries": pa.array([len(one) for one in said], pa.int32()),
+        "likeliest": pa.array([one[0] if one else None for one in said], pa.string()),
+        "majority": pa.array([one for one, _ in most], pa.string()),
+        "agreement": pa.array(np.array(share), pa.float64()),
+        "_status": pa.array(["declined" if one is None else "answered" for one, _ in picked], pa.string()),
+    }
+    return Answers(pa.record_batch(columns))

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bapsim.core.arrow import numbers, strings
+from bapsim.core.arrow import strings
 from bapsim.core.errors import NotEnough
 from bapsim.core.recipe import Mixture, Model
 from bapsim.core.records import Answers, Rows
@@ -34,13 +34,14 @@ class NgramModel:
 
     def __call__(self, rows: Rows, /) -> Answers:
         """`prediction`: a text for each row, drawn; by the column `_seed`, if there is one."""
-        seeds = numbers(rows.column("_seed")).astype(np.int64) if "_seed" in rows.schema.names else None
+        seeds = rows.column("_seed").to_pylist() if "_seed" in rows.schema.names else None
         prompts = _before(rows, [name for name in self.inputs if name != self.target])
         if seeds is None:
             said = drawn(self.counts, prompts, self.longest, np.random.default_rng(0))
         else:
-            pairs = zip(prompts, seeds.tolist(), strict=True)
-            said = [drawn(self.counts, [p], self.longest, np.random.default_rng(s))[0] for p, s in pairs]
+            rngs = (np.random.default_rng(abs(int(one or 0))) for one in seeds)
+            pairs = zip(prompts, rngs, strict=True)
+            said = [drawn(self.counts, [p], self.longest, rng)[0] for p, rng in pairs]
         return Answers(pa.record_batch([pa.array(said, pa.string())], names=["prediction"]))
 
     def losses(self, rows: Rows, /) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -158,6 +158,10 @@ def replying(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     held = replies(300, 310)
     said = model(Rows(held.records.select(["ask"]))).column("prediction").to_pylist()
     assert said == ["the boss asks: 언제 오나요"] * 10
+    how = {"_seed": [2**60, 2**60 + 1], "_temperature": [0.0, 9.0]}
+    warm = pa.record_batch({"ask": held.records.column("ask").slice(0, 2), **how})
+    cool, odd = model(Rows(warm)).column("prediction").to_pylist()
+    assert (cool, odd == cool) == (said[0], False)
     folder = tmp_path_factory.mktemp("replying") / "m"
     artifacts.save(folder, model.save)
     stored = artifacts.load(folder)

@@ -59,6 +59,20 @@ def read(rows: Rows, task: Task, bpe: Bpe) -> tuple[list[Ids], list[int]]:
     return [np.concatenate(pair) for pair in zip(first, said, strict=True)], [len(one) for one in first]
 
 
+def seeds_of(rows: Rows, first: int) -> list[int]:
+    """By which random numbers each row is drawn: its `_seed` (whole, however large), else by its position."""
+    if "_seed" not in rows.schema.names:
+        return [first + i for i in range(len(rows))]
+    return [abs(int(one or 0)) for one in rows.column("_seed").to_pylist()]
+
+
+def warmth_of(rows: Rows, usual: float) -> list[float]:
+    """The temperature at which each row is drawn: its `_temperature`, else the usual one."""
+    if "_temperature" not in rows.schema.names:
+        return [usual] * len(rows)
+    return [usual if one is None else float(one) for one in rows.column("_temperature").to_pylist()]
+
+
 def pool_digest(path: Path) -> str:
     """By what a pool is known: its content; InputError without a file."""
     if not path.is_file():

@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bapsim.core.arrow import numbers
 from bapsim.core.errors import Damaged, NotEnough
 from bapsim.core.fingerprint import digest, fingerprint
 from bapsim.core.recipe import Mixture, Model
@@ -68,7 +67,8 @@ class LmModel:
     def __call__(self, rows: Rows, /) -> Answers:
         """`prediction`: of a text task a text for each row, of classes the class with its probabilities; rows
         of a class task that have the target and no input get a text of that class, in the input's column. The
-        column `_seed`, if there is one, says by which random numbers each row is drawn.
+        columns `_seed` and `_temperature`, if they are there, say by which random numbers, and how warm, each
+        row is drawn.
         """
         if self.classes and reading.foreseen(self.task) in rows.schema.names:
             return self._classified(rows)
@@ -94,12 +94,17 @@ class LmModel:
         else:
             prompts = reading.before(rows, self.task)
         how = self.writing
-        seeds = np.arange(len(rows)) + how.seed
-        if "_seed" in rows.schema.names:
-            seeds = numbers(rows.column("_seed"), 0).astype(np.int64)
-        uniform = [np.random.default_rng(abs(one)).random(how.longest) for one in seeds.tolist()]
+        seeds = reading.seeds_of(rows, how.seed)
+        uniform = [np.random.default_rng(one).random(how.longest) for one in seeds]
         begun = self.bpe.encode(prompts)
-        said = drawn(self.net, self.shape, begun, uniform, temperature=how.temperature, top_p=how.top_p)
+        warm = np.array(reading.warmth_of(rows, how.temperature))
+        said: list[list[int]] = [[] for _ in begun]
+        for heat in np.unique(warm).tolist():
+            at = np.flatnonzero(warm == heat).tolist()
+            some = [begun[i] for i in at], [uniform[i] for i in at]
+            found = drawn(self.net, self.shape, *some, temperature=heat, top_p=how.top_p)
+            for i, one in zip(at, found, strict=True):
+                said[i] = one
         if not self.task.documents:
             return [self.bpe.decode(one) for one in said]
         return [self.bpe.decode([*a.tolist(), *b]) for a, b in zip(begun, said, strict=True)]

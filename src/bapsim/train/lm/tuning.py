@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bapsim.core.arrow import numbers
 from bapsim.core.errors import InputError, NotEnough, RecipeError
 from bapsim.core.recipe import Mixture, Model
 from bapsim.core.records import Answers, Rows, Task
@@ -62,27 +61,26 @@ class TunedModel:
     told: tuple[dict[str, float], ...] = ()
 
     def __call__(self, rows: Rows, /) -> Answers:
-        """`prediction`: a reply to each row; with a temperature by the column `_seed`, if there is one."""
-        prompts = self._prompts(rows)
-        seeds = list(range(len(prompts)))
-        if "_seed" in rows.schema.names:
-            seeds = numbers(rows.column("_seed"), 0).astype(np.int64).tolist()
-        said = [self._reply(one, seed) for one, seed in zip(prompts, seeds, strict=True)]
+        """`prediction`: a reply to each row; with a temperature by the column `_seed`, if there is one. The
+        column `_temperature` says how warm each is drawn.
+        """
+        how = reading.seeds_of(rows, 0), reading.warmth_of(rows, self.temperature)
+        said = [self._reply(*one) for one in zip(self._prompts(rows), *how, strict=True)]
         return Answers(pa.record_batch([pa.array(said, pa.string())], names=["prediction"]))
 
     def _prompts(self, rows: Rows) -> list[list[int]]:
         return [self.tokenizer(one, add_special_tokens=False).input_ids for one in prompts_of(rows, self)]
 
-    def _reply(self, prompt: list[int], seed: int) -> str:
+    def _reply(self, prompt: list[int], seed: int, warm: float) -> str:
         t = part("torch")
         device = next(self.net.parameters()).device
         room = max(1, self.context - self.longest)
         ids = t.tensor([(prompt or [self.tokenizer.eos_token_id])[-room:]], device=device)
         how: dict[str, Any] = {"do_sample": False}
-        if self.temperature > 0:
-            how = {"do_sample": True, "temperature": self.temperature, "top_k": 0}
+        if warm > 0:
+            how = {"do_sample": True, "temperature": warm, "top_k": 0}
         with t.random.fork_rng(), t.inference_mode():
-            t.manual_seed(abs(seed))
+            t.manual_seed(seed)
             out = self.net.generate(ids, attention_mask=t.ones_like(ids), max_new_tokens=self.longest, **how)
         said: str = self.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
         return said
