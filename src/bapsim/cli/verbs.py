@@ -376,7 +376,20 @@ def _why(what: str) -> dict[str, Any]:
             return {"found": hits}
         said = why_record(project, recipe, hits[0]["id"] if hits else what)
     room.pairs(list(record_lines(said, room.lang)))
+    for kin in ("ancestors", "descendants"):
+        _say_kin(room, kin, said[kin])
     return said
+
+
+def _say_kin(room: Desk, name: str, said: dict[str, Any]) -> None:
+    """A heading with what there is in all, and the tree below it."""
+    from bapsim.report.kin import summary, tree
+
+    if said["count"]:
+        room.line()
+        room.line(f"{text(f'kin.{name}', room.lang)}: {summary(said, room.lang)}")
+        for one in tree(said, room.lang):
+            room.line(one.said, first=f"  {one.first}", rest=f"  {one.rest}")
 
 
 @verb(click.argument("version"), click.option("--reason", required=True, metavar="TEXT"))

@@ -14,7 +14,7 @@ LONGEST = 400  # characters of one value; the rest is in the records
 
 
 def record_lines(said: Mapping[str, Any], lang: str) -> Lines:
-    """A record: what it says, who made it, what was said of it, its kin and the models that ate it."""
+    """A record: what it says, who made it, what was said of it, and the models that ate it."""
     head = _heads(lang)
     yield head("record"), said["id"]
     for name, value in said["row"].items():
@@ -42,7 +42,7 @@ def record_lines(said: Mapping[str, Any], lang: str) -> Lines:
     passed = [one["check"] for one in said["verdicts"] if one["keep"]]
     if passed:
         yield head("passed"), ", ".join(passed)
-    for kin in ("replaced_by", "parents", "children", "eaten_by"):
+    for kin in ("replaced_by", "eaten_by"):
         if said[kin]:
             yield head(kin), _some(said[kin])
 

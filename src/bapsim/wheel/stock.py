@@ -210,12 +210,12 @@ class Stock:
     @cached_property
     def parents(self) -> list[tuple[int, tuple[int, ...]]]:
         """Derived rows with the rows that they were derived from (those that are still there)."""
-        column = self.records.column("_parents")
-        derived = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        column: Any = self.records.column("_parents")
+        derived = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False)).tolist()
         found = []
-        for row in derived:
-            mums = [self.place.get(m) for m in column[int(row)].as_py()]
-            found.append((int(row), tuple(m for m in mums if m is not None)))
+        for row, ids in zip(derived, column.drop_null().to_pylist(), strict=True):
+            mums = (self.place.get(one) for one in ids)
+            found.append((row, tuple(mum for mum in mums if mum is not None)))
         return found
 
     @cached_property
