@@ -27,6 +27,7 @@ class Echo:
 
     of: int = 12
     upto: int = 3
+    heedless: bool = False  # writes on from refused rows, too
 
     def __call__(self, turn: Turn) -> Iterator[Draft]:
         if not 2 <= turn.n <= self.upto:
@@ -36,7 +37,9 @@ class Echo:
                 deep = np.array(
                     [depth == turn.n - 2 for depth in part.column("_input_depth").to_pylist()], bool
                 )
-                at = np.flatnonzero(deep & kept)[: self.of if turn.n == 2 else None].tolist()
+                at = np.flatnonzero(deep & (kept | self.heedless))[
+                    : self.of if turn.n == 2 else None
+                ].tolist()
                 if at:
                     yield self._made(turn, part, at)
 

@@ -16,7 +16,7 @@ from bapsim.core.records import Records, Task
 from bapsim.report.kin import SHOWN, summary, tree
 from bapsim.store.project import opened
 from bapsim.wheel.audit import why_record
-from bapsim.wheel.lineage import MOST, ancestors, descendants, offspring
+from bapsim.wheel.lineage import MOST, ancestors, descendants
 from bapsim.wheel.stock import Stock, load_stock
 from tests.wheel.chain_world import chained, run
 
@@ -85,7 +85,7 @@ def test_a_hundred_thousand_descendants_are_counted_and_some_are_told() -> None:
     found = descendants(many, 0)
     assert len(found) == 100_000
     assert ancestors(many, 100_000) == [(0, name(0), -1, 1)]
-    assert offspring(many, np.arange(100_001) == 0).all()
+    assert many.with_descendants(np.arange(100_001) == 0).all()
     assert time.process_time() - begun < 5
     said = {"count": len(found), "first": [told(one.id.hex(), None) for one in found[:MOST]]}
     lines = list(tree(said, "en"))
@@ -116,7 +116,12 @@ def test_a_long_chain_and_a_circle_that_cannot_be_come_to_an_end() -> None:
     assert {one.row for one in ancestors(circle, 0)} == {1, 2}
     assert {one.row for one in descendants(circle, 1)} == {0, 2}
     assert ancestors(circle, 3) == descendants(circle, 3) == []
-    assert offspring(circle, np.array([False, False, True, False])).tolist() == [True, True, True, False]
+    assert circle.with_descendants(np.array([False, False, True, False])).tolist() == [
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_what_is_not_here_is_told_by_its_id() -> None:
@@ -138,4 +143,4 @@ def test_up_and_down_are_one_relation_and_offspring_is_its_closure(said: list[li
     stock, row = stock_of(mums), at % len(said)
     below = {one.row for one in descendants(stock, row)}
     assert below == {i for i in range(len(said)) if row in {one.row for one in ancestors(stock, i)}}
-    assert set(np.flatnonzero(offspring(stock, np.arange(len(said)) == row)).tolist()) == below | {row}
+    assert set(np.flatnonzero(stock.with_descendants(np.arange(len(said)) == row)).tolist()) == below | {row}

@@ -353,12 +353,14 @@ def _why(what: str) -> dict[str, Any]:
     from bapsim.report.why import model_lines, record_lines
     from bapsim.wheel.audit import why_model, why_record
     from bapsim.wheel.listing import MOST, found, is_record
+    from bapsim.wheel.setting_aside import eaten_in_quarantine
 
     room = desk()
     recipe = room.recipe()
     with room.project(writing=False) as project:
         if project.ledger.value("select 1 from model where version=?", what):
             said = why_model(project, what)
+            said["quarantined"] = eaten_in_quarantine(project, recipe, what)
             room.pairs(list(model_lines(said, room.lang)))
             return said
         hits = found(project, recipe, what)
@@ -392,12 +394,28 @@ def _say_kin(room: Desk, name: str, said: dict[str, Any]) -> None:
             room.line(one.said, first=f"  {one.first}", rest=f"  {one.rest}")
 
 
-@verb(click.argument("version"), click.option("--reason", required=True, metavar="TEXT"))
-def _use(version: str, reason: str) -> dict[str, Any]:
+@verb(
+    click.argument("version", metavar="NAME"),
+    click.option("--reason", required=True, metavar="TEXT"),
+    click.option("--quarantine", "aside", is_flag=True),
+    click.option("--by", metavar="NAME", default="owner"),
+)
+def _use(version: str, reason: str, aside: bool, by: str) -> dict[str, Any]:
+    from bapsim.report.kin import say_put_aside, say_released
+    from bapsim.wheel.quarantine import meant
+    from bapsim.wheel.setting_aside import put_aside, release
     from bapsim.wheel.using import use
 
     room = desk()
     with room.project(writing=True) as project:
+        if aside:
+            said = put_aside(project, room.recipe(), version, reason, by)
+            say_put_aside(room, said)
+            return said
+        if meant(project.ledger, version) is not None:
+            said = release(project, room.recipe(), version, reason, by)
+            say_released(room, said)
+            return said
         said = use(project, version, reason)
     if "delivery" in said:
         room.say("use.delivery", name=version, bapsim=room.called)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bapsim.core.errors import text
 from bapsim.report.words import number, reason_text
+
+if TYPE_CHECKING:
+    from bapsim.report.desk import Desk
 
 SHOWN = 12  # relatives of each direction; `--json` tells more
 LONGEST = 60  # characters of an input
@@ -78,6 +81,68 @@ def made(one: Mapping[str, Any], lang: str) -> str:
     told = {each["check"] for each in one["verifiers"]}
     parts += [verdict(each, lang) for each in one["refused"] if each["check"] not in told]
     return " · ".join(part for part in parts if part)
+
+
+def said_of(entry: Mapping[str, Any], lang: str) -> str:
+    """An entry of the quarantine: what, who, when, why."""
+    kinds = "/".join(text(f"kin.kind.{kind}", lang) for kind in entry["kinds"])
+    name = entry["name"][:8] if entry["kinds"] == ["record"] else entry["name"]
+    values = {"kinds": kinds, "name": name, "by": entry["by"], "reason": entry["reason"]}
+    return text("kin.entry", lang, **values, at=str(entry["at"])[:10])
+
+
+def in_quarantine(report: Mapping[str, Any], lang: str) -> dict[str, Any] | None:
+    """The table of a turn's page; None where nothing was in quarantine."""
+    if not report.get("quarantines"):
+        return None
+    heads = ("what", "by", "reason", "rows", "made")
+    rows = []
+    for one in report["quarantines"]:
+        kinds = "/".join(text(f"kin.kind.{kind}", lang) for kind in one["kinds"])
+        said = [f"{kinds} {_name(one | {'what': one['name']})}", one["by"], one["reason"]]
+        rows.append([*said, number(one["rows"]), number(one["made"])])
+    return {
+        "title": text("kin.quarantines", lang),
+        "note": text("kin.quarantines.note", lang),
+        "head": [text(f"kin.head.{name}", lang) for name in heads],
+        "rows": rows,
+        "notes": [],
+    }
+
+
+def say_put_aside(room: Desk, said: Mapping[str, Any]) -> None:
+    """What a quarantine reaches: rows, where they stood, models, and generators that ate them."""
+    counts = {name: number(said[name]) for name in ("rows", "made")}
+    key = "kin.aside" if said["new"] else "kin.aside.again"
+    room.say(key, name=_name(said), **counts)
+    stood = ", ".join(
+        f"{text(f'account.{name}', room.lang)} {number(count)}" for name, count in said["standing"].items()
+    )
+    if stood:
+        room.say("kin.aside.stood", stood=stood)
+    for one in said["models"]:
+        key = "kin.aside.serves" if one["serves"] else "kin.aside.model"
+        state = text(f"state.{one['state']}", room.lang)
+        room.say(key, version=one["version"], rows=number(one["rows"]), state=state)
+    for one in said["generators"]:
+        key = "kin.aside.drawn" if one["drawn"] else "kin.aside.generator"
+        values = {"version": one["version"], "rows": number(one["rows"]), "drawn": number(one["drawn"])}
+        room.say(key, **values, bapsim=room.called)
+    room.say("kin.aside.next", name=_name(said), bapsim=room.called)
+
+
+def say_released(room: Desk, said: Mapping[str, Any]) -> None:
+    """What a release gives back, and what other entries still hold."""
+    counts = {name: number(said[name]) for name in ("rows", "made", "still")}
+    room.say("kin.released", name=_name(said), bapsim=room.called, **counts)
+    if said["still"]:
+        room.say("kin.released.still", **counts)
+
+
+def _name(said: Mapping[str, Any]) -> str:
+    """What an entry names, as it can be typed."""
+    name = str(said["what"][:8] if said["kinds"] == ["record"] else said["what"])
+    return f"{said['source']}/{name}" if said["source"] is not None else name
 
 
 def verdict(one: Mapping[str, Any], lang: str) -> str:

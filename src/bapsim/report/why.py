@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bapsim.core.errors import text
+from bapsim.report.kin import said_of
 from bapsim.report.words import amount, number, parts, reason_text, unit_of
 
 Lines = Iterator[tuple[str, str]]
@@ -39,6 +40,9 @@ def record_lines(said: Mapping[str, Any], lang: str) -> Lines:
                 head("verdict"),
                 text(key, lang, check=one["check"], reason=reason, value=value, limit=limit),
             )
+    for one in said["quarantine"]:
+        key = "why.quarantined" if one["itself"] else "why.quarantined.through"
+        yield head("quarantine"), text(key, lang, entry=said_of(one, lang))
     passed = [one["check"] for one in said["verdicts"] if one["keep"]]
     if passed:
         yield head("passed"), ", ".join(passed)
@@ -83,6 +87,8 @@ def model_lines(said: Mapping[str, Any], lang: str) -> Lines:
         remedy = text(f"withdraw.remedy.{one['remedy']}", lang)
         counted = {"consent": one["consent"], "rows": number(one["rows"])}
         yield head("tainted"), text("why.tainted", lang, **counted, remedy=remedy)
+    if said.get("quarantined"):
+        yield head("quarantine"), text("why.ate_quarantined", lang, rows=number(said["quarantined"]))
     if said["refitted_with_exam"]:
         yield head("served"), text("detail.refitted.value", lang)
 

@@ -21,6 +21,8 @@ from bapsim.store.project import Project
 from bapsim.store.tape import in_doubt
 from bapsim.wheel.candidates import NAME
 from bapsim.wheel.lineage import Teller, ancestors, descendants
+from bapsim.wheel.quarantine import about as quarantines_about
+from bapsim.wheel.quarantine import quarantined
 from bapsim.wheel.refining import refused_by, stored_verdicts, superseded_by
 from bapsim.wheel.settling import subjects
 from bapsim.wheel.stock import (
@@ -114,8 +116,8 @@ def _folder_sha(path: Path) -> str:
 
 
 def stands(project: Project, stock: Stock) -> np.ndarray:
-    """int8[N]: where each row stands (STATES), from what is stored: verdicts, deliveries, exam."""
-    refused = stock.refused_deliveries.copy()
+    """int8[N]: where each row stands (STATES), from stored verdicts, deliveries, exam and quarantine."""
+    refused = stock.refused_deliveries | quarantined(project.ledger, stock)
     superseded = np.zeros(len(stock), bool)
     for i, shard in enumerate(stock.shards):
         part = slice(int(stock.starts[i]), int(stock.starts[i + 1]))
@@ -233,6 +235,7 @@ def why_record(project: Project, recipe: Recipe, said: str) -> dict[str, Any]:
         },
         "stands": STATES[int(state[at])],
         "verdicts": _verdicts_about(project, shard, row),
+        "quarantine": quarantines_about(project, stock, at),
         "parents": [i.hex() for i in values["_parents"] or []],
         "children": [one.id.hex() for one in below if one.steps == 1],
         "ancestors": teller.told(ancestors(stock, at)),

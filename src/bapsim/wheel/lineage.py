@@ -34,18 +34,6 @@ class Step(NamedTuple):
     steps: int
 
 
-def offspring(stock: Stock, rows: np.ndarray) -> np.ndarray:
-    """bool[N]: these rows (bool[N]) and all that was made of them, also by people."""
-    found = rows.copy()
-    while True:  # once, and once more to see that it is all: parents come before their children
-        before = int(found.sum())
-        for row, mums in stock.parents if before else ():
-            if not found[row] and any(found[mum] for mum in mums):
-                found[row] = True
-        if int(found.sum()) == before:
-            return found
-
-
 def ancestors(stock: Stock, row: int) -> list[Step]:
     """All that a row was made from, each once, the nearest first."""
     column: Any = stock.records.column("_parents")

@@ -192,6 +192,17 @@ class Stock:
             found[row] |= self._machines[row] and found[list(mums)].any()
         return found
 
+    def with_descendants(self, rows: np.ndarray) -> np.ndarray:
+        """bool[N]: these rows, and all that was made of them, also by people."""
+        found = rows.copy()
+        while True:  # once, and once more to see that it is all: parents come before their children
+            before = int(found.sum())
+            for row, mums in self.parents if before else ():
+                if not found[row] and any(found[mum] for mum in mums):
+                    found[row] = True
+            if int(found.sum()) == before:
+                return found
+
     @cached_property
     def _machines(self) -> np.ndarray:
         """bool[N]: a machine took part in the delivery."""
