@@ -69,12 +69,13 @@ def page(found: dict[str, Any]) -> str:
         "# A wrong label and all that is written from it",
         "",
         f"Made by `OMP_NUM_THREADS=1 python benchmarks/propagation.py` ({found['date']}, "
-        f"{sum(one['cpu'] for one in runs):,.0f} CPU-s, {len(clean)} seeds). What is done stands at the top of that "
-        f"file. Rows by depth: {', '.join(str(one['rows']) for one in sizes)}.",
+        f"{sum(one['cpu'] for one in runs):,.0f} CPU-s, {len(clean)} seeds). What is done stands at the top "
+        f"of that file. Rows by depth: {', '.join(str(one['rows']) for one in sizes)}.",
         "",
         "## Error of a model of all rows up to a depth, % of 2,000 held-out reviews (mean ± standard error)",
         "",
-        f"| wrong seeds of {SEEDS} | wrong rows, last depth | {' | '.join(f'depth {d}' for d in range(depth + 1))} |",
+        f"| wrong seeds of {SEEDS} | wrong rows, last depth | "
+        f"{' | '.join(f'depth {d}' for d in range(depth + 1))} |",
         "|---|---|" + "---|" * (depth + 1),
     ]
     for count in PLANTED:
@@ -126,16 +127,18 @@ def traced(runs: list[dict[str, Any]]) -> list[str]:
     slow = max(one["traced"]["milliseconds"] for one in runs)
     aside = max(one["quarantine_seconds"] for one in runs)
     return [
-        "Points lost: error with the wrong seeds less error of the same wheel without any. The next two columns: "
-        "points gained again by leaving the wrong records out and keeping what was written from them, and by "
-        "the quarantine. Rows that have a wrong row as their second parent have a right label, and go along.",
+        "Points lost: error with the wrong seeds less error of the same wheel without any. The next two "
+        "columns: points gained again by leaving the wrong records out and keeping what was written from "
+        "them, and by the quarantine. Rows that have a wrong row as their second parent have a right label, "
+        "and go along.",
         "",
         "## The way back",
         "",
         f"Of {rows:,} wrong rows that machines wrote, the tree names the wrong record for **{found:,}** "
-        f"({100 * found / rows:.1f} %), in {slow:.2f} ms a row at most. It names {named} of people's rows (one "
-        f"row in four has two parents); of three wrong rows with the same origin, the trees have {after:.2f} of "
-        f"people's rows in common. To put one record into quarantine took {aside:.2f} CPU-s at most.",
+        f"({100 * found / rows:.1f} %), in {slow:.2f} ms a row at most. It names {named} of people's rows "
+        f"(one row in four has two parents); of three wrong rows with the same origin, the trees have "
+        f"{after:.2f} of people's rows in common. To put one record into quarantine took {aside:.2f} "
+        "CPU-s at most.",
     ]
 
 

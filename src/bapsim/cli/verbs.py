@@ -312,6 +312,7 @@ def _shortly(one: dict[str, Any]) -> str:
 
 def _tell(number: int | None) -> dict[str, Any]:
     from bapsim.report.facts import facts, serving
+    from bapsim.report.fused import over_turns
     from bapsim.report.page import gain_in_words, write_report
     from bapsim.report.paid import BRIEF, table
     from bapsim.report.words import held_out_in_words
@@ -334,6 +335,10 @@ def _tell(number: int | None) -> dict[str, Any]:
         held = held_out_in_words(one)
         rows.append([str(one["turn"]), word, gain_in_words(one), count(one["train_rows"]), held])
     room.table(rows, right=[0, 3, 4])
+    if made := over_turns(said, room.lang):
+        room.line()
+        room.say("show.made")
+        room.table(made, right=range(len(made[0])))
     say_story(room, said)
     if "people" in said:
         room.table(table(said["people"], room.lang, BRIEF))

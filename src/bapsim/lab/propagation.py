@@ -234,8 +234,8 @@ def followed(
         every = np.ones(len(of.stock), bool)
         told["records_only"] = error(of, every & ~of.stock.rows_with(set(of.planted)), *held)
         begun = time.process_time()
-        for one in of.planted:
-            put_aside(project, of.recipe, one.hex(), "planted")
+        for bad in of.planted:
+            put_aside(project, of.recipe, bad.hex(), "planted")
         told["quarantine_seconds"] = (time.process_time() - begun) / len(of.planted)
         out = quarantined(project.ledger, of.stock)
         told["taken"] = {"rows": int(out.sum()), "right": int((out & ~of.wrong).sum())}

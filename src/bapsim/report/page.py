@@ -141,7 +141,8 @@ def _tables(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> I
 
 
 def _noted(table: dict[str, Any]) -> dict[str, Any]:
-    return table | {"note": safe(marked(table["note"]))}
+    drawn = {"picture": safe(table["picture"])} if "picture" in table else {}
+    return table | {"note": safe(marked(table["note"]))} | drawn
 
 
 def _wear(report: Mapping[str, Any], lang: str) -> dict[str, Any]:
