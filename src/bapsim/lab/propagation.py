@@ -8,8 +8,9 @@ parents and ids are the wheel's own, as are the tree that leads back and the qua
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from bapsim.compose.plan import exam
 from bapsim.core.arrow import concat, strings
+from bapsim.core.errors import InputError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Draft, Origin, Records, Rows, Task, derive
 from bapsim.core.turn import Turn, named_seed
@@ -35,6 +37,7 @@ from bapsim.wheel.setting_aside import put_aside
 from bapsim.wheel.state import begin, stop
 from bapsim.wheel.stock import Stock, load_stock
 
+LEAST, PEOPLE, HELD = 90, 300, 2_000  # rows
 TASK = Task(input="text", target="label")
 ORIGIN = Origin(source="", input_maker="person", target_maker="person", method="file", rights="own")
 
@@ -242,3 +245,40 @@ def followed(
         told["left_wrong"] = int((of.wrong & ~out).sum())
         told["quarantine"] = error(of, ~out, *held)
         return told
+
+
+def propagation(
+    texts: Sequence[str],
+    labels: Sequence[str],
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    depth: int = 4,
+    say: Callable[..., None] = lambda *_, **__: None,
+) -> dict[str, Any]:
+    """The experiment on labelled texts, each seed with other rows: at most 300 by people, of which every
+    fifth is a seed and one seed in ten wrong; at most 2,000 others are held out. Each seed is run without
+    wrong ones, too.
+
+    Returns people, held, planted, depth, and `runs`: `followed` of each seed, clean: its errors by depth
+    without wrong rows. Raises InputError for fewer than 90 rows, or one label.
+    """
+    if len(texts) < LEAST or len(set(labels)) < 2:
+        raise InputError("lab_too_few_rows", rows=len(texts), least=LEAST, labels=len(set(labels)))
+    people = min(PEOPLE, len(texts) // 3)
+    some = people // 5
+    planted = max(some // 10, 1)
+    runs = []
+    for seed in seeds:
+        at = np.random.default_rng(named_seed("propagation", seed)).permutation(len(texts))
+        mine = at[:people].tolist()
+        out = at[people : people + HELD].tolist()
+        held = [texts[i] for i in out], [labels[i] for i in out]
+        given = [texts[i] for i in mine], [labels[i] for i in mine]
+        both = []
+        for wrong in (0, planted):
+            say("propagation", wrong=wrong, seed=seed)
+            with tempfile.TemporaryDirectory() as folder:
+                plan = Rewriter(seeds=some, seed=seed)
+                both.append(followed(Path(folder) / "p", *given, held, range(wrong), plan, depth))
+        runs.append(both[1] | {"seed": seed, "clean": [one["error"] for one in both[0]["by_depth"]]})
+    return {"people": people, "held": len(out), "planted": planted, "depth": depth, "runs": runs}
