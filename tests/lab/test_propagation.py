@@ -31,15 +31,13 @@ def test_every_wrong_row_leads_back_and_none_is_left(
 ) -> None:
     texts, labels = reviews
     plan = Rewriter(seeds=12, each=2)
-    held = texts[60:200], labels[60:200]
+    held = texts[60:90], labels[60:90]
     told = followed(tmp_path / "p", texts[:60], labels[:60], held, [0, 5], plan, 2)
     assert [(one["rows"], one["wrong"]) for one in told["by_depth"]] == [(60, 2), (24, 4), (48, 8)]
     assert told["traced"]["rows"] == told["traced"]["found"] == 12
     assert told["left_wrong"] == 0
     assert told["taken"]["rows"] - told["taken"]["right"] == 2 + 12
     assert told["traced"]["candidates"][2] >= 1
-    none = followed(tmp_path / "q", texts[:60], labels[:60], held, [], plan, 1)
-    assert (none["planted"], none["by_depth"][1]["wrong"]) == (0, 0)
 
 
 def test_labels_are_carried_over_and_two_parents_share_one(
@@ -70,7 +68,8 @@ def test_half_of_a_text_stays() -> None:
 
 
 def test_the_verb_tells_it_in_both_languages(reviews: tuple[list[str], list[str]], tmp_path: Path) -> None:
-    lines = [json.dumps({"said": text, "mood": label}) for text, label in zip(*reviews, strict=True)]
+    some = list(zip(*reviews, strict=True))[:150]
+    lines = [json.dumps({"said": text, "mood": label}) for text, label in some]
     (tmp_path / "rows.jsonl").write_text("\n".join(lines) + "\n")
     words = ["-C", str(tmp_path), "lab", "propagation", str(tmp_path / "rows.jsonl"), "--generations", "1"]
     size = ["--text", "said", "--target", "mood", "--seeds", "1"]

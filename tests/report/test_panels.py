@@ -15,7 +15,7 @@ VALUES = st.lists(st.none() | st.floats(-1e6, 1e6), min_size=1, max_size=12)
 
 
 @given(VALUES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_sign_for_each_value_in_its_order(values: list[float | None]) -> None:
     signs = sparkline(values)
     known = [one for one in values if one is not None]
@@ -26,7 +26,7 @@ def test_a_sign_for_each_value_in_its_order(values: list[float | None]) -> None:
 
 
 @given(VALUES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_picture_is_whole_whatever_was_measured(values: list[float | None]) -> None:
     bands = [(0.0, 1.0) if k % 2 else None for k in range(len(values))]
     one = Panel(name="<a&b>", values=values, said=[str(v) for v in values], bands=bands)

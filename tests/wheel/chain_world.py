@@ -68,6 +68,16 @@ def run(root: Path, recipe: Recipe, turns: int) -> None:
             run_turn(project, recipe)
 
 
+def three_turns(base: Path) -> Path:
+    """A wheel of three turns in a folder of tests: made once, never written to."""
+    root = base / "chain_world"
+    if not root.exists():
+        run(root, chained(), 3)
+        recipe = "from tests.wheel.chain_world import chained\n\nrecipe = chained()\n"
+        (root / "recipe.py").write_text(recipe)
+    return root
+
+
 def copied(root: Path, place: Path) -> Path:
     shutil.copytree(root, place)
     return place

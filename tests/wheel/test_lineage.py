@@ -18,7 +18,7 @@ from bapsim.store.project import opened
 from bapsim.wheel.audit import why_record
 from bapsim.wheel.lineage import MOST, ancestors, descendants
 from bapsim.wheel.stock import Stock, load_stock
-from tests.wheel.chain_world import chained, run
+from tests.wheel.chain_world import chained, three_turns
 
 
 def name(i: int) -> bytes:
@@ -37,9 +37,7 @@ def stock_of(parents: list[list[int] | None]) -> Stock:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("chain") / "p"
-    run(root, chained(), 3)
-    return root
+    return three_turns(tmp_path_factory.getbasetemp())
 
 
 def test_the_tree_goes_up_to_people_and_down_to_the_last_hand(wheel: Path) -> None:
@@ -136,7 +134,7 @@ def test_what_is_not_here_is_told_by_its_id() -> None:
     assert "near ✗ 0.91" in second.said
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 30), max_size=3), min_size=1, max_size=30), st.integers(0, 29))
 def test_up_and_down_are_one_relation_and_offspring_is_its_closure(said: list[list[int]], at: int) -> None:
     mums = [[m for m in of if m < i] or None for i, of in enumerate(said)]

@@ -27,17 +27,14 @@ from bapsim.wheel.state import state
 from bapsim.wheel.stock import REFUSED, Stock, load_stock
 from bapsim.wheel.tainting import consumed
 from bapsim.wheel.turn import run_turn
-from tests.wheel.chain_world import Echo, chained, copied, run
+from tests.wheel.chain_world import Echo, chained, copied, three_turns
 
 RECIPE = chained()
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("chain") / "p"
-    run(root, RECIPE, 3)
-    (root / "recipe.py").write_text("from tests.wheel.chain_world import chained\n\nrecipe = chained()\n")
-    return root
+    return three_turns(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
@@ -123,15 +120,18 @@ def test_twice_is_once_and_a_release_gives_back_what_nothing_else_holds(root: Pa
         ]
 
 
-def test_what_comes_later_from_it_is_in_it_too(tmp_path: Path) -> None:
-    root = tmp_path / "p"
-    run(root, RECIPE, 2)
+def test_what_comes_later_from_it_is_in_it_too_and_exam_items_leave_the_exam(root: Path) -> None:
     with opened(root) as project:
         put_aside(project, RECIPE, "echo-v1", "a bad version")
-        heedless = chained(sources={**RECIPE.sources, "echo": Echo(heedless=True)})
+        item = bytes(project.ledger.value("select id from exam_item order by rowid limit 1")).hex()
+        put_aside(project, RECIPE, item, "the label is wrong")
+        assert recount(project, RECIPE)["exam"] == 20  # until the next turn composes it anew
+        heedless = chained(sources={**RECIPE.sources, "echo": Echo(heedless=True, upto=4)})
         told = run_turn(project, heedless)
-        assert told["reasons"]["quarantined"] == 24 + 48
-        assert told["quarantines"][0]["rows"] == 72
+        assert told["reasons"]["quarantined"] == 72 + 96 + 1
+        assert [one["rows"] for one in told["quarantines"]] == [72 + 96, 1]
+        assert (told["accounts"]["exam"], told["wear"]["version"]) == (19, 2)
+        assert check(project, RECIPE)["ok"]
 
 
 def test_sources_and_generators_see_nothing_of_it_before_the_next_verdicts(root: Path) -> None:
@@ -151,17 +151,6 @@ def test_sources_and_generators_see_nothing_of_it_before_the_next_verdicts(root:
         assert kept
         assert not kept & {i.tobytes() for i in stock.ids[rows]}
         assert not learnable(project, turn, stock)[rows].any()
-
-
-def test_exam_items_leave_the_exam(root: Path) -> None:
-    with opened(root) as project:
-        item = bytes(project.ledger.value("select id from exam_item order by rowid limit 1")).hex()
-        put_aside(project, RECIPE, item, "the label is wrong")
-        assert recount(project, RECIPE)["exam"] == 20  # until the next turn composes it anew
-        told = run_turn(project, RECIPE)
-        assert told["accounts"]["exam"] == 19
-        assert told["wear"]["version"] == 2
-        assert check(project, RECIPE)["ok"]
 
 
 def test_what_cannot_be_meant_changes_nothing(root: Path) -> None:
