@@ -74,7 +74,7 @@ def held(found: dict[str, Any]) -> list[str]:
     yes = all(a > b for a, b in pairwise([*means, 0.0]))
     return [
         f"{' > '.join(ORDER)} > 0: **{'holds' if yes else 'does not hold'}** for the means; in "
-        f"{int(falls.sum())} of {len(falls)} seeds for each of them. Pair by pair, in how many of "
+        f"{int(falls.sum())} of {len(falls)} seeds throughout. Pair by pair, in how many of "
         f"{len(falls)} seeds the first is worse: {'; '.join(worst)}; anchor against 0: "
         f"{int((last['anchor'] > 0).sum())}.",
         "",

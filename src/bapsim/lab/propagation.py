@@ -176,6 +176,15 @@ def error(of: Spread, rows: np.ndarray, texts: Sequence[str], labels: Sequence[s
     return float(np.mean([a != b for a, b in zip(said, labels, strict=True)]))
 
 
+def as_many(of: Spread, rows: np.ndarray) -> np.ndarray:
+    """bool[N]: as many rows of each depth as these (bool[N]), drawn at random."""
+    rng, found = np.random.default_rng(named_seed("as many", int(rows.sum()))), np.zeros(len(rows), bool)
+    for depth in np.unique(of.depth).tolist():
+        here = np.flatnonzero(of.depth == depth)
+        found[rng.choice(here, int(rows[here].sum()), replace=False)] = True
+    return found
+
+
 def traced(of: Spread) -> dict[str, Any]:
     """Whether every wrong row that a machine wrote leads back to the wrong record that it has its label from;
     how many of people's rows the tree names, and how many are left if three wrong rows are compared.
@@ -244,6 +253,7 @@ def followed(
         told["taken"] = {"rows": int(out.sum()), "right": int((out & ~of.wrong).sum())}
         told["left_wrong"] = int((of.wrong & ~out).sum())
         told["quarantine"] = error(of, ~out, *held)
+        told["chance"] = error(of, ~as_many(of, out), *held)
         return told
 
 
