@@ -312,6 +312,7 @@ def _shortly(one: dict[str, Any]) -> str:
 
 def _tell(number: int | None) -> dict[str, Any]:
     from bapsim.report.facts import facts, serving
+    from bapsim.report.fused import over_turns
     from bapsim.report.page import gain_in_words, write_report
     from bapsim.report.paid import BRIEF, table
     from bapsim.report.words import held_out_in_words
@@ -334,6 +335,10 @@ def _tell(number: int | None) -> dict[str, Any]:
         held = held_out_in_words(one)
         rows.append([str(one["turn"]), word, gain_in_words(one), count(one["train_rows"]), held])
     room.table(rows, right=[0, 3, 4])
+    if made := over_turns(said, room.lang):
+        room.line()
+        room.say("show.made")
+        room.table(made, right=range(len(made[0])))
     say_story(room, said)
     if "people" in said:
         room.table(table(said["people"], room.lang, BRIEF))
@@ -353,12 +358,14 @@ def _why(what: str) -> dict[str, Any]:
     from bapsim.report.why import model_lines, record_lines
     from bapsim.wheel.audit import why_model, why_record
     from bapsim.wheel.listing import MOST, found, is_record
+    from bapsim.wheel.setting_aside import eaten_in_quarantine
 
     room = desk()
     recipe = room.recipe()
     with room.project(writing=False) as project:
         if project.ledger.value("select 1 from model where version=?", what):
             said = why_model(project, what)
+            said["quarantined"] = eaten_in_quarantine(project, recipe, what)
             room.pairs(list(model_lines(said, room.lang)))
             return said
         hits = found(project, recipe, what)
@@ -376,15 +383,44 @@ def _why(what: str) -> dict[str, Any]:
             return {"found": hits}
         said = why_record(project, recipe, hits[0]["id"] if hits else what)
     room.pairs(list(record_lines(said, room.lang)))
+    for kin in ("ancestors", "descendants"):
+        _say_kin(room, kin, said[kin])
     return said
 
 
-@verb(click.argument("version"), click.option("--reason", required=True, metavar="TEXT"))
-def _use(version: str, reason: str) -> dict[str, Any]:
+def _say_kin(room: Desk, name: str, said: dict[str, Any]) -> None:
+    """A heading with what there is in all, and the tree below it."""
+    from bapsim.report.kin import summary, tree
+
+    if said["count"]:
+        room.line()
+        room.line(f"{text(f'kin.{name}', room.lang)}: {summary(said, room.lang)}")
+        for one in tree(said, room.lang):
+            room.line(one.said, first=f"  {one.first}", rest=f"  {one.rest}")
+
+
+@verb(
+    click.argument("version", metavar="NAME"),
+    click.option("--reason", required=True, metavar="TEXT"),
+    click.option("--quarantine", "aside", is_flag=True),
+    click.option("--by", metavar="NAME", default="owner"),
+)
+def _use(version: str, reason: str, aside: bool, by: str) -> dict[str, Any]:
+    from bapsim.report.kin import say_put_aside, say_released
+    from bapsim.wheel.quarantine import meant
+    from bapsim.wheel.setting_aside import put_aside, release
     from bapsim.wheel.using import use
 
     room = desk()
     with room.project(writing=True) as project:
+        if aside:
+            said = put_aside(project, room.recipe(), version, reason, by)
+            say_put_aside(room, said)
+            return said
+        if meant(project.ledger, version) is not None:
+            said = release(project, room.recipe(), version, reason, by)
+            say_released(room, said)
+            return said
         said = use(project, version, reason)
     if "delivery" in said:
         room.say("use.delivery", name=version, bapsim=room.called)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bapsim.core.errors import InputError
 from bapsim.core.turn import named_seed
 from bapsim.judge.collapse import coverage, diversity, rare_types
-from bapsim.lab.arms import BLOCK, Ints, Learn, World, Writer, as_items, names_of, some
+from bapsim.lab.arms import BLOCK, Filtered, Ints, Learn, World, Writer, as_items, names_of, some
 from bapsim.text import ngram_lm
 
 Floats = NDArray[np.float64]
@@ -79,12 +79,35 @@ def trigrams(of: Cut) -> Learn:
     return learn
 
 
-def measured(model: Writer, of: Cut, new: Ints, rare: Ints) -> dict[str, float]:
-    """One generation: nats a token on the test, and what of people's text the new text still has."""
+@dataclass(frozen=True, kw_only=True)
+class Learner:
+    """Of what models the experiment is: `make` gives what trains them on a cut; units: cuts a text into
+    tokens, words or characters; grain: of so many tokens is a type whose coverage is told.
+    """
+
+    make: Callable[[Cut], Learn] = trigrams
+    units: Callable[[str], Sequence[str]] = ngram_lm.tokens
+    grain: int = 1
+
+
+WORDS = Learner()
+
+
+def joined(codes: Ints, vocabulary: int, grain: int) -> Ints:
+    """int64[n - grain + 1]: each token with the `grain` - 1 behind it as one type."""
+    parts = np.lib.stride_tricks.sliding_window_view(codes, grain)
+    return np.asarray(parts @ (vocabulary ** np.arange(grain)), np.int64)
+
+
+def measured(model: Writer, of: Cut, new: Ints, rare: Ints, grain: int = 1) -> dict[str, float]:
+    """One generation: nats a token on the test, and what of people's text the new text still has.
+
+    rare: types that people use once or twice, of `grain` tokens each.
+    """
     batch = as_items(some(new, len(of.learn), np.random.default_rng(0)))
     return {
         "loss": float(model.nats(of.test).mean()),
-        "coverage": coverage(batch, rare),
+        "coverage": coverage(as_items(joined(batch.codes, of.vocabulary, grain)), rare),
         "types": float(len(np.unique(batch.codes))),
         **diversity(batch),
     }
@@ -97,25 +120,29 @@ def collapse(
     seeds: Sequence[int] = (0, 1, 2),
     arms: Sequence[str] = USUAL,
     most: int = 100_000,
-    make: Callable[[Cut], Learn] = trigrams,
+    learner: Learner = WORDS,
     say: Callable[..., None] = lambda *_, **__: None,
 ) -> dict[str, Any]:
     """Run every arm for so many generations and seeds; `most`: tokens to learn from.
 
-    Returns tokens, vocabulary, and by arm: loss (nats a token more than people's text alone), coverage,
-    distinct_2, compression and types, each [seeds][generations + 1]; score: what an outside model thinks of
-    the texts of the arm `best`; guard: what it said; seconds of CPU. Raises InputError for a text too short,
-    or an arm that is none.
+    Returns tokens, vocabulary, people: nats a token of people's text alone, and by arm: loss (nats a token
+    more than people's text alone), coverage, distinct_2, compression and types, each [seeds][generations +
+    1]; score: what an outside model thinks of the texts of the arm `best`; guard: what it said; seconds of
+    CPU. Raises InputError for a text too short, or an arm that is none.
     """
-    codes, words = ngram_lm.numbered(ngram_lm.tokens(text))
+    codes, words = ngram_lm.numbered(learner.units(text))
     plans = names_of(arms)
+    alone: list[float] = []
     found: dict[str, Any] = {name: {"guard": [], "score": [], "seconds": 0.0} for name, *_ in plans}
     for seed in seeds:
         part = cut(codes, len(words), most, seed)
-        learn = make(part)
-        base, outside = learn(part.learn), learn(other_text(part, seed))
-        rare = rare_types(as_items(part.learn))
-        first = measured(base, part, part.learn, rare)
+        learn = learner.make(part)
+        base = learn(part.learn)
+        asked = any(isinstance(arm, Filtered) for _, arm, _ in plans)
+        outside = learn(other_text(part, seed)) if asked else base
+        rare = rare_types(as_items(joined(part.learn, len(words), learner.grain)))
+        first = measured(base, part, part.learn, rare, learner.grain)
+        alone.append(first["loss"])
         for name, arm, sharp in plans:
             say("arm", name=name, seed=seed)
             begun = time.process_time()
@@ -127,7 +154,7 @@ def collapse(
             for _ in range(generations):
                 new = model.drawn(len(part.learn), rng, sharp)
                 model = learn(arm(world, model, new))
-                rows.append(measured(model, part, new, rare))
+                rows.append(measured(model, part, new, rare, learner.grain))
             _note(found[name], rows, world.said)
             found[name]["seconds"] += time.process_time() - begun
     return {
@@ -136,6 +163,7 @@ def collapse(
         "learnt": int(min(most, len(codes) // 2) // BLOCK * BLOCK),
         "generations": generations,
         "seeds": list(seeds),
+        "people": float(np.mean(alone)),
         "arms": found,
     }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bapsim.core.errors import text
+from bapsim.report.panels import Panel, panels, sparkline
 from bapsim.report.words import number
 
 SHOWN = ("coverage", "distinct_2", "compression")
@@ -40,8 +41,67 @@ def fused_tables(report: Mapping[str, Any], lang: str) -> Iterator[dict[str, Any
             "note": text("fused.turns.note", lang),
             "head": [text(f"fused.head.{name}", lang) for name in ("turn", "share", "deepest", *SHOWN)],
             "rows": [_turn(one) for one in turns],
+            "picture": panels(
+                followed(report, lang), [one["turn"] for one in turns], text("fused.turns", lang)
+            ),
             "notes": [],
         }
+
+
+def over_turns(report: Mapping[str, Any], lang: str) -> list[list[str]]:
+    """For a terminal: a line for each turn in which machines made rows, and below what each column looks
+    like; empty where there is no such turn.
+    """
+    turns = report.get("fused_turns", [])
+    if not turns:
+        return []
+    every = followed(report, lang)
+    short = ("share", "deepest", "held", *SHOWN)
+    rows = [[text("fused.head.turn", lang), *(text(f"fused.short.{name}", lang) for name in short)]]
+    for k, turn in enumerate(turns):
+        rows.append([str(turn["turn"]), *(one.said[k] for one in every)])
+    if len(turns) > 1:
+        rows.append(["", *(sparkline(one.values) for one in every)])
+    return rows
+
+
+def followed(report: Mapping[str, Any], lang: str) -> list[Panel]:
+    """What is followed over the turns: the share and depth of machine-made rows, people's held-out rows,
+    what is left of people's rare types, and diversity in two ways.
+    """
+    turns = report["fused_turns"]
+    held = {one["turn"]: one for one in report.get("curve", [])}
+    shares = [share_of(one) for one in turns]
+    deepest = [float(one["deepest"]) for one in turns]
+    none: list[tuple[float, float] | None] = [None] * len(turns)
+    name = {one: text(f"fused.panel.{one}", lang) for one in ("share", "deepest", "held", *SHOWN)}
+    right = [_held(held.get(one["turn"])) for one in turns]
+    found = [
+        Panel(name=name["share"], values=shares, said=[f"{100 * one:.0f} %" for one in shares], bands=none),
+        Panel(name=name["deepest"], values=deepest, said=[f"{one:.0f}" for one in deepest], bands=none),
+        Panel(name=name["held"], values=[v for v, _ in right], said=[said for _, said in right], bands=none),
+    ]
+    for signal in SHOWN:
+        rows = [next((row for row in one["signals"] if row["name"] == signal), None) for one in turns]
+        values = [None if row is None else float(row["value"]) for row in rows]
+        said = [_marked(row, one) for row, one in zip(rows, turns, strict=True)]
+        bands = [None if row is None else _band(row) for row in rows]
+        found.append(Panel(name=name[signal], values=values, said=said, bands=bands))
+    return found
+
+
+def _held(one: Mapping[str, Any] | None) -> tuple[float | None, str]:
+    """What the turn's model gets right of people's held-out rows, or how far off its numbers are."""
+    if one is None or (one["oof_accuracy"] is None and one.get("oof_error") is None):
+        return None, "-"
+    if one["oof_accuracy"] is None:
+        return float(one["oof_error"]), f"{one['oof_error']:.3g}"
+    return float(one["oof_accuracy"]), f"{100 * one['oof_accuracy']:.1f} %"
+
+
+def _band(row: Mapping[str, Any]) -> tuple[float, float]:
+    high = row["high"] if row["high"] is not None else max(row["value"], row["low"])
+    return float(row["low"]), float(high)
 
 
 def share_of(said: Mapping[str, Any]) -> float:
@@ -89,8 +149,10 @@ def _signal(one: Mapping[str, Any], strange: bool, lang: str) -> list[str]:
 
 def _turn(one: Mapping[str, Any]) -> list[str]:
     said = {row["name"]: row for row in one["signals"]}
-    cells = [
-        f"{said[name]['value']:.3f}{'*' * (name in one['outside'])}" if name in said else "-"
-        for name in SHOWN
-    ]
+    cells = [_marked(said.get(name), one) for name in SHOWN]
     return [str(one["turn"]), f"{100 * share_of(one):.0f} %", str(one["deepest"]), *cells]
+
+
+def _marked(row: Mapping[str, Any] | None, turn: Mapping[str, Any]) -> str:
+    """A signal's value, with a star where it lies outside people's range."""
+    return "-" if row is None else f"{row['value']:.3f}{'*' * (row['name'] in turn['outside'])}"

@@ -78,7 +78,8 @@ def table(found: Mapping[str, Any], lang: str, *, short: bool = False) -> list[l
     """Heads, and a row for each arm: what it is (short: its name), loss with its spread over seeds, and what
     is left of people's text.
     """
-    rows = [[text(f"lab.head.{name}", lang) for name in ("name" if short else "arm", *HEADS)]]
+    heads = ("name" if short else "arm", "loss", f"coverage{_of(found)}", *HEADS[2:])
+    rows = [[text(f"lab.head.{name}", lang) for name in heads]]
     for name, one in found["arms"].items():
         last = [row[-1] for row in one["loss"]]
         width = f" ±{stdev(last):.3f}" if len(last) > 1 else ""
@@ -89,6 +90,11 @@ def table(found: Mapping[str, Any], lang: str, *, short: bool = False) -> list[l
     return [*rows, [text("lab.people", lang), "0", *cells]]
 
 
+def _of(found: Mapping[str, Any]) -> str:
+    """What sets apart the words about another model than that of words."""
+    return ".transformer" if found.get("model") == "transformer" else ""
+
+
 def sentences(found: Mapping[str, Any], lang: str) -> list[str]:
     """What the experiment says, for people."""
     arms = found["arms"]
@@ -97,7 +103,7 @@ def sentences(found: Mapping[str, Any], lang: str) -> list[str]:
         "generations": found["generations"],
         "seeds": len(found["seeds"]),
     }
-    said = [text("lab.say.setting", lang, **told)]
+    said = [text(f"lab.say.setting{_of(found)}", lang, **told)]
     ends = {name: means(one["loss"])[-1] for name, one in arms.items()}
     if {"replace", "anchor"} <= ends.keys() and ends["replace"] > 0:
         share = f"{100 * ends['anchor'] / ends['replace']:.0f}"

@@ -16,6 +16,7 @@ from bapsim.report.facts import facts, turns
 from bapsim.report.fused import fused_tables
 from bapsim.report.gaps import gap_tables
 from bapsim.report.insight import asked, confused, examples, labels, made, named_ids, weak
+from bapsim.report.kin import in_quarantine
 from bapsim.report.paid import section
 from bapsim.report.rated import raters
 from bapsim.report.ruled import rules, rules_in_words
@@ -133,13 +134,15 @@ def _tables(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> I
         raters(report, lang),
         section(report, lang),
         taken_back(report, lang),
+        in_quarantine(report, lang),
     )
     yield from gap_tables(report, lang)
     yield from fused_tables(report, lang)
 
 
 def _noted(table: dict[str, Any]) -> dict[str, Any]:
-    return table | {"note": safe(marked(table["note"]))}
+    drawn = {"picture": safe(table["picture"])} if "picture" in table else {}
+    return table | {"note": safe(marked(table["note"]))} | drawn
 
 
 def _wear(report: Mapping[str, Any], lang: str) -> dict[str, Any]:

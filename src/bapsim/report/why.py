@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bapsim.core.errors import text
+from bapsim.report.kin import said_of
 from bapsim.report.words import amount, number, parts, reason_text, unit_of
 
 Lines = Iterator[tuple[str, str]]
@@ -14,7 +15,7 @@ LONGEST = 400  # characters of one value; the rest is in the records
 
 
 def record_lines(said: Mapping[str, Any], lang: str) -> Lines:
-    """A record: what it says, who made it, what was said of it, its kin and the models that ate it."""
+    """A record: what it says, who made it, what was said of it, and the models that ate it."""
     head = _heads(lang)
     yield head("record"), said["id"]
     for name, value in said["row"].items():
@@ -39,10 +40,13 @@ def record_lines(said: Mapping[str, Any], lang: str) -> Lines:
                 head("verdict"),
                 text(key, lang, check=one["check"], reason=reason, value=value, limit=limit),
             )
+    for one in said["quarantine"]:
+        key = "why.quarantined" if one["itself"] else "why.quarantined.through"
+        yield head("quarantine"), text(key, lang, entry=said_of(one, lang))
     passed = [one["check"] for one in said["verdicts"] if one["keep"]]
     if passed:
         yield head("passed"), ", ".join(passed)
-    for kin in ("replaced_by", "parents", "children", "eaten_by"):
+    for kin in ("replaced_by", "eaten_by"):
         if said[kin]:
             yield head(kin), _some(said[kin])
 
@@ -83,6 +87,8 @@ def model_lines(said: Mapping[str, Any], lang: str) -> Lines:
         remedy = text(f"withdraw.remedy.{one['remedy']}", lang)
         counted = {"consent": one["consent"], "rows": number(one["rows"])}
         yield head("tainted"), text("why.tainted", lang, **counted, remedy=remedy)
+    if said.get("quarantined"):
+        yield head("quarantine"), text("why.ate_quarantined", lang, rows=number(said["quarantined"]))
     if said["refitted_with_exam"]:
         yield head("served"), text("detail.refitted.value", lang)
 

@@ -147,10 +147,17 @@ def drawn(model: Trigrams, count: int, rng: np.random.Generator, *, sharp: float
     drawn from the uniform part: every word of it stood in the data.
     """
     chains = int(np.clip(count // 50, 1, 4000))
-    length = -(-count // chains)
-    out = np.empty((chains, length), np.int64)
     begin = rng.integers(0, len(model.data) - 1, chains)
-    one, two = model.data[begin], model.data[begin + 1]
+    begun = model.data[begin], model.data[begin + 1]
+    return continued(model, *begun, -(-count // chains), rng, sharp=sharp).reshape(-1)[:count]
+
+
+def continued(
+    model: Trigrams, one: Ints, two: Ints, length: int, rng: np.random.Generator, *, sharp: float = 0.0
+) -> Ints:
+    """int64[n, length]: what the model writes behind these pairs of tokens (int64[n] each)."""
+    chains = len(one)
+    out = np.empty((chains, length), np.int64)
     for step in range(length):
         seen = _seen(model, one, two)
         part = _part(model, seen, rng)
@@ -161,7 +168,7 @@ def drawn(model: Trigrams, count: int, rng: np.random.Generator, *, sharp: float
             now = np.where((rng.random(chains) < sharp) & better, other, now)
         out[:, step] = now
         one, two = two, now
-    return out.reshape(-1)[:count]
+    return out
 
 
 def _seen(model: Trigrams, one: Ints, two: Ints) -> Ints:

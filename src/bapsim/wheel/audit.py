@@ -22,6 +22,9 @@ from bapsim.store.machine_tape import FILE, MachineTape
 from bapsim.store.project import Project
 from bapsim.store.tape import in_doubt
 from bapsim.wheel.candidates import NAME
+from bapsim.wheel.lineage import Teller, ancestors, descendants
+from bapsim.wheel.quarantine import about as quarantines_about
+from bapsim.wheel.quarantine import quarantined
 from bapsim.wheel.refining import refused_by, stored_verdicts, superseded_by
 from bapsim.wheel.settling import subjects
 from bapsim.wheel.stock import (
@@ -124,8 +127,8 @@ def _folder_sha(path: Path) -> str:
 
 
 def stands(project: Project, stock: Stock) -> np.ndarray:
-    """int8[N]: where each row stands (STATES), from what is stored: verdicts, deliveries, exam."""
-    refused = stock.refused_deliveries.copy()
+    """int8[N]: where each row stands (STATES), from stored verdicts, deliveries, exam and quarantine."""
+    refused = stock.refused_deliveries | quarantined(project.ledger, stock)
     superseded = np.zeros(len(stock), bool)
     for i, shard in enumerate(stock.shards):
         part = slice(int(stock.starts[i]), int(stock.starts[i + 1]))
@@ -204,7 +207,7 @@ def find_record(project: Project, said: str) -> bytes:
 
 
 def why_record(project: Project, recipe: Recipe, said: str) -> dict[str, Any]:
-    """A record's certificate, where it stands, all verdicts about it, parents, children and models."""
+    """A record's certificate, where it stands, all verdicts about it, its kin both ways and models."""
     ledger, wanted = project.ledger, find_record(project, said)
     stock = load_stock(project, recipe.task)
     at, state = stock.place[wanted], stands(project, stock)
@@ -220,6 +223,8 @@ def why_record(project: Project, recipe: Recipe, said: str) -> dict[str, Any]:
     values = record.to_pylist()[0]
     subject = subjects(stock)
     heirs = (subject == subject[at]) & (subject >= 0) & np.isin(state, (EXAM, PENDING, TRAINED))
+    below = descendants(stock, at)
+    teller = Teller(project=project, recipe=recipe, stock=stock, state=state)
     return {
         "id": wanted.hex(),
         "labelled": bool(stock.labelled[at]),
@@ -241,8 +246,11 @@ def why_record(project: Project, recipe: Recipe, said: str) -> dict[str, Any]:
         },
         "stands": STATES[int(state[at])],
         "verdicts": _verdicts_about(project, shard, row),
+        "quarantine": quarantines_about(project, stock, at),
         "parents": [i.hex() for i in values["_parents"] or []],
-        "children": [stock.ids[r].tobytes().hex() for r, mums in stock.parents if at in mums],
+        "children": [one.id.hex() for one in below if one.steps == 1],
+        "ancestors": teller.told(ancestors(stock, at)),
+        "descendants": teller.told(below),
         "eaten_by": [r["version"] for r in eaten if _mask(r["mask"])[row]],
     }
 

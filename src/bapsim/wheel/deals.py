@@ -109,7 +109,9 @@ def why_ended(terms: Mapping[str, Any], uses: Set[str], day: str) -> str | None:
 
 
 def by_deal(ledger: Ledger, recipe: Recipe, turn: Turn, stock: Stock) -> Verdicts:
-    """Rows whose deal does not hold on the day of the turn, and what was made of them."""
+    """Rows whose deal does not hold on the day of the turn, and what was made of them, also by people: a
+    label is no licence.
+    """
     uses = uses_of(recipe)
     said: np.ndarray = np.full(len(stock), None, object)
     for terms in deals(ledger):
@@ -117,13 +119,5 @@ def by_deal(ledger: Ledger, recipe: Recipe, turn: Turn, stock: Stock) -> Verdict
         if why is not None:
             rights = DEAL + terms["name"]
             mine = stock.of_origins(lambda _, origin, rights=rights: origin.rights == rights)
-            said[_and_offspring(stock, mine) & np.array([one is None for one in said], bool)] = why
+            said[stock.with_descendants(mine) & np.array([one is None for one in said], bool)] = why
     return verdicts(np.array([one is None for one in said], bool), said.tolist())
-
-
-def _and_offspring(stock: Stock, rows: np.ndarray) -> np.ndarray:
-    """bool[N]: these rows, and all that was made of them, also by people: a label is no licence."""
-    found = rows.copy()
-    for row, mums in stock.parents if rows.any() else ():  # parents come before their children
-        found[row] |= found[list(mums)].any()
-    return found

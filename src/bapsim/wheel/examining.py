@@ -15,6 +15,7 @@ from bapsim.store.ledger import Ledger
 from bapsim.store.project import Project
 from bapsim.wheel.deals import ENDED
 from bapsim.wheel.permits import TERMS
+from bapsim.wheel.quarantine import NAME as QUARANTINE
 from bapsim.wheel.refining import Opinions
 from bapsim.wheel.stock import ASKED, Stock, exam_ids
 
@@ -58,6 +59,8 @@ def compose_exam(
         old |= have & opinions.says_no(TERMS)  # its terms ended, or do not allow the recipe's purposes
         if ENDED in opinions.named:
             old |= have & opinions.says_no(ENDED)  # bought items leave the exam with their deal
+        if QUARANTINE in opinions.named:
+            old |= have & opinions.says_no(QUARANTINE)
         if have.any():
             fresh = may & stock.of_origins(lambda _, o: o.method == FRESH) & ~have
             fresh &= ~np.isin(groups, groups[have])  # a second copy of an item tells nothing new

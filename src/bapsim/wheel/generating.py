@@ -25,6 +25,7 @@ from bapsim.store import artifacts
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME, data_fingerprint, mixture_of
 from bapsim.wheel.permits import barred
+from bapsim.wheel.quarantine import quarantined
 from bapsim.wheel.state import refused_before, unseen
 from bapsim.wheel.stock import Stock, examined, load_stock
 
@@ -88,7 +89,7 @@ def learnable(project: Project, turn: Turn, stock: Stock) -> np.ndarray:
         stock.erased | stock.other_task | unseen(stock, stock.rows_with(examined(project.ledger, turn.n)))
     )
     free = ~barred(project.ledger, stock, date.fromisoformat(turn.day))
-    kept = ~np.concatenate([*refused, np.zeros(0, bool)])
+    kept = ~np.concatenate([*refused, np.zeros(0, bool)]) & ~quarantined(project.ledger, stock)
     return np.asarray(stock.labelled & stock.by_people & kept & ~hidden & free)
 
 

@@ -12,6 +12,7 @@ from bapsim.core.arrow import booleans, strings
 from bapsim.core.recipe import Recipe
 from bapsim.store.project import Project
 from bapsim.wheel.audit import stands
+from bapsim.wheel.quarantine import NAME, REASON, quarantined
 from bapsim.wheel.refining import stored_verdicts
 from bapsim.wheel.settling import SUPERSEDED
 from bapsim.wheel.stock import REFUSED, STATES, Stock, load_stock
@@ -48,6 +49,7 @@ def found(project: Project, recipe: Recipe, said: str) -> list[dict[str, Any]]:
 def refused(project: Project, recipe: Recipe) -> Iterator[dict[str, Any]]:
     """Every refused row with the reason that comes first, the check that gave it, and what was measured."""
     stock, state = _standing(project, recipe)
+    bad = quarantined(project.ledger, stock)
     for i, shard in enumerate(stock.shards):
         start = int(stock.starts[i])
         rows = np.flatnonzero(state[start : start + shard.rows] == REFUSED)
@@ -56,7 +58,9 @@ def refused(project: Project, recipe: Recipe) -> Iterator[dict[str, Any]]:
         for row in rows.tolist():
             check = next((name for name, mask in no.items() if mask[row]), None)
             about = {"reason": "turn_refused", "value": None, "limit": None}
-            if check is not None:
+            if check is None and bad[start + row]:  # since the last turn judged
+                check, about["reason"] = NAME, REASON
+            elif check is not None:
                 about = named[check].slice(row, 1).select(list(about)).to_pylist()[0]
             yield {**_told(stock, state, start + row), "check": check, **about}
 

@@ -27,8 +27,10 @@ from bapsim.store.lake import (
 from bapsim.store.project import Project
 from bapsim.text.minhash import near
 from bapsim.text.quoted import partial, quoting
+from bapsim.wheel import quarantine
 from bapsim.wheel.admitting import UNVERIFIED, is_verifier, needs_word, unverified
 from bapsim.wheel.permits import TERMS, WITHDRAWN, by_terms, by_withdrawal
+from bapsim.wheel.quarantine import holding, quarantined
 from bapsim.wheel.reading import as_read, reading
 from bapsim.wheel.settling import SUPERSEDED, Settled, settle
 from bapsim.wheel.stock import Stock
@@ -104,6 +106,8 @@ def refine(
     opinions = Opinions(stock=stock)
     opinions.add(WITHDRAWN, by_withdrawal(project.ledger, stock))
     opinions.add(TERMS, by_terms(project.ledger, recipe, turn, stock))
+    if holding(project.ledger):
+        opinions.add(quarantine.NAME, quarantine.by_quarantine(quarantined(project.ledger, stock)))
     hidden = hidden | stock.erased | stock.other_task
     turn = replace(turn, origins=stock.origins)  # `only` must know this turn's deliveries, too
     for name, said in _checked(project, recipe, turn, stock, stock.split(~hidden)).items():

@@ -21,6 +21,7 @@ from bapsim.wheel.column_types import declared_types, known_types
 from bapsim.wheel.held_out import OOF, table_of
 from bapsim.wheel.judging import Opponent
 from bapsim.wheel.merging import merging, merging_opponent
+from bapsim.wheel.quarantine import quarantined
 from bapsim.wheel.refining import refused_by, superseded_by
 from bapsim.wheel.snapshot import note_taken, snapshot_of, take_snapshot
 from bapsim.wheel.stock import Stock, examined, load_stock, origin_of
@@ -92,6 +93,7 @@ def views(project: Project, recipe: Recipe, n: int) -> dict[str, View]:
     if not project.shards(before=n):
         return {}
     stock = load_stock(project, recipe.task, before=n)
+    bad = stock.split(quarantined(project.ledger, stock))
     hidden = stock.split(stock.erased | unseen(stock, stock.rows_with(examined(project.ledger, before=n))))
     found: dict[str, View] = {}
     for folder, mine in by_folder(stock.shards).items():
@@ -102,7 +104,7 @@ def views(project: Project, recipe: Recipe, n: int) -> dict[str, View]:
             root=project.wheel,
             shards=tuple(stock.shards[i] for i in mine),
             hidden=tuple(hidden[i] for i in mine),
-            refused=tuple(refused_before(project, stock, i, n - 1) for i in mine),
+            refused=tuple(refused_before(project, stock, i, n - 1) | bad[i] for i in mine),
         )
     return found
 

@@ -192,6 +192,17 @@ class Stock:
             found[row] |= self._machines[row] and found[list(mums)].any()
         return found
 
+    def with_descendants(self, rows: np.ndarray) -> np.ndarray:
+        """bool[N]: these rows, and all that was made of them, also by people."""
+        found = rows.copy()
+        while True:  # once, and once more to see that it is all: parents come before their children
+            before = int(found.sum())
+            for row, mums in self.parents if before else ():
+                if not found[row] and any(found[mum] for mum in mums):
+                    found[row] = True
+            if int(found.sum()) == before:
+                return found
+
     @cached_property
     def _machines(self) -> np.ndarray:
         """bool[N]: a machine took part in the delivery."""
@@ -210,12 +221,12 @@ class Stock:
     @cached_property
     def parents(self) -> list[tuple[int, tuple[int, ...]]]:
         """Derived rows with the rows that they were derived from (those that are still there)."""
-        column = self.records.column("_parents")
-        derived = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        column: Any = self.records.column("_parents")
+        derived = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False)).tolist()
         found = []
-        for row in derived:
-            mums = [self.place.get(m) for m in column[int(row)].as_py()]
-            found.append((int(row), tuple(m for m in mums if m is not None)))
+        for row, ids in zip(derived, column.drop_null().to_pylist(), strict=True):
+            mums = (self.place.get(one) for one in ids)
+            found.append((row, tuple(mum for mum in mums if mum is not None)))
         return found
 
     @cached_property

@@ -40,6 +40,7 @@ from bapsim.wheel.merging import merging_opponent
 from bapsim.wheel.pay import enter
 from bapsim.wheel.permits import enter_permits
 from bapsim.wheel.purposes import known_purposes
+from bapsim.wheel.quarantine import holding, told_quarantines
 from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
 from bapsim.wheel.state import begin, the_champion, the_newest, unseen
 from bapsim.wheel.stock import PENDING, TRAINED, Scene, Stock, exam_ids, examined, load_stock, standing
@@ -102,6 +103,8 @@ def run_turn(
     summary["fused"] = (
         None if fused is None else fused.told() | fused.guard() | made_of(scene, fused, trained)
     )
+    if holding(project.ledger):
+        summary["quarantines"] = told_quarantines(project.ledger, scene.stock)
     return finish(scene, opinions, judged, summary, started, say)
 
 

@@ -15,7 +15,7 @@ from bapsim.train.lm.transformer import Shape, angles
 BATCH = 128  # texts at once
 
 
-class _Kept:
+class Kept:
     """Keys and values of one layer, [b, heads, room, one] each; `at` of them are there."""
 
     def __init__(self, room: int) -> None:
@@ -84,7 +84,7 @@ def _batch(
     ids = t.tensor(np.stack([np.pad(one, (wide - len(one), 0), constant_values=PAD) for one in begun]))
     pads = t.tensor([wide - len(one) for one in begun], device=device)
     cos, sin = (one.to(device) for one in angles(wide + longest, shape.width // shape.heads))
-    past = [_Kept(wide + longest) for _ in range(shape.layers)]
+    past = [Kept(wide + longest) for _ in range(shape.layers)]
     said: list[list[int]] = [[] for _ in begun]
     live = np.arange(len(begun))
     step_in, begin = ids.long().to(device), 0
