@@ -1,6 +1,6 @@
 """Labels that a model gives itself teach it little, unless somebody outside looks at them: nsmc_ko from 300.
 
-    OMP_NUM_THREADS=1 python benchmarks/pseudo_labels.py [--seeds 10] [--wheels 5] [--quick] [--page]
+    OMP_NUM_THREADS=1 python benchmarks/pseudo_labels.py [--seeds 10] [--wheels 5] [--again] [--quick] [--page]
 
 Writes docs/results/pseudo_labels.{json,md}. 300 reviews labelled by people teach a generator (text_linear);
 it labels 12,000 others, and a student learns from those of its labels that are kept: all, the 4,000 of which
@@ -224,6 +224,11 @@ def wheel(seed: int, verifier: str, each: int) -> list[dict[str, Any]]:
     return [summed(one) for one in live(world, recipe, TURNS + 1)]
 
 
+def turned(seeds: int, each: int) -> list[dict[str, Any]]:
+    """All verifiers' wheels, seed by seed."""
+    return [{who: wheel(seed, who, each) for who in VERIFIERS} for seed in range(seeds)]
+
+
 def summed(told: dict[str, Any]) -> dict[str, Any]:
     """One turn: what served; the models that were judged, of people's rows and with machine-made ones."""
     found = {s["candidate"].partition("-")[2]: told["test"][s["candidate"]] for s in told["screen"]}
@@ -292,7 +297,7 @@ def page(found: dict[str, Any]) -> str:
         "",
         f"Made by `OMP_NUM_THREADS=1 python benchmarks/pseudo_labels.py --seeds {len(runs)} --wheels "
         f"{len(found['wheels'])}` ({found['cpu']:,.0f} CPU-s, {found['date']}; `--page` writes this page "
-        "again). What is compared stands at the top of that file. Right answers in points of 100, means and "
+        f"again{again(found)}). What is compared stands at the top of that file. Right answers in points of 100, means and "
         "95 % intervals (Student) over seeds.",
         "",
         "## As many reviews of each label (chance: 50)",
@@ -316,6 +321,14 @@ def page(found: dict[str, Any]) -> str:
         *wheels(found),
     ]
     return "\n".join([*lines, LESSON]) + "\n"
+
+
+def again(found: dict[str, Any]) -> str:
+    """When the wheels were run anew, if they were."""
+    said = found.get("again")
+    if said is None:
+        return ""
+    return f"; the wheels again by `--again --wheels {len(found['wheels'])}`, {said['cpu']:,.0f} CPU-s, {said['date']}"
 
 
 def wheels(found: dict[str, Any]) -> list[str]:
@@ -353,19 +366,24 @@ def main() -> None:
     parser.add_argument("--wheels", type=int, default=3)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--page", action="store_true")
+    parser.add_argument("--again", action="store_true", help="the wheels only; the ladder as it is stored")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     path = args.out.with_suffix(".json")
-    if not args.page:
+    if args.again:
+        start, found = time.process_time(), json.loads(path.read_text("utf-8"))
+        found["wheels"] = turned(args.wheels, found["each"])
+        found |= {"again": {"date": time.strftime("%Y-%m-%d"), "cpu": time.process_time() - start}}
+        path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    elif not args.page:
         start, pool = time.process_time(), 1_200 if args.quick else POOL
-        found: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "pool": pool, "each": pool // TURNS // 2}
-        found |= {"ladder": [], "uneven": [], "small": [], "wheels": []}
+        found = {"date": time.strftime("%Y-%m-%d"), "pool": pool, "each": pool // TURNS // 2}
+        found |= {"ladder": [], "uneven": [], "small": []}
         for seed in range(args.seeds):
             found["ladder"].append(ladder(seed, pool))
             found["uneven"].append(ladder(seed, pool, even=False))
             found["small"].append(small(seed))
-        for seed in range(args.wheels):
-            found["wheels"].append({who: wheel(seed, who, found["each"]) for who in VERIFIERS})
+        found["wheels"] = turned(args.wheels, found["each"])
         found["cpu"] = time.process_time() - start
         path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     args.out.with_suffix(".md").write_text(page(json.loads(path.read_text("utf-8"))), "utf-8")

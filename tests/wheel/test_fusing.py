@@ -107,6 +107,12 @@ def test_a_race_is_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         )
 
 
+def test_ways_that_take_the_same_rows_are_raced_once(tmp_path: Path) -> None:
+    with opened(founded(tmp_path / "p")) as project:
+        told = run_turn(project, recipe_of(7, count=29, compose=raced((0.1, 0.5, 0.9))))
+        assert [(one["share"], one["made"]) for one in told["fused"]["raced"]] == [(0.1, 6), (0.5, 29)]
+
+
 def test_nothing_is_raced_without_anything_to_judge_by(tmp_path: Path) -> None:
     recipe = recipe_of(0, compose=raced((0.3,)))
     with opened(founded(tmp_path / "p")) as project, pytest.MonkeyPatch.context() as patch:

@@ -83,7 +83,8 @@ def fuse(scene: Scene, people: Candidate, made: np.ndarray, *, suspect: bool) ->
     key = f"fuse:{fingerprint('fuse', *parts)}"
     known = ledger.value("select output from stage where key=?", key)
     if known is None:
-        rows = [_race(scene, people, made, judges, way) for way in _ways(composer, judges)]
+        ways = _distinct(scene, people, made, _ways(composer, judges))
+        rows = [_race(scene, people, made, judges, way) for way in ways]
         way = composer.pick(rows, suspect=suspect)
         labels = math.nan if way is None else _labels(scene, people, _of(scene, people, made, way), judges)
         said = Fused(rows=made, way=way, raced=tuple(rows), labels=labels).told()
@@ -95,6 +96,14 @@ def fuse(scene: Scene, people: Candidate, made: np.ndarray, *, suspect: bool) ->
 
 def _ways(composer: Composer, judges: np.ndarray) -> Sequence[Way]:
     return composer.ways() if len(judges) >= LEAST else ()
+
+
+def _distinct(scene: Scene, people: Candidate, made: np.ndarray, ways: Sequence[Way]) -> list[Way]:
+    """The ways that differ in what is trained: of few machine-made rows, a larger share has no more."""
+    found: dict[tuple[bytes, float, bool], Way] = {}
+    for way in ways:
+        found.setdefault((_of(scene, people, made, way).tobytes(), way.weight, way.first), way)
+    return list(found.values())
 
 
 def _read(scene: Scene, people: Candidate, made: np.ndarray, said: dict[str, Any]) -> Fused:
