@@ -1,6 +1,6 @@
 """Labels that a model gives itself teach it little, unless somebody outside looks at them: nsmc_ko from 300.
 
-    OMP_NUM_THREADS=1 python benchmarks/pseudo_labels.py [--seeds 10] [--wheels 5] [--again] [--quick] [--page]
+    OMP_NUM_THREADS=1 python benchmarks/pseudo_labels.py [--seeds 10] [--wheels 5] [--again|--page|--quick]
 
 Writes docs/results/pseudo_labels.{json,md}. 300 reviews labelled by people teach a generator (text_linear);
 it labels 12,000 others, and a student learns from those of its labels that are kept: all, the 4,000 of which
@@ -297,8 +297,8 @@ def page(found: dict[str, Any]) -> str:
         "",
         f"Made by `OMP_NUM_THREADS=1 python benchmarks/pseudo_labels.py --seeds {len(runs)} --wheels "
         f"{len(found['wheels'])}` ({found['cpu']:,.0f} CPU-s, {found['date']}; `--page` writes this page "
-        f"again{again(found)}). What is compared stands at the top of that file. Right answers in points of 100, means and "
-        "95 % intervals (Student) over seeds.",
+        f"again{again(found)}). What is compared stands at the top of that file. Right answers in points of "
+        "100, means and 95 % intervals (Student) over seeds.",
         "",
         "## As many reviews of each label (chance: 50)",
         "",
@@ -328,7 +328,8 @@ def again(found: dict[str, Any]) -> str:
     said = found.get("again")
     if said is None:
         return ""
-    return f"; the wheels again by `--again --wheels {len(found['wheels'])}`, {said['cpu']:,.0f} CPU-s, {said['date']}"
+    count = len(found["wheels"])
+    return f"; the wheels anew by `--again --wheels {count}`, {said['cpu']:,.0f} CPU-s, {said['date']}"
 
 
 def wheels(found: dict[str, Any]) -> list[str]:
