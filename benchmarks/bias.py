@@ -241,9 +241,9 @@ def page(runs: list[dict]) -> str:
         "group as "
         "are at hand are ordered, in the shares of its classes, and enter where a model of people's rows of "
         "another seed agrees with their label and they are new (`closeness`). Loss in nats on test rows, "
-        "`table_boosted()`; differences to nothing with 95 % t-intervals over seeds, widened because splits of "
-        "one set overlap (Nadeau and Bengio 2003). The gap is the loss of the worst group minus that of the "
-        "others.",
+        "`table_boosted()`; differences to nothing with 95 % t-intervals over seeds, widened because "
+        "splits of one set overlap (Nadeau and Bengio 2003). The gap is the loss of the worst "
+        "group minus that of the others.",
     ]
     for name in SETS:
         mine = [one for one in runs if one["set"] == name]
