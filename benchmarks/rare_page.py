@@ -65,6 +65,14 @@ def pick(run: dict) -> str:
     return "none" if way is None else run["arms"][round(10 * way.share)]
 
 
+def takes_real(run: dict) -> bool:
+    """Whether the rule would take the real rows by development data, were they one of the arms."""
+    dev, ways = run["dev"], tried(run)
+    gain, error = dev["ap"]["real"] - dev["ap"]["none"], dev["apart"]["real"]["none"]
+    real = Raced(way=Way(share=0.99), gain=gain, error=error, rows=ways[0].rows, made=ways[0].made)
+    return raced().pick([*ways, real]) == real.way
+
+
 def pick_before(run: dict) -> str:
     """The simplest arm within one paired standard error of the best by development data: the rule until
     2026-11-24.
@@ -296,6 +304,8 @@ def summary(every: list[dict]) -> list[str]:
         f"{paired:.0%}: the best of seven is best partly by chance, and of two equal arms one lies more than "
         "one standard error below the other in one test of six. That is what a rule can reach where there is "
         "nothing to choose.",
+        "- Were the real rows an arm, the rule would take them by development data in "
+        f"{sum(map(takes_real, runs))} of {len(runs)}: with some twenty rare rows it sees large gains only.",
         "- Not within one standard error of the difference (best arm, by how much): "
         f"{', '.join(short) or 'none'}.",
         f"- Real rows beat the pick by more than a standard error in {len(wins)} of {len(runs)}; "
