@@ -124,8 +124,9 @@ def run(name: str, seed: int) -> dict:
             told = run_turn(project, recipe, say=look)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    fused = told["fused"] or {"way": None, "raced": [], "buy": True, "labels": None, "made": 0}
-    kept = {one: fused.get(one) for one in ("way", "raced", "buy", "labels", "made", "reason")}
+    fused = told["fused"] or {}
+    names = ("way", "raced", "buy", "labels", "made", "reason", "refused")
+    kept = {one: fused.get(one) for one in names} | {"raced": fused.get("raced", [])}
     cpu = time.process_time() - start
     return {"set": name, "seed": seed, "verdict": told["verdict"], "test": found, "cpu": cpu} | kept
 

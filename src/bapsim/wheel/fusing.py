@@ -39,25 +39,27 @@ LEAST = 20  # development rows, below which nothing is raced: chance would choos
 @dataclass(frozen=True, kw_only=True)
 class Fused:
     """What came of the race: machine-made rows (bool[N]) and their way, None = none; raced: every way;
-    labels: what as many rows labelled by people are foretold to gain, nan where that was not asked.
+    labels: what as many rows labelled by people are foretold to gain, nan where that was not asked; refused:
+    rows that generators drew where none of them stands.
     """
 
     rows: np.ndarray
     way: Way | None
     raced: tuple[Raced, ...]
     labels: float = math.nan
+    refused: int = 0
     signals: tuple[Signal, ...] = ()  # of the guard, against people's rows
 
     def buy(self) -> bool:
         """Whether labels by people are the better buy: no way won, or they are foretold to gain more."""
         won = [one.gain for one in self.raced if one.way == self.way]
-        return bool(self.raced) and (not won or self.labels > won[0])
+        return bool(self.raced or self.refused) and (not won or self.labels > won[0])
 
     def told(self) -> dict[str, Any]:
         """For the report."""
         ways = [asdict(one.way) | {k: v for k, v in asdict(one).items() if k != "way"} for one in self.raced]
         said = {"way": None if self.way is None else asdict(self.way), "raced": [_plain(one) for one in ways]}
-        return said | _plain({"labels": self.labels}) | {"buy": self.buy()}
+        return said | _plain({"labels": self.labels}) | {"buy": self.buy(), "refused": self.refused}
 
     def guard(self) -> dict[str, Any]:
         """What the guard says, for the report: signals, which of them lie outside, and the verdict."""
@@ -65,13 +67,21 @@ class Fused:
         gain, error = (math.nan, math.nan) if best is None else (best.gain, best.error)
         said = guard(self.signals, gain, error).reason if self.way is None else "collapse.admitted"
         if self.way is None and said == "collapse.admitted":
-            said = "collapse.no_gain"
+            said = "collapse.none_passed" if self.refused else "collapse.no_gain"
         return told(self.signals) | {"reason": said}
 
 
 def composer_of(recipe: Recipe) -> Composer:
     """The recipe's, or the usual race."""
     return recipe.compose or raced()
+
+
+def none_passed(scene: Scene) -> Fused | None:
+    """What is told where generators drew rows and none of them stands: there is nothing to race."""
+    drawn = scene.stock.of_origins(lambda _, origin: origin.method.startswith("drawn:"))
+    if not drawn.any():
+        return None
+    return Fused(rows=np.zeros(len(drawn), bool), way=None, raced=(), refused=int(drawn.sum()))
 
 
 def fuse(scene: Scene, people: Candidate, made: np.ndarray, *, suspect: bool) -> Fused:
