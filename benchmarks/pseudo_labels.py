@@ -50,12 +50,15 @@ outside verifier that is right of 60 %; where three of four praise, nearly all t
 in place of labels wear a model out, the sooner the fewer there are: from 300 a turn two thirds of the way to
 chance, from 2,000 a seventh; put to people's they neither help nor harm.
 
-In the wheel nothing enters without a verifier. With one that believes everything, or the labeller's own
-confidence, the race found gains that are none in every turn: the labeller is the model that serves, which
-had seen the rows on which the race judges. The exam, which it had not seen, let none of these candidates
-pass. Labels of a generator of the recipe do not have that leak, and the race itself refused most of them. An
-outside verifier's rows were accepted in one project of three: an exam of 100 seldom proves a gain of a few
-points. Nothing that ever served was below the model of people's rows alone.
+In the wheel nothing enters without a verifier. Labels by the model that serves are raced only on people's
+rows that came later than what it learnt from (`wheel/self_taught.py`), and in these projects none came:
+nothing of theirs was raced in, whoever vouched for them. Before that rule the race took such labels in 18 of
+18 turns of either self-made verifier, for gains that were none, and the exam let none pass; those of an
+outside verifier, which were worth 2 to 2.5 points, wait with them until people give new rows. Labels of a
+generator of the recipe have no such leak: those that nobody checked were never raced in (3 of 18 turns while
+each of three ways had to gain only what chance gives one), those of an outside verifier right of 90 % in 5 of
+18 turns (7 before), 2.3 points better on average (1.2 before), accepted in one project of three: an exam of
+100 seldom proves a gain of a few points. Nothing that ever served was below the model of people's rows alone.
 """
 WORDS = {
     "none": "no verifier",
