@@ -159,7 +159,9 @@ def say_preview(room: Desk, said: dict[str, Any]) -> None:
         if one is None:
             room.say("preview.not_run", source=name)
         else:
-            room.say("preview.source", source=name, **{k: number(v) for k, v in one.items()})
+            key = "preview.asks" if "requests" in one else "preview.source"
+            said_of = {k: number(v) if isinstance(v, int) else v or "-" for k, v in one.items()}
+            room.say(key, source=name, **said_of)
     exam = said["exam"]
     if exam["items"]:
         level = f"{exam['level']:.4f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bapsim.store import artifacts
 from bapsim.store.entries import unbalanced
 from bapsim.store.lake import Shard, View, file_sha256, of_generation, sha256
 from bapsim.store.ledger import Finding, Ledger
+from bapsim.store.machine_tape import FILE, MachineTape
 from bapsim.store.project import Project
 from bapsim.store.tape import in_doubt
 from bapsim.wheel.candidates import NAME
@@ -55,7 +57,7 @@ def check(project: Project, recipe: Recipe, head: str | None = None) -> dict[str
     if not found:
         counts = recount(project, recipe)
         found += _accounts(project, counts)
-    doubt = [f"{key} {step}" for key, step in in_doubt(project.ledger)]
+    doubt = [f"{key} {step}" for key, step in in_doubt(project.ledger)] + _machines_in_doubt(project)
     number, mac = project.ledger.head()
     return {
         "ok": not found,
@@ -64,6 +66,15 @@ def check(project: Project, recipe: Recipe, head: str | None = None) -> dict[str
         "in_doubt": doubt,
         "head": f"{number} {mac}",
     }
+
+
+def _machines_in_doubt(project: Project) -> list[str]:
+    """Requests to machines that were in flight at a kill: they may be paid for twice when asked again."""
+    tape = MachineTape(project.wheel / FILE)
+    if not tape.is_there:
+        return []
+    with closing(tape):
+        return [f"{one.model} {one.key} {one.sample}" for one in tape.in_doubt()]
 
 
 def chain_at(ledger: Ledger, n: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -29,11 +30,13 @@ from bapsim.store.lake import (
     write_shard,
 )
 from bapsim.store.ledger import Ledger
+from bapsim.store.machine_tape import FILE, MachineTape
 from bapsim.store.project import Project
 from bapsim.text.targets import written
 from bapsim.wheel.answering import whole
 from bapsim.wheel.column_types import fitting, known_types
-from bapsim.wheel.permits import SYNTHESISE, is_over, sparing, withdrawn
+from bapsim.wheel.machine_costs import Bill, bills, enter_bills
+from bapsim.wheel.permits import is_over, sparing, withdrawn
 from bapsim.wheel.self_taught import Watched, note
 from bapsim.wheel.stock import origin_of
 
@@ -62,6 +65,7 @@ class Delivery:
     old_origins: dict[Origin, int] = field(default_factory=dict)
     old_shards: int = 0
     own_models: list[str] = field(default_factory=list)  # of the wheel, that a source took
+    bills: list[Bill] = field(default_factory=list)
 
     def resume(self) -> None:
         """A turn that went on under another recipe gathers twice: the same origins, other shard names."""
@@ -253,13 +257,15 @@ def gather_one(
     delivery = Delivery(project=project, name=name, turn=turn, known=known, first_origin=first)
     delivery.withdrawn = withdrawn(ledger)
     delivery.resume()
-    shown = sparing(project, turn) if getattr(source, "purpose", "") == SYNTHESISE else turn
+    shown = sparing(project, turn, source)
     models = Watched(shown.models)
-    for draft in source(replace(shown, models=models)):
-        if not isinstance(draft, Draft):
-            raise InputError("not_a_draft", source=name, found=type(draft).__name__)
-        for part in whole(project, draft, turn):
-            delivery.take_in(part)
+    with closing(MachineTape(project.wheel / FILE, name)) as tape:
+        for draft in source(replace(shown, models=models, tape=tape)):
+            if not isinstance(draft, Draft):
+                raise InputError("not_a_draft", source=name, found=type(draft).__name__)
+            for part in whole(project, draft, turn):
+                delivery.take_in(part)
+        delivery.bills = bills(ledger, tape)
     delivery.finish()
     fresh = sum(s.rows for _, s in delivery.shards)
     delivery.own_models = models.own
@@ -299,6 +305,7 @@ def _enter(project: Project, delivery: Delivery, turn: Turn, stage: dict[str, An
             ledger.add("unread", source=name, turn=turn.n, **row)
         counts = {"again": delivery.again, "fresh": stage["output"]["fresh"], "unread": len(unread)}
         _count(project, turn.n, name, counts)
+        enter_bills(ledger, turn.n, name, delivery.bills)
         ledger.add("stage", turn=turn.n, **stage | {"output": json.dumps(stage["output"])})
 
 

@@ -20,6 +20,7 @@ from bapsim.core.errors import InputError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Verdicts, verdicts
 from bapsim.core.turn import Turn
+from bapsim.gather.endpoint import Endpoint
 from bapsim.gather.service import Service
 from bapsim.store.lake import View
 from bapsim.store.ledger import Ledger
@@ -44,7 +45,7 @@ from bapsim.wheel.stock import Stock, load_stock
 TERMS = "terms"  # the verdict on records that their terms do not allow
 WITHDRAWN = "withdrawn"  # the verdict on records that rested on a consent which was withdrawn
 PARENT = "withdrawn_parent"  # the reason where nothing else vouches for what was made of such records
-SYNTHESISE = "synthesise"
+SYNTHESISE, THIRD_PARTY = "synthesise", "third_party"
 MASKED = "masked"  # the method of copies without personal data: nothing new is made by it
 
 
@@ -152,19 +153,30 @@ def as_given(method: str) -> bool:
     return method.endswith(MASKED) or method.startswith(STATED)
 
 
-def barred(ledger: Ledger, stock: Stock, day: date) -> np.ndarray:
-    """bool[N]: rows of which nothing new may be made."""
-    reasons = dict.fromkeys(not_allowed(ledger, (SYNTHESISE,), day), "never_synthesise")
+def asks_outside(source: object) -> bool:
+    """Whether any endpoint that a source asks is not the house's own."""
+    asked = [value for value in vars(source).values() if isinstance(value, Endpoint)]
+    return any(one.outside for one in asked)
+
+
+def barred(ledger: Ledger, stock: Stock, day: date, purposes: tuple[str, ...] = (SYNTHESISE,)) -> np.ndarray:
+    """bool[N]: rows of which nothing new may be made, or that may not be used for these purposes."""
+    reasons = dict.fromkeys(not_allowed(ledger, purposes, day), "never_synthesise")
     return np.array([one is not None for one in resting_on(ledger, stock, reasons)], bool)
 
 
-def sparing(project: Project, turn: Turn) -> Turn:
-    """A turn whose data do not show the rows of which nothing new may be made."""
+def sparing(project: Project, turn: Turn, source: object) -> Turn:
+    """A turn whose data do not show a source that makes rows those of which nothing new may be made, nor,
+    where it asks somebody outside the house, those that may not leave it.
+    """
+    if getattr(source, "purpose", "") != SYNTHESISE:
+        return turn
     day = date.fromisoformat(turn.day)
-    if not not_allowed(project.ledger, (SYNTHESISE,), day):
+    purposes = (SYNTHESISE, THIRD_PARTY) if asks_outside(source) else (SYNTHESISE,)
+    if not not_allowed(project.ledger, purposes, day):
         return turn
     stock = load_stock(project, turn.task, before=turn.n)
-    masks = stock.split(barred(project.ledger, stock, day))
+    masks = stock.split(barred(project.ledger, stock, day, purposes))
     hide = {shard.key: mask for shard, mask in zip(stock.shards, masks, strict=True)}
     data = {n: _hiding(view, hide) if isinstance(view, View) else view for n, view in turn.data.items()}
     return replace(turn, data=data)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from bapsim.core.recipe import Recipe, Source
+from bapsim.core.recipe import Recipe
 from bapsim.core.records import Numbering, Unread, certify
 from bapsim.core.turn import Turn
+from bapsim.gather.asking import Preview
 from bapsim.store.lake import read_batch
+from bapsim.store.machine_tape import FILE, MachineTape
 from bapsim.store.project import Project
 from bapsim.wheel.answering import whole
 from bapsim.wheel.column_types import fitting
 from bapsim.wheel.examining import wear
 from bapsim.wheel.gathering import returns
-from bapsim.wheel.permits import is_over, withdrawn
+from bapsim.wheel.permits import is_over, sparing, withdrawn
 from bapsim.wheel.state import state
 
 
 def preview(project: Project, recipe: Recipe) -> dict[str, Any]:
     """Turn number, rows by source (fresh, again, unread), and what the exam has left.
 
-    A source that does not read files (it may ask or pay somebody) is not run: its rows are null.
+    A source that asks language models says what that would take: `requests`, those of them that are `taped`
+    or were in flight at a kill (`doubtful`), and of the others `tokens` and `money` at most, `minutes` at
+    least. Any other source that does not read files (it may ask or pay somebody) is not run: null.
     """
     ledger = project.ledger
     open_turn = ledger.value("select n from turn where state='open'")
@@ -39,8 +44,19 @@ def preview(project: Project, recipe: Recipe) -> dict[str, Any]:
     return {"turn": n, "resumes": open_turn is not None, "sources": found, "exam": exam}
 
 
-def _read(project: Project, name: str, source: Source, turn: Turn, known: set[Any]) -> dict[str, int] | None:
+def _asks(said: Preview | None) -> dict[str, Any] | None:
+    if said is None:
+        return None
+    names = ("requests", "taped", "doubtful", "minutes")
+    found = {name: getattr(said, name) for name in names} | {"tokens": said.tokens_in + said.tokens_out}
+    return found | {"money": None if said.money is None else f"{said.money.amount} {said.money.currency}"}
+
+
+def _read(project: Project, name: str, source: Any, turn: Turn, known: set[Any]) -> dict[str, Any] | None:
     """Rows of one source that nobody delivered before, those that somebody did, and unread lines."""
+    if hasattr(source, "preview"):
+        with closing(MachineTape(project.wheel / FILE, name)) as tape:
+            return _asks(source.preview(replace(sparing(project, turn, source), tape=tape)))
     if getattr(source, "reads", None) is None:
         return None
     numbering, brought, fresh, again = Numbering(), 0, 0, 0

@@ -14,8 +14,8 @@ from bapsim.core.turn import Turn
 from bapsim.store import artifacts
 from bapsim.store.lake import View, by_folder, read_verdicts, verdict_path
 from bapsim.store.ledger import now
+from bapsim.store.machine_tape import FILE, MachineTape
 from bapsim.store.project import Project
-from bapsim.store.tape import LedgerTape
 from bapsim.wheel.candidates import NAME
 from bapsim.wheel.column_types import declared_types, known_types
 from bapsim.wheel.held_out import OOF, table_of
@@ -80,7 +80,7 @@ def state(project: Project, recipe: Recipe, n: int) -> Turn:
         origins=origins,
         asked=asked,
         types=known_types(ledger, recipe.task) | declared_types(recipe),
-        tape=LedgerTape(ledger),
+        tape=MachineTape(project.wheel / FILE),
         day=str(ledger.value("select started from turn where n=?", n) or now())[: len("2026-01-01")],
     )
 

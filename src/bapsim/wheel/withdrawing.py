@@ -12,7 +12,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from bapsim.core.errors import InputError, StoreError
 from bapsim.core.recipe import Recipe
 from bapsim.store import fault
 from bapsim.store.ledger import now
+from bapsim.store.machine_tape import FILE, MachineTape
 from bapsim.store.project import Project
 from bapsim.store.sealing import Keys
 from bapsim.store.terms import (
@@ -125,6 +126,8 @@ def withdraw(
     erase_shards(project, plan)
     if count := erase_in_ledger(project, plan) + _forget_words(work):
         work.note("ledger", cells=count)
+    if count := _forget_asked(project, plan):
+        work.note("machines", requests=count)
     for one in clean_models(project, plan):
         work.note("model", **one)
     delete_generators(project, consent)
@@ -248,6 +251,15 @@ def _settle(work: _Work, plan: Plan) -> None:
     settle_accounts(project, work.recipe)
 
 
+def _forget_asked(project: Project, plan: Plan) -> int:
+    """What machines were asked with these records, and what they said, goes; returns how many requests."""
+    tape = MachineTape(project.wheel / FILE)
+    if not tape.is_there:
+        return 0
+    with closing(tape):
+        return tape.erase(sorted(plan.erased | plan.left_out))
+
+
 def _write_anew(project: Project) -> None:
     """The ledger's pages anew: nothing in free pages, nothing in its log."""
     project.ledger.db.execute(f"pragma busy_timeout={PATIENCE}")
@@ -267,7 +279,8 @@ def _finish(work: _Work, plan: Plan) -> dict[str, Any]:
     state = BEGUN if again else LEFT if left else DONE
     told = Told(
         keys=[str(one["owner"]) for one in work.of("key")],
-        dialogues=sum(int(one["answers"]) for one in work.of("dialogue")),
+        dialogues=sum(int(one["answers"]) for one in work.of("dialogue"))
+        + sum(int(one["requests"]) for one in work.of("machines")),
         cells=sum(int(one["cells"]) for one in work.of("ledger")),
         models=work.of("model"),
         files=[one for one in files if one.how != "left" or one in left],

@@ -84,19 +84,21 @@ def steady(device: Any, threads: int, seed: int) -> Iterator[None]:
         t.utils.deterministic.fill_uninitialized_memory = filled
 
 
+# Modules that processes share. Freeing one ends its process group, and joins a thread of gloo that may be
+# waiting for the interpreter: such a process hung for ever, about one in a hundred. It ends by `os._exit`.
+_NEVER_FREED: list[Any] = []
+
+
 @contextmanager
 def company(device: Any) -> Iterator[tuple[int, int]]:
     """(number of this process, how many there are), as torchrun started them."""
     dist = part("torch").distributed
     many = int(os.environ.get("WORLD_SIZE", "1"))
-    mine = many > 1 and not dist.is_initialized()
-    if mine:
+    if many > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield int(os.environ.get("RANK", "0")), many
-    finally:
-        if mine:
-            dist.destroy_process_group()
+    yield int(os.environ.get("RANK", "0")), many
+    if many > 1:
+        dist.barrier()  # nobody goes while another still waits for him
 
 
 # --- checkpoints ------------------------------------------------------------------------------------
@@ -185,9 +187,9 @@ def _wrapped(module: Any, device: Any, many: int) -> Any:
     whole = t.compile(module, dynamic=False) if device.type == "cuda" else module
     if many == 1:
         return whole
-    return t.nn.parallel.DistributedDataParallel(
-        whole, device_ids=[device] if device.type == "cuda" else None
-    )
+    ids = [device] if device.type == "cuda" else None
+    _NEVER_FREED.append(t.nn.parallel.DistributedDataParallel(whole, device_ids=ids))
+    return _NEVER_FREED[-1]
 
 
 def _step(
