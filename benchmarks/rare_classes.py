@@ -419,7 +419,7 @@ def main() -> None:
             keep(ITEMS, name, seed, said)
         elif not again(mine):
             continue
-        RESULTS.write_text(json.dumps(runs))
+        RESULTS.write_text("[\n" + ",\n".join(map(json.dumps, runs)) + "\n]\n")
         print(time.strftime("%H:%M:%S"), name, seed, round(runs[-1]["cpu"]), mine["dev"]["ap"], flush=True)
     rare_page.write(RESULTS)
 
