@@ -3,9 +3,12 @@
     OMP_NUM_THREADS=1 python benchmarks/rare_classes.py [--sets thyroid,cardio] [--seeds 5] [--quick]
 
 Each run (a set and a seed) is kept in docs/results/rare_classes.json at once and not made again; the page
-docs/results/rare_classes.md is written from all that are there. Nothing is tuned on these sets: all
-trainers and generators are at their defaults, except for the GAN's steps, which CPU time bounds.
-Out of fold, a generator learns anew from the other folds: one that has seen a held-out row gives it away.
+docs/results/rare_classes.md is written from all that are there (--page: only that). What each arm says of
+each row is kept in docs/results/rare_classes_items.npz, so that another rule of picking needs no training.
+Nothing is tuned on these sets: all trainers and generators are at their defaults, except for the GAN's
+steps, which CPU time bounds. Out of fold, a generator learns anew from the other folds: one that has seen a
+held-out row gives it away; and every arm votes with the blend of the model of people's rows, so that no arm
+is fitted to the rows that it is held against.
 """
 
 from __future__ import annotations
@@ -44,8 +47,9 @@ from bapsim.train.table_smote import table_smote
 from rare_worlds import SETS, Rows, World, draw, part, read
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "rare_classes.json"
+ITEMS = RESULTS.with_name("rare_classes_items.npz")
 FOLDS, DRAWS = 3, 200  # parts of the out-of-fold answers; bootstrap draws of an interval
-GAN_STEPS = 500  # a quarter of its default, and
+GAN_STEPS = 100  # a twentieth of its default (at 500 none of 1,212 of its rows passed, in six runs), and
 FOLD_STEPS = 700  # of diffusion within a fold: CPU time bounds both
 # In the order in which they are preferred: what costs nothing first.
 ARMS = {
@@ -67,6 +71,7 @@ class Arm:
 class Fitted:
     """What an arm says: the share of the rare class out of fold (rows at hand) and in the test."""
 
+    model: Model
     oof: np.ndarray
     test: np.ndarray
     seconds: float
@@ -125,8 +130,17 @@ class Race:
     quick: bool
 
     @property
+    def at(self) -> np.ndarray:
+        """int64[n]: positions of the rows at hand."""
+        return np.append(self.world.common, self.world.rare)
+
+    @property
     def real(self) -> pa.RecordBatch:
-        return part(self.whole, np.append(self.world.common, self.world.rare))
+        return part(self.whole, self.at)
+
+    def rare_in(self, rows: pa.RecordBatch) -> np.ndarray:
+        """int64[k]: where the rare rows are."""
+        return np.flatnonzero(np.array(strings(rows.column("target"))) == self.whole.rare)
 
     @property
     def count(self) -> int:
@@ -151,11 +165,10 @@ class Race:
         test = part(self.whole, self.world.test).select(list(self.task.inputs))
         oof = share_of(cross.answers, classes, rare)[:rows]
         said = share_of(cross.model(Asked(test)), classes, rare)
-        return Fitted(oof, said, time.process_time() - start)
+        return Fitted(cross.model, oof, said, time.process_time() - start)
 
     def plain(self) -> Arm:
-        at = np.append(self.world.common, self.world.rare)
-        return Arm(self.real, None, self.folds(at))
+        return Arm(self.real, None, self.folds(self.at))
 
     def weighted(self) -> Arm:
         base = self.plain()
@@ -176,13 +189,6 @@ class Race:
         at = np.concatenate([self.world.common, self.world.rare, self.world.held])
         base = self.plain()
         return Arm(part(self.whole, at), None, np.append(base.folds, self.folds(at)[len(base.folds) :]))
-
-    def halved(self) -> Arm:
-        """Every second rare row: what a doubling of real rows was worth, by which the next is foretold."""
-        base = self.plain()
-        weight = np.ones(len(base.rows), np.float32)
-        weight[len(self.world.common) + 1 :: 2] = 0
-        return Arm(base.rows, weight, base.folds)
 
     def with_drawn(self, drawn: pa.RecordBatch) -> Arm:
         """Drawn rows lie in the fold of the real row that they are closest to: its child is no news of it."""
@@ -233,35 +239,54 @@ def made(race: Race) -> tuple[dict[str, Arm], dict[str, float], dict[str, float]
     return arms, rates, seconds
 
 
-def out_of_fold(race: Race) -> dict[str, np.ndarray]:
-    """What arms with drawn rows say of the rows at hand, each by a generator, a verifier and a model that
-    have seen the other folds only: float64[n], arm by arm.
+def fold_arms(
+    race: Race, rest: pa.RecordBatch, held: pa.RecordBatch
+) -> dict[str, tuple[pa.RecordBatch, np.ndarray | None]]:
+    """What each arm would train on if `rest` were all rows at hand, and `held` could be bought: rows, and
+    their weights.
+    """
+    at = race.rare_in(rest)
+    again = rest.take(pa.array(np.resize(at, race.count if len(at) else 0)))
+    weight = np.ones(len(rest), np.float32)
+    weight[at[1::2]] = 0  # every second one: what a doubling of real rows was worth
+    arms = {
+        "none": (rest, None),
+        "weights": (rest, race.balance(rest)),
+        "oversample": (pa.concat_batches([rest, again]), None),
+        "real": (pa.concat_batches([rest, held]), None),
+        "half": (rest, weight),
+    }
+    for name, generator in within_folds(race.whole, race.quick).items():
+        people = Mixture(task=race.task, records=records(rest))
+        try:
+            drawn = race.drawn(generator(None, people, race.seed), 2 * race.count)
+        except NotEnough:  # no rare row is left in the other folds
+            drawn = rest.slice(0, 0)
+        arms[name] = pa.concat_batches([rest, drawn.slice(0, race.count)]), None
+        if name == "diffusion":
+            passed = race.passed(drawn, rest) if len(drawn) else np.zeros(0, bool)
+            some = drawn.filter(pa.array(passed & (passed.mean() >= BROKEN if len(passed) else False)))
+            arms["diffusion verified"] = pa.concat_batches([rest, some.slice(0, race.count)]), None
+    return arms
+
+
+def out_of_fold(race: Race, parent: Model) -> dict[str, np.ndarray]:
+    """What arms say of the rows at hand, each by a generator, a verifier and a model that have seen the other
+    folds only, and with the blend of `parent`, the model of people's rows: float64[n], arm by arm.
     """
     base = race.plain()
     found: dict[str, np.ndarray] = {}
     for fold in range(FOLDS):
         held = base.folds == fold
         rest, asked = base.rows.filter(pa.array(~held)), base.rows.filter(pa.array(held))
-        for name, generator in within_folds(race.whole, race.quick).items():
-            people = Mixture(task=race.task, records=records(rest))
-            try:
-                drawn = race.drawn(generator(None, people, race.seed), 2 * race.count)
-            except NotEnough:  # no rare row is left in the other folds
-                drawn = rest.slice(0, 0)
-            arms = {name: drawn.slice(0, race.count)}
-            if name == "diffusion":
-                passed = race.passed(drawn, rest) if len(drawn) else np.zeros(0, bool)
-                some = drawn.filter(pa.array(passed & (passed.mean() >= BROKEN if len(passed) else False)))
-                arms["diffusion verified"] = some.slice(0, race.count)
-            for arm, made_rows in arms.items():
-                rows = pa.concat_batches([rest, made_rows, asked])
-                folds = np.full(len(rows), -1, np.int8)
-                folds[len(rows) - len(asked) :] = 0
-                mixture = Mixture(task=race.task, records=Records(rows))
-                cross = trainer(race.whole, race.quick).crossfit(None, mixture, folds, race.seed)
-                said = cross.answers.slice(len(rows) - len(asked))
-                said_rare = share_of(said, cross.model.classes, race.whole.rare)
-                found.setdefault(arm, np.zeros(len(base.rows)))[held] = said_rare
+        apart = ~np.isin(race.whole.group[race.world.held], race.whole.group[race.at[held]])
+        bought = part(race.whole, race.world.held[apart])
+        for arm, (rows, weight) in fold_arms(race, rest, bought).items():
+            mixture = Mixture(task=race.task, records=Records(rows), weight=weight)
+            model = trainer(race.whole, race.quick)(parent, mixture, race.seed)
+            said = model(Asked(asked.select(list(race.task.inputs))))
+            said_rare = share_of(said, model.classes, race.whole.rare)
+            found.setdefault(arm, np.zeros(len(base.rows)))[held] = said_rare
     return found
 
 
@@ -288,76 +313,115 @@ def spread(gold: np.ndarray, groups: np.ndarray, said: dict[str, np.ndarray], se
     one = np.ones(len(gold))
     again = {arm: np.array([precision(gold, s, w) for w in draws]) for arm, s in said.items()}
     return {
-        "ap": {arm: precision(gold, s, one) for arm, s in said.items()},
-        "se": {arm: float(a.std()) for arm, a in again.items()},
-        "apart": {a: {b: float((again[a] - again[b]).std()) for b in said} for a in said},
+        "ap": {arm: round(precision(gold, s, one), 5) for arm, s in said.items()},
+        "se": {arm: round(float(a.std()), 5) for arm, a in again.items()},
+        "apart": {a: {b: round(float((again[a] - again[b]).std()), 5) for b in said} for a in said},
     }
 
 
-def run(name: str, seed: int, quick: bool) -> dict:
-    """One set and one seed."""
+def gold_of(race: Race, at: np.ndarray) -> np.ndarray:
+    return np.array(strings(part(race.whole, at).column("target"))) == race.whole.rare
+
+
+def race_of(name: str, seed: int, quick: bool) -> Race:
     whole = read(name)
-    race = Race(whole, draw(whole, seed), task_of(whole), seed, quick)
+    return Race(whole, draw(whole, seed), task_of(whole), seed, quick)
+
+
+def judged(race: Race, at: np.ndarray, said: dict[str, np.ndarray]) -> dict[str, dict]:
+    return spread(gold_of(race, at), race.whole.group[at], said, race.seed)
+
+
+def develop(race: Race, parent: Model | None = None) -> tuple[dict, dict[str, np.ndarray]]:
+    """Development data of a run, and what each arm says of each row."""
+    said = out_of_fold(race, parent or race.fit(race.plain()).model)
+    return judged(race, race.at, said), said
+
+
+def run(name: str, seed: int, quick: bool) -> tuple[dict, dict[str, np.ndarray]]:
+    """One set and one seed; and what each arm says of each row, for rare_classes_items.npz."""
+    race = race_of(name, seed, quick)
     arms, rates, seconds = made(race)
-    arms |= {"real": race.bought(), "half": race.halved()}
-    fitted = {arm: race.fit(rows) for arm, rows in arms.items()}
-    oof = {a: f.oof for a, f in fitted.items()} | out_of_fold(race)
-    at = np.append(race.world.common, race.world.rare)
-    gold = {
-        where: np.array(strings(part(whole, rows).column("target"))) == whole.rare
-        for where, rows in (("dev", at), ("test", race.world.test))
-    }
-    return {
+    fitted = {arm: race.fit(rows) for arm, rows in (arms | {"real": race.bought()}).items()}
+    test = {arm: one.test for arm, one in fitted.items()}
+    dev, said = develop(race, fitted["none"].model)
+    found = {
         "set": name,
         "seed": seed,
-        "kind": whole.kind,
+        "kind": race.whole.kind,
         "rows": {
             "common": len(race.world.common),
             "rare": len(race.world.rare),
             "order": race.count,
             "test": len(race.world.test),
-            "test rare": int(gold["test"].sum()),
+            "test rare": int(gold_of(race, race.world.test).sum()),
         },
-        "dev": spread(gold["dev"], whole.group[at], oof, seed),
-        "test": spread(
-            gold["test"], whole.group[race.world.test], {a: f.test for a, f in fitted.items()}, seed
-        ),
+        "dev": dev,
+        "test": judged(race, race.world.test, test),
         "passed": rates,
         "making": seconds,
         "training": {arm: f.seconds for arm, f in fitted.items()},
-        "arms": list(ARMS[whole.kind]),
+        "arms": list(ARMS[race.whole.kind]),
+        "blend": "people's",
     }
+    return found, items(race, "dev", race.at, said) | items(race, "test", race.world.test, test)
+
+
+def items(race: Race, where: str, at: np.ndarray, said: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Log odds of the rare class (float16), truths and groups: all that average precision needs."""
+    kept = {"gold": gold_of(race, at), "group": race.whole.group[at].astype(np.int32)}
+    for arm, probs in said.items():
+        p = np.clip(probs, 1e-6, 1 - 1e-6)
+        kept[arm] = np.log(p / (1 - p)).astype(np.float16)
+    return {f"{where}/{name}": values for name, values in kept.items()}
+
+
+def keep(path: Path, name: str, seed: int, said: dict[str, np.ndarray]) -> None:
+    """Put what was said to what is known."""
+    known = dict(np.load(path)) if path.exists() else {}
+    known |= {f"{name}/{seed}/{key}": values for key, values in said.items()}
+    np.savez_compressed(path, **known)
+
+
+def again(found: dict) -> bool:
+    """Make the development data of a run anew, where each arm had a blend of its own; whether it did."""
+    if found.get("blend") == "people's":
+        return False
+    start = time.process_time()
+    race = race_of(found["set"], found["seed"], False)
+    found["dev"], said = develop(race)
+    found |= {"blend": "people's", "cpu": found["cpu"] + time.process_time() - start}
+    keep(ITEMS, found["set"], found["seed"], items(race, "dev", race.at, said))
+    return True
 
 
 def main() -> None:
     asked = argparse.ArgumentParser()
     asked.add_argument("--sets", default=",".join(SETS))
     asked.add_argument("--seeds", type=int, default=5)
-    asked.add_argument("--out", type=Path, default=RESULTS)
+    asked.add_argument("--until", default="", help="HH:MM, after which no run is begun")
     asked.add_argument("--quick", action="store_true", help="one small run, nothing is written")
+    asked.add_argument("--page", action="store_true", help="write the page of the runs that are there")
     given = asked.parse_args()
     if given.quick:
-        found = run(given.sets.split(",")[0], 0, True)
-        print(json.dumps(found, indent=1))
+        print(json.dumps(run(given.sets.split(",")[0], 0, True)[0], indent=1))
         return
-    for seed in range(given.seeds):
-        for name in given.sets.split(","):
-            runs = json.loads(given.out.read_text()) if given.out.exists() else []
-            if any(one["set"] == name and one["seed"] == seed for one in runs):
-                continue
+    wanted = [] if given.page else [(s, name) for s in range(given.seeds) for name in given.sets.split(",")]
+    for seed, name in wanted:
+        if given.until and time.strftime("%H:%M") >= given.until:
+            break
+        runs = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+        mine = next((one for one in runs if one["set"] == name and one["seed"] == seed), None)
+        if mine is None:
             start = time.process_time()
-            found = run(name, seed, False) | {"cpu": time.process_time() - start}
-            given.out.write_text(json.dumps([*runs, found]))
-            best = max(found["arms"], key=found["test"]["ap"].get)
-            print(
-                name,
-                seed,
-                best,
-                {a: round(v, 3) for a, v in found["test"]["ap"].items()},
-                found["cpu"],
-                flush=True,
-            )
-    rare_page.write(given.out)
+            mine, said = run(name, seed, False)
+            runs.append(mine | {"cpu": time.process_time() - start})
+            keep(ITEMS, name, seed, said)
+        elif not again(mine):
+            continue
+        RESULTS.write_text("[\n" + ",\n".join(map(json.dumps, runs)) + "\n]\n")
+        print(time.strftime("%H:%M:%S"), name, seed, round(runs[-1]["cpu"]), mine["dev"]["ap"], flush=True)
+    rare_page.write(RESULTS)
 
 
 if __name__ == "__main__":

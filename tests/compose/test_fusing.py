@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bapsim.compose.fusing import MOST, chosen, raced
+from bapsim.compose.fusing import MOST, chosen, foretold, half_out, least, raced
 from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Raced, Way
 
@@ -35,6 +35,7 @@ def test_none_wins_ties() -> None:
 def test_the_simplest_way_within_a_standard_error_of_the_best() -> None:
     race = raced()
     assert race.pick(told([(0.03, 0.01), (0.035, 0.01), (0.02, 0.01)]), suspect=False) == Way(share=0.1)
+    assert race.pick(told([(0.015, 0.01), (0.022, 0.01), (0.02, 0.01)]), suspect=False) == Way(share=0.2)
     assert race.pick(told([(0.01, 0.001), (0.05, 0.01)]), suspect=False) == Way(share=0.2)
 
 
@@ -43,6 +44,63 @@ def test_rows_unlike_peoples_must_gain_for_certain() -> None:
     assert race.pick(rows, suspect=False) is not None
     assert race.pick(rows, suspect=True) is None
     assert race.pick(told([(0.017, 0.01)]), suspect=True) is not None
+
+
+@pytest.mark.parametrize("together", [0.0, 0.5, 0.95])
+@pytest.mark.parametrize("ways", [1, 3, 12])
+@pytest.mark.parametrize("suspect", [False, True])
+def test_of_many_ways_without_a_gain_none_is_taken_more_often_than_of_one(
+    together: float, ways: int, suspect: bool
+) -> None:
+    rng, race, draws = np.random.default_rng(ways), raced(), 4000
+    gains = together**0.5 * rng.normal(size=(draws, 1)) + (1 - together) ** 0.5 * rng.normal(
+        size=(draws, ways)
+    )
+    taken = (gains.max(1) > least(ways, suspect=suspect)).mean()
+    assert taken <= (0.05 if suspect else 0.159) + 0.018
+    if not together:
+        assert taken >= (0.05 if suspect else 0.159) - 0.018, "nor is it stricter than that"
+    for row in gains[:40]:
+        said = race.pick(told([(float(one), 1.0) for one in row]), suspect=suspect)
+        assert (said is not None) == bool(row.max() > least(ways, suspect=suspect))
+
+
+def test_one_way_must_gain_more_than_one_standard_error() -> None:
+    assert least(1) == pytest.approx(1.0)
+    assert least(0) == pytest.approx(1.0)
+    assert least(1, suspect=True) == pytest.approx(1.645, abs=1e-3)
+    assert [round(least(ways), 2) for ways in (3, 6)] == [1.59, 1.91]
+
+
+@given(
+    scale=st.floats(0.01, 10),
+    slope=st.floats(0.01, 2),
+    rows=st.integers(20, 10_000),
+    times=st.floats(1.01, 8),
+)
+def test_what_labels_gain_is_foretold_exactly_by_a_power_law(
+    scale: float, slope: float, rows: int, times: float
+) -> None:
+    def loss(n: float) -> float:
+        return float(scale * n**-slope)
+
+    said = foretold(loss(rows), loss(rows / 2) - loss(rows), times)
+    assert said == pytest.approx(loss(rows) - loss(rows * times), rel=1e-6)
+
+
+def test_rows_that_gained_nothing_are_foretold_to_gain_nothing() -> None:
+    assert foretold(0.3, -0.1, 2) == foretold(0.0, 0.1, 2) == foretold(0.3, 0.1, 1) == 0
+    assert foretold(math.nan, 0.1, 2) == foretold(0.3, math.nan, 2) == 0
+
+
+def test_a_half_is_left_out_of_the_classes_that_machines_wrote_only() -> None:
+    people = np.array([True] * 6 + [False] * 2)
+    labels = np.array(["a", "a", "a", "b", "b", "b", "a", "b"], object)
+    half = np.array([True, False, True] * 2 + [True, True])
+    assert half_out(people, ~people & (labels == "a"), labels, half).tolist() == (
+        [False, True, False, True, True, True, False, False]
+    )
+    assert half_out(people, np.zeros(8, bool), labels, half).tolist() == people.tolist()
 
 
 def test_a_way_without_rows_cannot_win() -> None:

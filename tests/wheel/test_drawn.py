@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from bapsim.compose.plan import exam
+from bapsim.core.errors import text
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Draft, Origin, Records, Rows, Task, Verdicts, verdicts
 from bapsim.core.turn import Turn
@@ -16,6 +17,7 @@ from bapsim.gather.drawn import drawn_by
 from bapsim.judge.exam import accuracy, per_item
 from bapsim.judge.gate import paired
 from bapsim.refine.closeness import closeness, sound_generators
+from bapsim.report.fused import fused_tables
 from bapsim.store.project import Project, opened
 from bapsim.train.table import table_boosted
 from bapsim.train.table_copula import table_copula
@@ -84,10 +86,13 @@ def made(project: Project, recipe: Recipe) -> list[Origin]:
 def test_an_order_is_filled_once_people_gave_rows_and_waits_for_a_verifiers_word(tmp_path: Path) -> None:
     recipe = recipe_of(checks={"close": closeness()})
     with opened(founded(tmp_path / "p")) as project:
-        run_turn(project, recipe)
+        assert run_turn(project, recipe)["fused"] is None
         assert made(project, recipe) == []  # there was nothing to learn from yet
         second = run_turn(project, recipe)
-        drawn = made(project, recipe)
+        fused, drawn = second["fused"], made(project, recipe)
+        assert (fused["reason"], fused["refused"], fused["buy"]) == ("collapse.none_passed", 25, True)
+        (page,) = fused_tables({"fused": fused}, "en")
+        assert page["notes"] == [text("fused.buy", "en")]
         assert len(drawn) == 25
         assert {(o.source, o.method.split(":")[1], o.batch[:6]) for o in drawn} == {
             ("order", "drawer", "drawer")

@@ -48,7 +48,10 @@ def names(told: dict[str, object]) -> list[str]:
     return [one["candidate"] for one in told["screen"]]  # type: ignore[index,attr-defined]
 
 
-def test_rows_that_help_join_and_stay_with_the_model_that_they_made(tmp_path: Path) -> None:
+def test_rows_that_help_join_and_stay_with_the_model_that_they_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BAPSIM_KEY", f"{2:064x}")  # a draw of 60 judging rows in which they are seen to help
     recipe = recipe_of(0)
     with opened(founded(tmp_path / "p")) as project:
         told = run_turn(project, recipe)
@@ -58,6 +61,9 @@ def test_rows_that_help_join_and_stay_with_the_model_that_they_made(tmp_path: Pa
         best = max(one["gain"] for one in rows)
         assert next(one for one in rows if one["share"] == way["share"])["gain"] > 0
         assert best > 0
+        won = next(one["gain"] for one in rows if one["share"] == way["share"])
+        assert told["fused"]["labels"] > 0, "60 rows of people: more of theirs would be worth something"
+        assert told["fused"]["buy"] == (told["fused"]["labels"] > won)
         assert _share(project, "t001-pending") == pytest.approx(way["share"], abs=0.02)
         while not told["candidate"].endswith("-pending"):  # the screen decides who looks
             assert told["turn"] < 4
@@ -84,6 +90,7 @@ def test_rows_that_harm_wait_and_nobody_looks(tmp_path: Path) -> None:
         assert told["fused"]["way"] is None
         assert [one["share"] for one in told["fused"]["raced"]] == [0.1, 0.3, 0.5]
         assert names(told) == ["t001-people"]
+        assert (told["fused"]["buy"], told["fused"]["labels"]) == (True, None)
         stock = load_stock(project, recipe.task)
         assert told["accounts"]["pending"] == int(stock.by_machine.sum())
         assert check(project, recipe)["ok"]
@@ -98,6 +105,12 @@ def test_a_race_is_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             run_turn(project, replace(recipe, sources={**recipe.sources, "more2": Part(0, 0)}))["fused"]
             == first
         )
+
+
+def test_ways_that_take_the_same_rows_are_raced_once(tmp_path: Path) -> None:
+    with opened(founded(tmp_path / "p")) as project:
+        told = run_turn(project, recipe_of(7, count=29, compose=raced((0.1, 0.5, 0.9))))
+        assert [(one["share"], one["made"]) for one in told["fused"]["raced"]] == [(0.1, 6), (0.5, 29)]
 
 
 def test_nothing_is_raced_without_anything_to_judge_by(tmp_path: Path) -> None:

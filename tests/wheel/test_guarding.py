@@ -112,6 +112,13 @@ def test_the_page_says_what_joined_and_why(lang: str) -> None:
     }
     (one,) = fused_tables({"fused": nothing}, lang)
     assert one["notes"] == [text("fused.no_race", lang)]
+    buys = {None: None, "fused.buy": (None, None), "fused.buy.more": (won, 0.02), "fused.keep": (won, 0.001)}
+    for key, case in buys.items():
+        way, labels = case or (won, None)
+        more = {"way": way, "labels": labels, "buy": key not in (None, "fused.keep")}
+        notes = next(iter(fused_tables({"fused": said | more}, lang)))["notes"]
+        values = {"labels": f"{labels or 0:.4f}", "gain": "0.0100"}
+        assert notes[1:] == ([] if key is None else [text(key, lang, **values)])
     for reason in ("harm", "outside", "no_gain", "admitted"):
         assert text(f"fused.collapse.{reason}", lang, made=1, taken=0, percent=0, outside="-")
     assert "30" in way_in_words(won, lang)

@@ -3,21 +3,26 @@
 People's rows stay, all of them: machine-made ones are put to them, never in their place (replacing people's
 rows by a model's is what collapses, docs/collapse.md), up to a share and a depth. Whether any are worth it,
 and how many, is measured turn by turn: by how much the model gains on people-made rows that neither it nor a
-generator learnt from. The simplest way within one standard error of the best is taken (Breiman's rule).
+generator learnt from. The simplest way within one standard error of the best is taken (Breiman's rule), of
+those that gain more than the best of so many ways would by chance (Sidak 1967). What as many rows of people
+would gain follows from what the last doubling of theirs did.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from statistics import NormalDist
 
 import numpy as np
 
 from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Raced, Way
 
-SURE = 1.645  # standard errors: one-sided .05, for rows that are not like people's
+CHANCE = NormalDist().cdf(-1.0)  # that one way without a gain shows more than one standard error
+SURE = 0.05  # the same where rows are not like people's
 MOST = 0.9
 SHARES = (0.0, 0.1, 0.3, 0.5)
 
@@ -42,15 +47,36 @@ class Race:
         ]
 
     def pick(self, raced: Sequence[Raced], *, suspect: bool = False) -> Way | None:
-        """The first way within one standard error of the best, of those whose gain is more than one of its
-        own standard errors; 1.645 of them where the rows are suspect. None where there is no such way.
+        """The first way within one standard error of the best, of those that gain more than `least` of their
+        own standard errors. None where there is no such way.
         """
-        least = SURE if suspect else 1.0
-        good = [one for one in raced if one.made and one.gain > least * one.error]
+        tried = [one for one in raced if one.made and not math.isnan(one.gain)]
+        bar = least(len(tried), suspect=suspect)
+        good = [one for one in tried if one.gain > bar * one.error]
         if not good:
             return None
         best = max(good, key=lambda one: one.gain)
         return next(one.way for one in good if one.gain >= best.gain - best.error)
+
+
+def least(ways: int, *, suspect: bool = False) -> float:
+    """Standard errors that the gain of one of so many ways must exceed, so that where none gains anything one
+    is taken with a chance of .16 at most (.05 where rows are suspect): 1 for one way, 1.59 for three.
+
+    Ways that go together, as shares of the same rows do, pass less often (Slepian's inequality).
+    """
+    chance = SURE if suspect else CHANCE
+    return NormalDist().inv_cdf((1 - chance) ** (1 / max(ways, 1)))
+
+
+def foretold(loss: float, doubling: float, times: float) -> float:
+    """By how much a loss falls with `times` the rows, by a power law: the last doubling gained `doubling`.
+
+    0 where it gained nothing.
+    """
+    if not (loss > 0 and doubling > 0 and times > 1):
+        return 0.0
+    return float(loss * (1 - times ** -math.log2(1 + doubling / loss)))
 
 
 def raced(
@@ -101,6 +127,16 @@ def chosen(way: Way, people: np.ndarray, made: np.ndarray, labels: np.ndarray, i
     found = np.zeros(len(rows), bool)
     found[at] = True
     return found
+
+
+def half_out(people: np.ndarray, taken: np.ndarray, labels: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """bool[N]: people's rows without one half of those whose class machines were asked for; all bool[N].
+
+    Labels object[N]: with it, people's rows tell what the last doubling of such rows was worth.
+    """
+    classes = set(labels[taken].astype(str).tolist())
+    mine = np.array([str(label) in classes for label in labels], bool)
+    return np.asarray(people & ~(mine & half))
 
 
 def _turns(labels: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ def fused_tables(report: Mapping[str, Any], lang: str) -> Iterator[dict[str, Any
         "note": text(f"fused.{said['reason']}", lang, **_words(said, lang)),
         "head": [text(f"fused.head.{name}", lang) for name in ("way", "made", "gain")],
         "rows": [_raced(one, said["way"], lang) for one in said["raced"]],
-        "notes": [text("fused.rule", lang)] if said["raced"] else [text("fused.no_race", lang)],
+        "notes": [*_rule(said, lang), *_buy(said, lang)],
     }
     if said["signals"]:
         yield {
@@ -129,7 +129,27 @@ def _words(said: Mapping[str, Any], lang: str) -> dict[str, str]:
         "taken": number(said["taken"]),
         "percent": f"{100 * share_of(said):.0f}",
         "outside": names or "-",
+        "refused": number(said.get("refused", 0)),
     }
+
+
+def _rule(said: Mapping[str, Any], lang: str) -> Iterator[str]:
+    """How a way is taken, or why nothing was raced."""
+    if said["raced"]:
+        yield text("fused.rule", lang)
+    elif not said.get("refused"):
+        yield text("fused.no_race", lang)
+
+
+def _buy(said: Mapping[str, Any], lang: str) -> Iterator[str]:
+    """Whether labels by people are the better buy; reports of earlier versions do not say."""
+    if said.get("buy") and said["way"] is None:
+        yield text("fused.buy", lang)
+    if said["way"] is None or said.get("labels") is None:
+        return
+    won = next(one for one in said["raced"] if all(one[name] == v for name, v in said["way"].items()))
+    values = {"labels": f"{said['labels']:.4f}", "gain": f"{won['gain']:.4f}"}
+    yield text("fused.buy.more" if said["buy"] else "fused.keep", lang, **values)
 
 
 def _raced(one: Mapping[str, Any], won: Mapping[str, Any] | None, lang: str) -> list[str]:

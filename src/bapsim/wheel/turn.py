@@ -27,7 +27,7 @@ from bapsim.wheel.closing import finish, summarise, tidy
 from bapsim.wheel.deals import ENDED, by_deal, deals, enter_deals
 from bapsim.wheel.dueling import told
 from bapsim.wheel.examining import WITHHELD, compose_exam, withheld
-from bapsim.wheel.fusing import Fused, composer_of, fuse
+from bapsim.wheel.fusing import Fused, composer_of, fuse, none_passed
 from bapsim.wheel.gapping import known_groups
 from bapsim.wheel.gathering import gather
 from bapsim.wheel.generating import with_generators
@@ -200,7 +200,7 @@ def candidates(scene: Scene) -> tuple[list[Candidate], Fused | None]:
         raise NotEnough("nothing_to_train", records=len(scene.stock))
     found = [candidate(scene, rows)]
     if not made.any():
-        return found, None
+        return found, none_passed(scene)
     signals = guarded(scene, rows, made)
     fused = replace(fuse(scene, found[0], made, suspect=bool(outside(signals))), signals=signals)
     if fused.way is not None:
