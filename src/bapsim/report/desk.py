@@ -74,6 +74,10 @@ class Desk:
         """One line on stderr while a turn runs; silent under --json."""
         if not self.as_json and step != "done":
             shown = {k: f"{v:,}" if isinstance(v, int) else v for k, v in values.items()}
+            if "unread" in shown:
+                from bapsim.report.words import reason_text
+
+                shown["unread"] = reason_text("unread", shown["unread"], self.lang)
             said = text(f"progress.{step}", self.lang, **shown)
             with suppress(OSError):  # who reads along may go: that is no reason to end a turn
                 click.echo(click.style(f"  {said}", dim=True), err=True)

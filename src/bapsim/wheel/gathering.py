@@ -353,6 +353,12 @@ def _count(project: Project, turn: int, source: str, counts: dict[str, int]) -> 
         project.ledger.amend("batch", key, lines=lines, **counts)
 
 
+def unread_in(ledger: Ledger, turn: int) -> dict[str, int]:
+    """How many lines of a turn are no records, by reason, the most frequent first."""
+    query = "select reason, count(*) n from unread where turn=? group by reason order by n desc, reason"
+    return {str(row["reason"]): int(row["n"]) for row in ledger.rows(query, turn)}
+
+
 def _was_unread(project: Project, source: str, u: Unread) -> bool:
     query = "select 1 from unread where source=? and file=? and line=? and reason=?"
     return project.ledger.value(query, source, u.file, u.line, u.reason) is not None

@@ -200,7 +200,8 @@ def by_withdrawal(ledger: Ledger, stock: Stock) -> Verdicts:
 def drawn_by_withdrawn(ledger: Ledger, stock: Stock) -> np.ndarray:
     """bool[N]: rows that were drawn by a generator which had learnt from what was withdrawn."""
     gone = {row["version"] for row in ledger.rows("select version from generator where state='withdrawn'")}
-    drawn = stock.of_origins(lambda _, origin: origin.input_maker == "machine" and origin.batch in gone)
+    made = stock.of_origins(lambda _, o: "machine" in (o.input_maker, o.target_maker))
+    drawn = made & stock.of_origins(lambda _, origin: origin.batch in gone)
     return np.asarray(drawn if gone else np.zeros(len(stock), bool))
 
 

@@ -29,7 +29,7 @@ from bapsim.wheel.dueling import told
 from bapsim.wheel.examining import WITHHELD, compose_exam, withheld
 from bapsim.wheel.fusing import Fused, composer_of, fuse, none_passed
 from bapsim.wheel.gapping import known_groups
-from bapsim.wheel.gathering import gather
+from bapsim.wheel.gathering import gather, unread_in
 from bapsim.wheel.generating import with_generators
 from bapsim.wheel.guarding import guarded
 from bapsim.wheel.held_out import OOF
@@ -85,6 +85,8 @@ def run_turn(
     turn = with_generators(project, recipe, turn, say)
     say("gather")
     fresh = gather(project, dict(recipe.sources), turn) | mend(project, recipe, turn)
+    for reason, lines in unread_in(project.ledger, turn.n).items():
+        say("unread", unread=reason, lines=lines)
     fought, turn = told(project, recipe, turn)
     say("refine", fresh=sum(fresh.values()))
     scene, opinions, suspects = refined(project, recipe, turn)
