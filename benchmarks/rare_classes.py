@@ -49,7 +49,7 @@ from rare_worlds import SETS, Rows, World, draw, part, read
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "rare_classes.json"
 ITEMS = RESULTS.with_name("rare_classes_items.npz")
 FOLDS, DRAWS = 3, 200  # parts of the out-of-fold answers; bootstrap draws of an interval
-GAN_STEPS = 100  # a twentieth of its default (at 500 none of 1,212 of its rows passed, in six runs), and
+GAN_STEPS = 100  # a twentieth of its default (at 500, in six runs, none of its rows passed), and
 FOLD_STEPS = 700  # of diffusion within a fold: CPU time bounds both
 # In the order in which they are preferred: what costs nothing first.
 ARMS = {

@@ -20,6 +20,7 @@ from bapsim.judge.power import power_of
 from reached_bar import RESULTS, Bar, interval, read, said
 from reached_circle import circle, edge, forecasts, service
 from reached_drawn import drawn
+from reached_machines import machines
 from reached_people import crowds, rooms, withdrawal
 from reached_verifiers import attempts, verification
 
@@ -186,6 +187,7 @@ PARTS = (
     crowds,
     withdrawal,
     drawn,
+    machines,
 )
 
 

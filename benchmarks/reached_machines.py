@@ -1,0 +1,37 @@
+"""Bars of machines that write: asking endpoints, a server that ignores the schema, what the guard costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reached_bar import Bar, read
+
+
+def machines() -> Iterator[Bar]:
+    said = read("synthesis")
+    places = {"speed": "an endpoint that waits 10 ms", "speed_llama": "llama.cpp and 10 ms"}
+    for name, place in places.items():
+        for flying, one in said[name].items():
+            asked = f"asking {place}, {flying} in flight: .95 of a bare asyncio load"
+            found = f"{one['ratio']:.3f} [{one['least']:.3f}, {one['most']:.3f}]"
+            yield Bar(asked, found, one["ratio"] >= 0.95, "synthesis")
+    kill, fault = said["kills"], said["faults"]
+    twice = kill["repeated"] + max(0, kill["extra"])
+    asked = "asking, killed 100 times: nothing finished is asked twice, no more in doubt than in flight"
+    found = f"{kill['kills']} kills, {twice} asked twice, {kill['most_doubts']} in doubt at most"
+    good = kill["kills"] >= 100 and not twice and kill["most_doubts"] <= kill["flying"]
+    yield Bar(asked, found, good, "synthesis")
+    asked = "asking, a quarter of the answers bad: each by the schema, or refused with a reason"
+    yield Bar(
+        asked,
+        f"{fault['unaccounted']} of {fault['count']} unaccounted for",
+        not fault["unaccounted"],
+        "synthesis",
+    )
+    deaf = read("synthesis_ignoring")
+    found = f"{deaf['answered']} of {deaf['count']} taken, {deaf['again']} asked again"
+    asked = "a server that ignores the schema gets nothing past the driver"
+    yield Bar(asked, found, not deaf["answered"] and not deaf["again"], "synthesis_ignoring")
+    for name, one in read("guard_overhead").items():
+        asked = f"{name}: signals and audits cost at most 5 % of the rest of a turn"
+        yield Bar(asked, f"{100 * one['share']:.1f} %", one["share"] <= 0.05, "guard_overhead")
