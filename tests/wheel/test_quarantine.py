@@ -28,8 +28,6 @@ from bapsim.wheel.stock import REFUSED, Stock, load_stock
 from bapsim.wheel.tainting import consumed
 from bapsim.wheel.turn import run_turn
 from tests.wheel.chain_world import Echo, chained, copied, three_turns
-from tests.wheel.test_drawn import recipe_of as drawn
-from tests.wheel.world import founded
 
 RECIPE = chained()
 
@@ -230,25 +228,3 @@ def test_the_verbs_say_it(root: Path, lang: str) -> None:
     body: dict[str, Any] = json.loads(said("use", bad[:8], "--reason", "right", "--json"))
     assert (body["what"], body["released_for"], body["still"]) == (bad, "right", 0)
     assert in_quarantine({}, lang) is None
-
-
-def test_a_generator_a_version_of_it_and_what_it_learnt_from(tmp_path: Path) -> None:
-    recipe = drawn()
-    with opened(founded(tmp_path / "p")) as project:
-        run_turn(project, recipe)
-        run_turn(project, recipe)
-        stock = load_stock(project, recipe.task)
-        (version,) = [row["version"] for row in project.ledger.rows("select version from generator")]
-        ate = next(i.hex() for i in stock.place if version in consumed(project, {i}))
-        said = put_aside(project, recipe, ate, "measured wrong")
-        assert said["generators"] == [{"version": version, "rows": 1, "drawn": 25}]
-        release(project, recipe, ate[:12], "right")
-        for name, kinds in (("drawer", ["generator"]), (version, ["batch"])):
-            said = put_aside(project, recipe, name, "its columns were swapped")
-            assert (said["kinds"], said["rows"]) == (kinds, 25)
-            assert set(stock.origin[quarantined(project.ledger, stock)]) == set(
-                stock.origin[stock.by_machine]
-            )
-            assert check(project, recipe)["ok"]
-            release(project, recipe, name, "mended")
-        assert not quarantined(project.ledger, stock).any()
