@@ -68,7 +68,7 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "# A wrong label and all that is written from it",
         "",
-        f"Made by `OMP_NUM_THREADS=1 python benchmarks/propagation.py` ({found['date']}, "
+        f"Made by `OMP_NUM_THREADS=1 python benchmarks/propagation.py --seeds 12` ({found['date']}, "
         f"{sum(one['cpu'] for one in runs):,.0f} CPU-s, {len(clean)} seeds). What is done stands at the top "
         f"of that file. Rows by depth: {', '.join(str(one['rows']) for one in sizes)}.",
         "",
@@ -129,9 +129,10 @@ def traced(runs: list[dict[str, Any]]) -> list[str]:
     return [
         "Points lost: error with the wrong seeds less error of the same wheel without any. The next three "
         "columns: points gained again by leaving the wrong records out and keeping what was written from "
-        "them, by the quarantine, and by leaving out as many rows of each depth at random: machine-made rows "
-        "cost points here even without a wrong one, and fewer of them cost less. Rows that have a wrong row "
-        "as their second parent have a right label, and go along.",
+        "them, by the quarantine, and, because machine-made rows cost points here even without a wrong one, "
+        "by leaving out as many rows of each depth at random. Rows that have a wrong row as their second "
+        "parent have a right label, and go along. Ids are keyed anew in each run, which orders the rows "
+        "anew: a second run differs by some tenths of a point.",
         "",
         "## The way back",
         "",

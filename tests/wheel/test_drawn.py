@@ -22,7 +22,10 @@ from bapsim.store.project import Project, opened
 from bapsim.train.table import table_boosted
 from bapsim.train.table_copula import table_copula
 from bapsim.wheel.audit import check
+from bapsim.wheel.quarantine import quarantined
+from bapsim.wheel.setting_aside import put_aside, release
 from bapsim.wheel.stock import load_stock
+from bapsim.wheel.tainting import consumed
 from bapsim.wheel.turn import run_turn
 from tests.wheel.world import founded
 
@@ -114,3 +117,22 @@ def test_what_a_verifier_vouches_for_is_pending(tmp_path: Path) -> None:
         assert told["accounts"]["pending"] >= 15
         assert told["reasons"].get("unverified", 0) == 0
         assert check(project, recipe)["ok"]
+        quarantined_by_name(project, recipe)
+
+
+def quarantined_by_name(project: Project, recipe: Recipe) -> None:
+    """A generator, a version of it, and a row that it learnt from."""
+    stock = load_stock(project, recipe.task)
+    (version,) = [row["version"] for row in project.ledger.rows("select version from generator")]
+    ate = next(i.hex() for i in stock.place if version in consumed(project, {i}))
+    said = put_aside(project, recipe, ate, "measured wrong")
+    assert said["generators"] == [{"version": version, "rows": 1, "drawn": 25}]
+    release(project, recipe, ate[:12], "right")
+    for name, kinds in (("drawer", ["generator"]), (version, ["batch"])):
+        said = put_aside(project, recipe, name, "its columns were swapped")
+        assert (said["kinds"], said["rows"]) == (kinds, 25)
+        rows = quarantined(project.ledger, stock)
+        assert rows.tolist() == stock.by_machine.tolist()
+        assert check(project, recipe)["ok"]
+        release(project, recipe, name, "mended")
+    assert not quarantined(project.ledger, stock).any()
