@@ -385,9 +385,18 @@ def test_reasons_are_listed():
     folders = [Path(module.__file__).parent, Path(module.__file__).parents[1] / "image"]
     sources = [path.read_text() for folder in folders for path in folder.glob("*.py")]
     said = {one for text in sources for pair in found.findall(text) for one in pair if one}
-    assert said | {"truncated", "damaged"} == set(module.REASONS)
-    page = (Path(__file__).parents[2] / "docs" / "files.md").read_text("utf-8")
+    asked = reasons_of("synth")  # why an answer of a machine is no row
+    assert (said | {"truncated", "damaged"}) - asked == set(module.REASONS)
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "files.md").read_text("utf-8")
     assert [reason for reason in module.REASONS if f"\n| `{reason}` |" not in page] == []
+    page = (docs / "synthesis.md").read_text("utf-8")
+    assert [reason for reason in asked if f"`{re.sub('(?<=http_)5..', '5xx', reason)}`" not in page] == []
+
+
+def reasons_of(page):
+    said = json.loads((Path(module.__file__).parents[1] / "messages" / f"{page}.json").read_text("utf-8"))
+    return {key.removeprefix("unread.") for key in said if key.startswith("unread.")}
 
 
 @pytest.mark.data
