@@ -28,7 +28,8 @@ from bapsim.wheel.sought import Sought
 from bapsim.wheel.stock import load_stock
 from bapsim.wheel.tainting import newest_clean, stained
 from bapsim.wheel.turn import run_turn
-from bapsim.wheel.withdrawal_report import is_sound, report_of
+from bapsim.store.sealing import is_sound
+from bapsim.wheel.withdrawal_report import report_of
 from bapsim.wheel.withdrawing import unfinished, withdraw
 from tests.cli.conftest import run, said
 from tests.scanner import scan

@@ -1,31 +1,37 @@
-"""The verb `ask`: the open questions as a sheet, or the likeliest rows of one class."""
+"""The verb `ask`: open questions as a sheet, the likeliest rows of a class, or an order of what lacks."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bapsim.cli.group import verb
+from bapsim.core.errors import text
 from bapsim.report.desk import Desk, desk
 from bapsim.report.told import some
 
 if TYPE_CHECKING:
     from bapsim.core.recipe import Recipe
+    from bapsim.store.order_file import Line
 
 
 @verb(
     click.option("-o", "out", metavar="FILE", type=Path),
     click.option("--like", metavar="CLASS"),
     click.option("--count", metavar="N", type=click.IntRange(min=1), default=60),
+    click.option("--order", metavar="FILE.json", type=Path),
 )
-def _ask(out: Path | None, like: str | None, count: int) -> dict[str, Any]:
+def _ask(out: Path | None, like: str | None, count: int, order: Path | None) -> dict[str, Any]:
     from bapsim.report.sheets import the_sheet, write_sheet
     from bapsim.report.words import number
 
     room = desk()
     recipe = room.recipe()
+    if order is not None:
+        return _ordered(room, recipe, order)
     only = None if like is None else _sought(room, recipe, like, count)
     with room.project(writing=False) as project:
         sheet = the_sheet(project, recipe, only)
@@ -61,3 +67,43 @@ def _sought(room: Desk, recipe: Recipe, label: str, count: int) -> list[bytes]:
     told = {name: number(said[name], 1) for name in ("expected", "at_random")}
     room.say("ask.like", label=label, pool=number(said["pool"]), questions=number(len(asked)), **told)
     return asked
+
+
+def _ordered(room: Desk, recipe: Recipe, out: Path) -> dict[str, Any]:
+    """What lacks after the last turn, written to a file and told as a table."""
+    from bapsim.report.words import number
+    from bapsim.store.order_file import write_order
+    from bapsim.wheel.ordering import order
+
+    with room.project(writing=False) as project:
+        found = order(project, recipe)
+    rows = sum(line.rows for line in found.lines)
+    if not rows:
+        room.say("ask.order_none", turn=found.turn)
+        return {"path": None, "rows": 0, "lines": []}
+    digest = write_order(out, found)
+    heads = [text(f"order.{name}", room.lang) for name in ("what", "why", "have", "right", "rows")]
+    told = [
+        [
+            line.name,
+            text(f"order.why.{line.why}", room.lang),
+            number(line.have),
+            _right(line),
+            number(line.rows),
+        ]
+        for line in found.lines
+    ]
+    room.table([heads, *told], right=[2, 3, 4])
+    room.say("ask.order", rows=number(rows), path=str(out), digest=digest)
+    room.say("ask.order_next", path=out.name)
+    lines = [
+        {"name": line.name, "why": line.why, "have": line.have, "rows": line.rows} for line in found.lines
+    ]
+    return {"path": str(out), "digest": digest, "rows": rows, "lines": lines}
+
+
+def _right(line: Line) -> str:
+    """The share that was right out of fold, with its limits."""
+    if math.isnan(line.score):
+        return "-"
+    return f"{100 * line.score:.0f} % ({100 * line.low:.0f}-{100 * line.high:.0f})"

@@ -489,6 +489,7 @@ def _predict(file: Path, out: Path, keep: str | None) -> dict[str, Any]:
     click.option("--rights", multiple=True, metavar="NAME"),
     click.option("--columns", type=click.Choice(("task", "all")), default="task"),
     click.option("--certificates/--no-certificates", default=True),
+    click.option("--delivery", metavar="SOURCE", default=""),
 )
 def _export(
     out: Path,
@@ -497,6 +498,7 @@ def _export(
     rights: tuple[str, ...],
     columns: str,
     certificates: bool,
+    delivery: str,
 ) -> dict[str, Any]:
     from bapsim.ship.label import SPLITS
     from bapsim.ship.release import Wanted
@@ -506,11 +508,18 @@ def _export(
     recipe = room.recipe()
     states = {} if not what else {"states": tuple(SPLITS) if "all" in what else what}
     wanted = Wanted(
-        form=form, rights=rights, all_columns=columns == "all", certificates=certificates, **states
+        form=form,
+        rights=rights,
+        all_columns=columns == "all",
+        certificates=certificates,
+        source=delivery,
+        **states,
     )
     with room.project(writing=False) as project:
         label = export(project, recipe, wanted, out, room.lang)
     say_exported(room, label, out)
+    if delivery:
+        room.say("export.certificate", path=str(out / "certificate.json"))
     return {
         "out": str(out),
         "turn": label.turn,

@@ -124,7 +124,8 @@ class Draft:
     before, and something else since: such a row is news. asked: rows hold the target alone, as text, and
     answer these questions; the wheel adds the rest, for a source does not see a question that became an exam
     item; places: file and line of each such row. consents: under which each row stands beside its origin's,
-    where several persons settled it.
+    where several persons settled it. hands: how many machine hands lay on input and target of rows without
+    parents before they came here, where their makers are machines.
     """
 
     rows: Rows
@@ -137,6 +138,7 @@ class Draft:
     places: Sequence[tuple[str, int]] = ()
     unread: tuple[Unread, ...] = field(default=())
     consents: Sequence[Sequence[str]] | None = None
+    hands: tuple[int, int] = (1, 1)
 
 
 def _int8(values: np.ndarray) -> Column:
@@ -175,8 +177,8 @@ def derive(
     return Draft(rows=rows, origin=origin, keys=keys, parents=lineage, changed=changed)
 
 
-def _root_depth(maker: Maker, count: int) -> Column:
-    return _int8(np.full(count, {"person": 0.0, "machine": 1.0, "unknown": np.nan}[maker]))
+def _root_depth(maker: Maker, hands: int, count: int) -> Column:
+    return _int8(np.full(count, {"person": 0.0, "machine": float(hands), "unknown": np.nan}[maker]))
 
 
 class Numbering:
@@ -240,8 +242,8 @@ def certify(draft: Draft, *, secret: bytes, origin: int, numbering: Numbering) -
     ids, keys = identify(draft, secret=secret, numbering=numbering)
     line = draft.parents or Lineage(
         ids=pa.nulls(len(rows), pa.list_(ID)),
-        input_depth=_root_depth(made.input_maker, len(rows)),
-        target_depth=_root_depth(made.target_maker, len(rows)),
+        input_depth=_root_depth(made.input_maker, draft.hands[0], len(rows)),
+        target_depth=_root_depth(made.target_maker, draft.hands[1], len(rows)),
     )
     number = pa.repeat(pa.scalar(origin, pa.int32()), len(rows))
     certificate = [ids, number, keys, line.input_depth, line.target_depth, line.ids]

@@ -56,7 +56,7 @@ Found = Iterable[Item | Unread]
 class NotRead(ValueError):
     """A record that is refused, with the reason for its quarantine."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
 

@@ -22,13 +22,16 @@ from bapsim.ship.shards import Form, SplitWriter
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What to export: rows by where they stand, under which rights (empty: any), in which form."""
+    """What to export: rows by where they stand, under which rights (empty: any), in which form; source: only
+    what it brought and nothing refused, with a certificate.
+    """
 
     form: Form = "parquet"
     states: tuple[str, ...] = ("trained", "exam", "pool")
     rights: tuple[str, ...] = ()
     all_columns: bool = False
     certificates: bool = True
+    source: str = ""
 
 
 def own_columns(kinds: Mapping[str, Sequence[Any]], task: Task, wanted: Wanted) -> tuple[Column, ...]:

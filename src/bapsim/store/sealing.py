@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bapsim.core.errors import StoreError
 from bapsim.store import fault
@@ -163,3 +164,28 @@ def verified(public: str, body: bytes, signature: str) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def canonical(body: dict[str, Any]) -> bytes:
+    """A statement as it is signed."""
+    return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def signed(folder: Path, body: dict[str, Any]) -> dict[str, Any]:
+    """A statement: its body, the signature over it, and the key that it can be checked with."""
+    whole = canonical(body)
+    return {
+        "body": body,
+        "signature": sign(folder, whole),
+        "public_key": public_key(folder),
+        "digest": hashlib.sha256(whole).hexdigest(),
+        "form": "Ed25519 over the body as JSON with sorted keys and no blanks, in UTF-8",
+    }
+
+
+def is_sound(said: dict[str, Any]) -> bool:
+    """Whether a statement is what was signed, by whoever's key it names."""
+    try:
+        return verified(str(said["public_key"]), canonical(said["body"]), str(said["signature"]))
+    except (KeyError, TypeError, ValueError):
+        return False

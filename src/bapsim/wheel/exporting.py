@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from bapsim.core.errors import InputError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import CERTIFICATE, Task
+from bapsim.gather.delivered import CERTIFICATE as DELIVERY
 from bapsim.ship.card import card
 from bapsim.ship.certificate import Register, Terms, lineage
 from bapsim.ship.croissant import croissant
@@ -30,7 +31,10 @@ from bapsim.ship.release import Release, Wanted, own_columns, part_of
 from bapsim.store import fault
 from bapsim.store.lake import Shard
 from bapsim.store.project import Project
+from bapsim.store.sealing import signed
+from bapsim.store.terms import PEOPLE
 from bapsim.wheel.audit import chain_at, stands
+from bapsim.wheel.delivering import certificate, delivered_rows
 from bapsim.wheel.departures import note
 from bapsim.wheel.refining import stored_verdicts
 from bapsim.wheel.settling import SUPERSEDED
@@ -69,6 +73,8 @@ def export(project: Project, recipe: Recipe, wanted: Wanted, out: Path, lang: st
     temporary.mkdir(parents=True)
     try:
         label = _written(project, recipe.task, wanted, seen, temporary)
+        if wanted.source:
+            _certified(project, recipe, wanted.source, seen, label, temporary)
         fault.write(temporary / "README.md", card(label, lang).encode())
         body = json.dumps(croissant(label, lang), ensure_ascii=False, indent=1) + "\n"
         fault.write(temporary / "croissant.json", body.encode())
@@ -80,6 +86,18 @@ def export(project: Project, recipe: Recipe, wanted: Wanted, out: Path, lang: st
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return label
+
+
+def _certified(project: Project, recipe: Recipe, source: str, seen: Seen, label: Label, root: Path) -> None:
+    """The signed certificate of a source's rows, beside them."""
+    files = [
+        {"path": file.path, "rows": file.rows, "sha256": file.sha256}
+        for split in label.splits
+        for file in split.files
+    ]
+    body = certificate(project, recipe, source, seen.chosen, files)
+    said = json.dumps(signed(project.root / PEOPLE, body), ensure_ascii=False, indent=1) + "\n"
+    fault.write(root / DELIVERY, said.encode())
 
 
 def free_place(project: Project, out: Path) -> Path:
@@ -103,11 +121,14 @@ def _seen(project: Project, task: Task, wanted: Wanted) -> Seen:
         project, replace(task, input=task.target, kind="table", slices=(), group=None, time=None, votes=None)
     )
     state = stands(project, stock)
-    asked = np.isin(state, [STATES.index(name) for name in wanted.states])
+    if wanted.source:
+        asked = delivered_rows(stock, wanted.source, state)
+    else:
+        asked = np.isin(state, [STATES.index(name) for name in wanted.states])
     if not asked.any():
         counts = Counter(STATES[code] for code in state.tolist())
         known = ", ".join(f"{name} {counts[name]:,}" for name in SPLITS if counts[name]) or "-"
-        raise InputError("export_nothing", asked=", ".join(wanted.states), known=known)
+        raise InputError("export_nothing", asked=wanted.source or ", ".join(wanted.states), known=known)
     codes, terms = lineage(
         stock.origin, stock.origins, [(row, _all_parents(stock, row, m)) for row, m in stock.parents]
     )

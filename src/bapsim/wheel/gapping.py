@@ -20,6 +20,7 @@ from bapsim.core.arrow import numbers
 from bapsim.core.errors import RecipeError
 from bapsim.core.recipe import Recipe
 from bapsim.core.records import Records, Rows
+from bapsim.core.turn import Turn
 from bapsim.judge.compare import wilson
 from bapsim.judge.exam import right
 from bapsim.judge.gaps import Gap, gap, means, narrowed
@@ -53,12 +54,18 @@ def values_of(scene: Scene, name: str, at: np.ndarray) -> list[str | None]:
 
     Raises RecipeError for a function that does not give each record a value.
     """
-    group = scene.recipe.groups[name]
+    turn = replace(scene.turn, origins=scene.stock.origins)
+    return group_values(scene.recipe, scene.stock, turn, name, at)
+
+
+def group_values(recipe: Recipe, stock: Stock, turn: Turn, name: str, at: np.ndarray) -> list[str | None]:
+    """The same where no turn is being judged; turn: with all origins."""
+    group = recipe.groups[name]
     if isinstance(group, str):
-        column = scene.stock.records.column(group).take(pa.array(at, pa.int64()))
+        column = stock.records.column(group).take(pa.array(at, pa.int64()))
         cells: list[Any] = column.to_pylist()
     else:
-        said = group(_as_asked(scene.stock, at), replace(scene.turn, origins=scene.stock.origins))
+        said = group(_as_asked(stock, at), turn)
         whole = said.to_pylist() if hasattr(said, "to_pylist") else said  # a column's nulls are nobody's
         cells = list(whole) if isinstance(whole, Iterable) else []
         if len(cells) != len(at):

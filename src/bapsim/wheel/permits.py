@@ -153,9 +153,16 @@ def as_given(method: str) -> bool:
     return method.endswith(MASKED) or method.startswith(STATED)
 
 
+def inner(source: object) -> object:
+    """The source that others (`masked`, `deal`) are wrapped around."""
+    while callable(getattr(source, "source", None)):
+        source = source.source  # type: ignore[attr-defined]
+    return source
+
+
 def asks_outside(source: object) -> bool:
     """Whether any endpoint that a source asks is not the house's own."""
-    asked = [value for value in vars(source).values() if isinstance(value, Endpoint)]
+    asked = [value for value in vars(inner(source)).values() if isinstance(value, Endpoint)]
     return any(one.outside for one in asked)
 
 
@@ -169,7 +176,7 @@ def sparing(project: Project, turn: Turn, source: object) -> Turn:
     """A turn whose data do not show a source that makes rows those of which nothing new may be made, nor,
     where it asks somebody outside the house, those that may not leave it.
     """
-    if getattr(source, "purpose", "") != SYNTHESISE:
+    if getattr(inner(source), "purpose", "") != SYNTHESISE:
         return turn
     day = date.fromisoformat(turn.day)
     purposes = (SYNTHESISE, THIRD_PARTY) if asks_outside(source) else (SYNTHESISE,)

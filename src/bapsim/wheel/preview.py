@@ -17,7 +17,7 @@ from bapsim.wheel.answering import whole
 from bapsim.wheel.column_types import fitting
 from bapsim.wheel.examining import wear
 from bapsim.wheel.gathering import returns
-from bapsim.wheel.permits import is_over, sparing, withdrawn
+from bapsim.wheel.permits import inner, is_over, sparing, withdrawn
 from bapsim.wheel.state import state
 
 
@@ -54,9 +54,10 @@ def _asks(said: Preview | None) -> dict[str, Any] | None:
 
 def _read(project: Project, name: str, source: Any, turn: Turn, known: set[Any]) -> dict[str, Any] | None:
     """Rows of one source that nobody delivered before, those that somebody did, and unread lines."""
-    if hasattr(source, "preview"):
+    asker: Any = inner(source)
+    if hasattr(asker, "preview"):
         with closing(MachineTape(project.wheel / FILE, name)) as tape:
-            return _asks(source.preview(replace(sparing(project, turn, source), tape=tape)))
+            return _asks(asker.preview(replace(sparing(project, turn, source), tape=tape)))
     if getattr(source, "reads", None) is None:
         return None
     numbering, brought, fresh, again = Numbering(), 0, 0, 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection
@@ -13,7 +12,6 @@ from typing import Any
 
 from bapsim.store.ledger import Ledger, now
 from bapsim.store.project import Project
-from bapsim.store.sealing import public_key, sign, verified
 from bapsim.store.terms import Withdrawal, stem
 from bapsim.wheel.departures import departures
 from bapsim.wheel.scrubbing import Outcome, histories
@@ -49,31 +47,6 @@ def report_of(project: Project, consent: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return said if isinstance(said, dict) and isinstance(said.get("body"), dict) else None
-
-
-def canonical(body: dict[str, Any]) -> bytes:
-    """The body of a report as it is signed."""
-    return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-
-
-def signed(project: Project, body: dict[str, Any]) -> dict[str, Any]:
-    """A report: its body, the signature over it, and the key that it can be checked with."""
-    people, whole = project.root / "people", canonical(body)
-    return {
-        "body": body,
-        "signature": sign(people, whole),
-        "public_key": public_key(people),
-        "digest": hashlib.sha256(whole).hexdigest(),
-        "form": "Ed25519 over the body as JSON with sorted keys and no blanks, in UTF-8",
-    }
-
-
-def is_sound(said: dict[str, Any]) -> bool:
-    """Whether a report is what was signed."""
-    try:
-        return verified(str(said["public_key"]), canonical(said["body"]), str(said["signature"]))
-    except (KeyError, TypeError):
-        return False
 
 
 def body_of(

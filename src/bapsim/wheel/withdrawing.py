@@ -23,8 +23,9 @@ from bapsim.store import fault
 from bapsim.store.ledger import now
 from bapsim.store.machine_tape import FILE, MachineTape
 from bapsim.store.project import Project
-from bapsim.store.sealing import Keys
+from bapsim.store.sealing import Keys, signed
 from bapsim.store.terms import (
+    PEOPLE,
     Terms,
     Withdrawal,
     is_withdrawn,
@@ -52,7 +53,7 @@ from bapsim.wheel.state import stop
 from bapsim.wheel.tainting import clean_models, delete_generators, enter_taints, find_taints
 from bapsim.wheel.verifying import verified
 from bapsim.wheel.withdrawal_plan import Plan, consent_files, from_disk, planned, shown_actions, written
-from bapsim.wheel.withdrawal_report import Told, body_of, counted, place_of, report_of, serving, signed
+from bapsim.wheel.withdrawal_report import Told, body_of, counted, place_of, report_of, serving
 
 Say = Callable[..., None]
 BEGUN, DONE, LEFT = "begun", "done", "left"  # left: done, but for files that nobody here can rewrite
@@ -286,7 +287,7 @@ def _finish(work: _Work, plan: Plan) -> dict[str, Any]:
         files=[one for one in files if one.how != "left" or one in left],
         quoted=plan.quoted,
     )
-    said = signed(project, body_of(project, work.tombstone, told, hits, state))
+    said = signed(project.root / PEOPLE, body_of(project, work.tombstone, told, hits, state))
     text = json.dumps(said, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
     folder = place_of(project, work.consent)
     fault.write(folder / "report.json", text.encode())

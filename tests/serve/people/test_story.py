@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bapsim.store.project import opened
-from bapsim.wheel.withdrawal_report import is_sound
+from bapsim.store.sealing import is_sound
 from tests.cli.conftest import COMMON, run, said, write_csv
 from tests.scanner import scan
 from tests.serve.people.house import PASSWORD

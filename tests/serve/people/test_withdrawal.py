@@ -18,7 +18,7 @@ from bapsim.serve.people.schema import WORDS
 from bapsim.serve.people.tables import consent as granted
 from bapsim.store.project import opened
 from bapsim.wheel.tainting import newest_clean, stained
-from bapsim.wheel.withdrawal_report import is_sound
+from bapsim.store.sealing import is_sound
 from tests.cli.conftest import run, said
 from tests.scanner import scan
 from tests.serve.people.house import House, until
