@@ -19,6 +19,7 @@ from bapsim.report.facts import facts
 from bapsim.report.words import story
 from bapsim.store.lake import read_batch
 from bapsim.store.project import opened
+from bapsim.store.sealing import is_sound
 from bapsim.store.terms import is_withdrawn, read_terms
 from bapsim.text.verbatim import said_by, traces_of
 from bapsim.wheel.audit import check
@@ -28,7 +29,6 @@ from bapsim.wheel.sought import Sought
 from bapsim.wheel.stock import load_stock
 from bapsim.wheel.tainting import newest_clean, stained
 from bapsim.wheel.turn import run_turn
-from bapsim.store.sealing import is_sound
 from bapsim.wheel.withdrawal_report import report_of
 from bapsim.wheel.withdrawing import unfinished, withdraw
 from tests.cli.conftest import run, said

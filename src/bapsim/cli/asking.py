@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bapsim.cli.group import verb
-from bapsim.core.errors import text
+from bapsim.core.errors import InputError, text
 from bapsim.report.desk import Desk, desk
 from bapsim.report.told import some
 
@@ -75,6 +75,10 @@ def _ordered(room: Desk, recipe: Recipe, out: Path) -> dict[str, Any]:
     from bapsim.store.order_file import write_order
     from bapsim.wheel.ordering import order
 
+    if out.exists():
+        raise InputError("file_exists", path=str(out))
+    if not out.absolute().parent.is_dir():
+        raise InputError("no_such_folder", path=str(out.parent))
     with room.project(writing=False) as project:
         found = order(project, recipe)
     rows = sum(line.rows for line in found.lines)

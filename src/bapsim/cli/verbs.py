@@ -506,6 +506,8 @@ def _export(
 
     room = desk()
     recipe = room.recipe()
+    if delivery and what:
+        raise InputError("delivery_what", source=delivery, what=", ".join(what))
     states = {} if not what else {"states": tuple(SPLITS) if "all" in what else what}
     wanted = Wanted(
         form=form,

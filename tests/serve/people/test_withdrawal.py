@@ -17,8 +17,8 @@ from bapsim.serve.people.room_tables import dialogue, effect, position, step
 from bapsim.serve.people.schema import WORDS
 from bapsim.serve.people.tables import consent as granted
 from bapsim.store.project import opened
-from bapsim.wheel.tainting import newest_clean, stained
 from bapsim.store.sealing import is_sound
+from bapsim.wheel.tainting import newest_clean, stained
 from tests.cli.conftest import run, said
 from tests.scanner import scan
 from tests.serve.people.house import House, until
