@@ -86,18 +86,12 @@ def _ordered(room: Desk, recipe: Recipe, out: Path) -> dict[str, Any]:
         room.say("ask.order_none", turn=found.turn)
         return {"path": None, "rows": 0, "lines": []}
     digest = write_order(out, found)
-    heads = [text(f"order.{name}", room.lang) for name in ("what", "why", "have", "right", "rows")]
+    heads = [text(f"order.{name}", room.lang) for name in ("rows", "what", "why", "have", "right")]
     told = [
-        [
-            line.name,
-            text(f"order.why.{line.why}", room.lang),
-            number(line.have),
-            _right(line),
-            number(line.rows),
-        ]
-        for line in found.lines
+        [number(one.rows), one.name, text(f"order.why.{one.why}", room.lang), number(one.have), _right(one)]
+        for one in found.lines
     ]
-    room.table([heads, *told], right=[2, 3, 4])
+    room.table([heads, *told], right=[0, 3, 4])
     room.say("ask.order", rows=number(rows), path=str(out), digest=digest)
     room.say("ask.order_next", path=out.name)
     lines = [
@@ -110,4 +104,4 @@ def _right(line: Line) -> str:
     """The share that was right out of fold, with its limits."""
     if math.isnan(line.score):
         return "-"
-    return f"{100 * line.score:.0f} % ({100 * line.low:.0f}-{100 * line.high:.0f})"
+    return f"{100 * line.score:.0f} ({100 * line.low:.0f}-{100 * line.high:.0f})"
