@@ -385,13 +385,18 @@ def test_reasons_are_listed():
     folders = [Path(module.__file__).parent, Path(module.__file__).parents[1] / "image"]
     sources = [path.read_text() for folder in folders for path in folder.glob("*.py")]
     said = {one for text in sources for pair in found.findall(text) for one in pair if one}
-    asked = reasons_of("synth")  # why an answer of a machine is no row
-    assert (said | {"truncated", "damaged"}) - asked == set(module.REASONS)
+    asked, signed = (
+        reasons_of("synth"),
+        reasons_of("order"),
+    )  # why machines' answers and deliveries are no rows
+    assert (said | {"truncated", "damaged"}) - asked - signed == set(module.REASONS)
     docs = Path(__file__).parents[2] / "docs"
     page = (docs / "files.md").read_text("utf-8")
     assert [reason for reason in module.REASONS if f"\n| `{reason}` |" not in page] == []
     page = (docs / "synthesis.md").read_text("utf-8")
     assert [reason for reason in asked if f"`{re.sub('(?<=http_)5..', '5xx', reason)}`" not in page] == []
+    page = (docs / "orders.md").read_text("utf-8")
+    assert [reason for reason in signed if f"`{reason}`" not in page] == []
 
 
 def reasons_of(page):
