@@ -2,13 +2,18 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from bapsim.core.errors import NotEnough
+from bapsim.core.errors import NotEnough, RecipeError
+from bapsim.core.records import Task
 from bapsim.judge.claims import calibrated, claim_rate, flagged, more_invented
+from bapsim.judge.exam import per_item
+from bapsim.testing import mixture_of
 from bapsim.text.grounds import support
 
 PASSAGE = "The bank was founded in Seoul in March 1998. It employs 2,400 people in three cities."
@@ -69,10 +74,58 @@ def test_a_model_that_invents_more_is_seen() -> None:
     rng = np.random.default_rng(0)
     before = np.stack([np.full(300, 2), rng.binomial(2, 0.1, 300)], axis=1)
     after = np.stack([np.full(300, 3), rng.binomial(3, 0.2, 300)], axis=1)
-    gap, low, high = more_invented(before, after, rng)
-    assert 0 < low < gap < high
-    same, low, high = more_invented(before, before, rng)
-    assert same == low == high == 0
+    said = more_invented(before, after, 0)
+    assert (said.before, said.after) == (before[:, 1].sum() / 600, after[:, 1].sum() / 900)
+    assert 0 < said.low < said.after - said.before < said.high
+    assert said.p < 0.005
+    assert said.claims == 900
+    same = more_invented(before, before, 0)
+    assert (same.low, same.high, same.p) == (0, 0, pytest.approx(0.5, abs=0.01))
+    nothing = more_invented(before, np.zeros_like(before), 0)
+    assert nothing.after == 0
+    assert nothing.p > 0.99, "who says nothing invents nothing"
+
+
+def test_one_question_asked_ten_times_is_one_question() -> None:
+    rng = np.random.default_rng(1)
+    before = np.stack([np.full(12, 1), np.zeros(12, np.int64)], axis=1)
+    after = np.stack([np.full(12, 1), rng.permutation(np.arange(12) < 4).astype(np.int64)], axis=1)
+    alone = more_invented(before.repeat(10, axis=0), after.repeat(10, axis=0), 0)
+    grouped = more_invented(before.repeat(10, axis=0), after.repeat(10, axis=0), 0, np.arange(12).repeat(10))
+    assert alone.low > grouped.low
+    assert alone.after == grouped.after
+
+
+GROUNDED = Task(input=("passage", "question"), target="answer", answer="text")
+
+
+def test_the_judge_counts_claims_where_it_is_told_the_passage() -> None:
+    rows = [{"passage": PASSAGE, "question": str(i), "answer": "x"} for i in range(3)]
+    rows[2]["passage"] = None
+    mixture = mixture_of(rows, GROUNDED)
+
+    def who(asked: pa.RecordBatch) -> pa.RecordBatch:
+        said = ["It employs 2,400 people. It employs 9,999 people.", None, "Founded in Seoul."]
+        return pa.record_batch({"prediction": pa.array(said[: len(asked)], pa.string())})
+
+    scores = per_item(passage="passage")(who, mixture)
+    assert scores.column("claims").to_pylist() == [2, 0, 1]
+    assert scores.column("unsupported").to_pylist() == [1, 0, 1], "without a passage nothing is supported"
+    assert "claims" not in per_item()(who, mixture).schema.names
+
+
+@pytest.mark.parametrize(
+    ("passage", "task"),
+    [("text", GROUNDED), ("answer", GROUNDED), ("passage", replace(GROUNDED, answer="class"))],
+)
+def test_claims_need_a_passage_and_a_text(passage: str, task: Task) -> None:
+    mixture = mixture_of([{"passage": PASSAGE, "question": "?", "answer": "x"}], task)
+
+    def who(asked: pa.RecordBatch) -> pa.RecordBatch:
+        return pa.record_batch({"prediction": ["x"] * len(asked)})
+
+    with pytest.raises(RecipeError, match="passage"):
+        per_item(passage=passage)(who, mixture)
 
 
 @pytest.mark.data

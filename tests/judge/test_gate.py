@@ -410,6 +410,45 @@ def test_a_slice_is_judged_by_its_loss_too():
 # --- other metrics
 
 
+def invents(wins, losses, before, after, same=300):
+    """A look at two models that make two claims an item, so many of them in nobody's passage."""
+    old, new = pair(wins, losses, same)
+    n = wins + losses + same
+    claims = pa.array([2] * n, pa.int64())
+    said = []
+    for scored, bad in ((old, before), (new, after)):
+        column = pa.array([2 if i < bad else 0 for i in range(n)], pa.int64())
+        said.append(scored.append_column("claims", claims).append_column("unsupported", column))
+    return paired()(*said, accuracy, FRESH)
+
+
+def test_who_answers_better_but_invents_more_is_refused():
+    told = invents(40, 5, 10, 60)
+    assert (told.verdict, told.reason) == ("refuse", "decision.invents_more")
+    assert told.p_better < 0.005
+    assert told.values["invented_before"] == pytest.approx(10 / 345)
+    assert told.values["invented_after"] == pytest.approx(60 / 345)
+    assert 0 < told.values["invented_low"] < 50 / 345 < told.values["invented_high"]
+
+
+def test_who_likely_invents_more_is_not_accepted_and_who_invents_less_is():
+    assert invents(40, 5, 10, 14).reason == "decision.may_invent"
+    assert invents(40, 5, 10, 10).reason == "decision.better"
+    assert invents(40, 5, 60, 10).reason == "decision.better"
+    assert invents(3, 2, 10, 14).reason == "decision.not_proven", "it was not accepted anyway"
+    assert invents(5, 60, 60, 10).reason == "decision.worse"
+    assert invents(5, 60, 10, 60).reason == "decision.worse", "one reason is enough"
+
+
+def test_only_two_models_whose_claims_were_looked_at_are_compared():
+    before, after = pair(40, 5, 300)
+    counts = pa.array([1] * 345, pa.int64())
+    after = after.append_column("claims", counts).append_column("unsupported", counts)
+    told = paired()(before, after, accuracy, FRESH)
+    assert told.verdict == "accept"
+    assert "invented_after" not in told.values
+
+
 def test_another_metric_gets_its_own_interval():
     before, after, diffs = calibrated(30, 4, 0.2)
     said = paired()(before, after, log_loss, FRESH)

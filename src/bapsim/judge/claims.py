@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bapsim.core.errors import NotEnough
+from bapsim.judge.compare import Floats, Ints, bootstrap, bootstrap_p
 from bapsim.text.grounds import claims, support
 
 DRAWS = 2000
@@ -112,17 +113,40 @@ def claim_rate(
     )
 
 
-def more_invented(
-    before: NDArray[np.int64], after: NDArray[np.int64], rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """The difference of two models' flagged rates on the same questions, with its 95 % interval, paired.
-
-    before, after: int64[n, 2] by question. Above 0 throughout, the later model invents more.
+@dataclass(frozen=True, kw_only=True)
+class Invented:
+    """The flagged rates of two models on the same questions: before, after; the 95 % interval of their
+    difference, the one-sided p that the later one invents no more, and its claims.
     """
-    rows = rng.integers(0, len(before), (DRAWS, len(before)))
 
-    def rate(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.asarray(counts[..., 1].sum(axis=-1) / np.maximum(counts[..., 0].sum(axis=-1), 1))
+    before: float
+    after: float
+    low: float
+    high: float
+    p: float
+    claims: int
 
-    low, high = np.quantile(rate(after[rows]) - rate(before[rows]), [0.025, 0.975])
-    return float(rate(after) - rate(before)), float(low), float(high)
+
+def more_invented(
+    before: NDArray[np.int64], after: NDArray[np.int64], seed: int, groups: Ints | None = None
+) -> Invented:
+    """Whether a later model invents more, by paired resamples of questions (of whole groups).
+
+    before, after: int64[n, 2] by question (`flagged`). A model without a claim invents nothing.
+    """
+
+    def rates(weights: Floats, counts: NDArray[np.int64]) -> Floats:
+        total, hits = weights @ counts[:, 0], weights @ counts[:, 1]
+        return np.asarray(np.where(total > 0, hits / np.maximum(total, 1), 0.0))
+
+    gains = bootstrap(lambda w: rates(w, after) - rates(w, before), len(after), seed, groups=groups)
+    low, high = (float(one) for one in np.quantile(gains, [0.025, 0.975]))
+    every = np.ones((1, len(after)))
+    return Invented(
+        before=float(rates(every, before)[0]),
+        after=float(rates(every, after)[0]),
+        low=low,
+        high=high,
+        p=bootstrap_p(gains),
+        claims=int(after[:, 0].sum()),
+    )

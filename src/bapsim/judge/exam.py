@@ -17,10 +17,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bapsim.core.arrow import Column, numbers, strings
-from bapsim.core.errors import ExchangeError
+from bapsim.core.errors import ExchangeError, RecipeError
 from bapsim.core.recipe import Mixture, Respondent, said_of
-from bapsim.core.records import Answer, Scores
+from bapsim.core.records import Answer, Scores, Task
 from bapsim.judge.calibrate import is_calibrated
+from bapsim.judge.claims import flagged
 from bapsim.text.targets import label_set, memberships, numbers_of, written
 
 Floats = NDArray[np.float64]
@@ -240,7 +241,11 @@ def _told(said: list[str | None], answer: Answer) -> Column:
 
 @dataclass(frozen=True, kw_only=True)
 class PerItem:
-    """A judge: prediction, loss (null without calibrated probabilities), group and slices."""
+    """A judge: prediction, loss (null without calibrated probabilities), group and slices; with `passage`
+    also the claims of each answer, and those that the passage in this column does not support.
+    """
+
+    passage: str | None = None
 
     def __call__(self, who: Respondent, exam: Mixture) -> Scores:
         task = exam.task
@@ -254,12 +259,31 @@ class PerItem:
         if said.probs is not None:
             shares = said.probs.T.astype(np.float64)
             more |= {f"p_{name}": pa.array(one) for name, one in zip(said.classes, shares, strict=True)}
+        if self.passage is not None:
+            known_passage(self, task)
+            passages = [one or "" for one in strings(exam.records.column(self.passage))]
+            counts = flagged([one or "" for one in said.prediction.tolist()], passages)
+            told: list[Any] = [pa.array(one, pa.int64()) for one in counts.T]
+            more |= dict(zip(("claims", "unsupported"), told, strict=True))
         return scored(said, gold, exam.records.column("_id"), pa.array(group, pa.string()), more)
 
 
-def per_item() -> PerItem:
-    """The judge that scores each exam item by itself."""
-    return PerItem()
+def known_passage(judge: object, task: Task) -> None:
+    """Raises RecipeError for a judge whose passage is no input of the task, or whose answers are no texts."""
+    passage = getattr(judge, "passage", None)
+    if passage is not None and (task.answer != "text" or passage not in task.inputs):
+        inputs = ", ".join(task.inputs)
+        raise RecipeError("judge_passage", passage=passage, inputs=inputs, target=task.target)
+
+
+def per_item(*, passage: str | None = None) -> PerItem:
+    """The judge that scores each exam item by itself.
+
+    passage: the input column that answers are to be grounded in, for tasks that answer with a text: the gate
+    refuses a model that invents more than the one before. RecipeError where it is no input, or the answer is
+    no text.
+    """
+    return PerItem(passage=passage)
 
 
 def _marked(scores: pa.RecordBatch, **marks: str) -> Scores:

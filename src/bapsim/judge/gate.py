@@ -20,6 +20,7 @@ from bapsim.core.arrow import Column, id_bytes, numbers, strings, take
 from bapsim.core.errors import InputError
 from bapsim.core.recipe import Decision, Metric, Wear
 from bapsim.core.records import Scores
+from bapsim.judge.claims import Invented, more_invented
 from bapsim.judge.compare import (
     NORMAL,
     Floats,
@@ -227,10 +228,11 @@ class Paired:
             )
         both = duo(before, after)
         seen = _evidence(both, before, after, metric)
-        worse = _worse_slices(both, after, self)
+        worse, invented = _worse_slices(both, after, self), _invented(both, before, after)
         verdict, reason = self._verdict(both, seen, level, worse)
+        verdict, reason = self._grounded(invented, verdict, reason)
         worth, numeric = point_worth(before), of_numbers(after)
-        terms = _Terms(level=level, worth=worth, slices=worse, numeric=numeric)
+        terms = _Terms(level=level, worth=worth, slices=worse, numeric=numeric, invented=invented)
         return _said(verdict, reason, both, seen, terms)
 
     def _verdict(self, both: Duo, seen: Evidence, level: float, slices: Sequence[str]) -> tuple[Verdict, str]:
@@ -244,6 +246,16 @@ class Paired:
         if 1 - accuracy_better <= self.veto:
             return "undecided", "decision.vetoed"
         return "accept", "decision.better"
+
+    def _grounded(self, invented: Invented | None, verdict: Verdict, reason: str) -> tuple[Verdict, str]:
+        """A model that surely invents more is refused, one that likely does is not accepted."""
+        if invented is None or verdict == "refuse":
+            return verdict, reason
+        if invented.p <= self.alpha:
+            return "refuse", "decision.invents_more"
+        if invented.p <= self.veto and verdict == "accept":
+            return "undecided", "decision.may_invent"
+        return verdict, reason
 
     def worse(self, primary_better: float, accuracy_better: float) -> float:
         """p that it is not worse: accuracy alone can prove it; the loss alone cannot where accuracy rose at
@@ -360,12 +372,24 @@ def _worse_slices(both: Duo, after: Scores, gate: Paired) -> tuple[str, ...]:
     return tuple(name for (name, _), p in zip(named, adjusted, strict=True) if p <= gate.alpha)
 
 
+def _invented(both: Duo, before: Scores, after: Scores) -> Invented | None:
+    """What the answers' passages say of both models' claims; None where no judge looked."""
+    if any("unsupported" not in scores.schema.names for scores in (before, after)):
+        return None
+    old, new = (
+        np.column_stack([numbers(scores.column(name)) for name in ("claims", "unsupported")]).astype(np.int64)
+        for scores in (before, after)
+    )
+    return more_invented(old, new, _seed(after), both.groups)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Terms:
     level: float
     worth: float | None
     slices: tuple[str, ...] = field(default=())
     numeric: bool = False
+    invented: Invented | None = None
 
 
 def _reach(both: Duo, seen: Evidence, terms: _Terms) -> tuple[float | None, int | None]:
@@ -405,6 +429,8 @@ def _said(verdict: Verdict, reason: str, both: Duo, seen: Evidence, terms: _Term
         values["loss_gain"] = float(both.loss.mean())
     if terms.numeric:
         values |= {"answer": "number", "unit": seen.unit}
+    if terms.invented is not None:
+        values |= {f"invented_{name}": value for name, value in vars(terms.invented).items()}
     return Decision(
         verdict=verdict,
         reason=reason,

@@ -116,6 +116,10 @@ def _evidence(report: Mapping[str, Any], lang: str) -> Iterator[str]:
         seen_gain = round(values["loss_gain"], 3)
         way = text(f"said.way.{'better' if seen_gain > 0 else 'worse' if seen_gain < 0 else 'same'}", lang)
         yield text("said.by_loss", lang, loss=_signed(-values["loss_gain"]), way=way)
+    if "invented_after" in values:
+        shares = {name: percent(values[f"invented_{name}"], 1) for name in ("before", "after")}
+        ends = {name: amount(values[f"invented_{name}"], "points") for name in ("low", "high")}
+        yield text("said.invented", lang, **shares, **ends, claims=number(values["invented_claims"]))
     if decision["verdict"] != "undecided":
         return
     if decision["detectable"] is not None:

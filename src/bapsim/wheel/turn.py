@@ -18,6 +18,7 @@ from bapsim.core.recipe import Recipe, Respondent
 from bapsim.core.records import verdicts
 from bapsim.core.turn import Turn
 from bapsim.judge.collapse import outside
+from bapsim.judge.exam import known_passage
 from bapsim.judge.opponents import uninformed
 from bapsim.store import artifacts
 from bapsim.store.project import Project
@@ -76,6 +77,7 @@ def run_turn(
     weighed_sources(recipe)
     known_purposes(recipe)
     known_groups(recipe)
+    known_passage(recipe.judge, recipe.task)
     tidy(project)  # what a kill after the last commit left behind
     finish_withdrawals(project, recipe, say)
     turn = begin(project, recipe)
