@@ -19,6 +19,7 @@ REASONS = sorted(set(re.findall(r'"(decision\.\w+)"', CODE)))
 MEANWHILE = sorted(set(re.findall(r'"(provisional\.\w+)"', CODE)))
 SEEN = {"decision.better", "decision.worse", "decision.slice_worse", "decision.not_proven", "decision.vetoed"}
 VERDICT = {"decision.better": "accept", "decision.worse": "refuse", "decision.slice_worse": "refuse"}
+VERDICT |= {"decision.invents_more": "refuse"}
 
 
 DOUBTED = {"id": "bb", "suggested": "y", "wrong": 0.9}
