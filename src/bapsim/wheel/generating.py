@@ -25,6 +25,7 @@ from bapsim.store import artifacts
 from bapsim.store.project import Project
 from bapsim.wheel.candidates import NAME, data_fingerprint, mixture_of
 from bapsim.wheel.permits import barred
+from bapsim.wheel.pools import apart
 from bapsim.wheel.quarantine import quarantined
 from bapsim.wheel.state import refused_before, unseen
 from bapsim.wheel.stock import Stock, examined, load_stock
@@ -59,12 +60,15 @@ def with_generators(project: Project, recipe: Recipe, turn: Turn, say: Say) -> T
     if clash := [name for name in recipe.generators if name in TAKEN or not name.isidentifier()]:
         raise RecipeError("generator_name", name=clash[0], taken=", ".join(TAKEN))
     stock = load_stock(project, recipe.task, before=turn.n)
-    rows = learnable(project, turn, stock) & ~development(recipe, stock)
+    judging = development(recipe, stock)
+    rows = learnable(project, turn, stock) & ~judging
+    hidden = unseen(stock, stock.rows_with(examined(project.ledger, turn.n))) | (judging & stock.by_people)
     found: dict[str, Model] = {}
     for name, train in recipe.generators.items():
         say("generator", name=name, rows=int(rows.sum()))
         try:
-            found[name] = _generator(project, recipe, turn, stock, rows, (name, train))
+            learns = apart(train, stock, hidden, say)
+            found[name] = _generator(project, recipe, turn, stock, rows, (name, learns))
         except NotEnough as error:
             say("generator_waits", name=name, why=str(error))
     return replace(turn, models={**turn.models, **found})

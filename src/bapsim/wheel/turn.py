@@ -40,6 +40,7 @@ from bapsim.wheel.mending import mend, menders
 from bapsim.wheel.merging import merging_opponent
 from bapsim.wheel.pay import enter
 from bapsim.wheel.permits import enter_permits
+from bapsim.wheel.pools import apart
 from bapsim.wheel.purposes import known_purposes
 from bapsim.wheel.quarantine import holding, told_quarantines
 from bapsim.wheel.refining import Opinions, leaks, refine, write_opinions
@@ -92,6 +93,8 @@ def run_turn(
     fought, turn = told(project, recipe, turn)
     say("refine", fresh=sum(fresh.values()))
     scene, opinions, suspects = refined(project, recipe, turn)
+    judged_by = unseen(scene.stock, scene.exam)
+    scene = replace(scene, recipe=replace(recipe, train=apart(recipe.train, scene.stock, judged_by, say)))
     champion = the_champion(project, recipe.task)
     opponent = champion or first_opponent(scene, incumbent)
     say("train", rows=int(trainable(scene, PENDING).sum() + trainable(scene, TRAINED).sum()))

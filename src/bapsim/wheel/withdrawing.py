@@ -43,6 +43,7 @@ from bapsim.wheel.erasing import (
     settle_accounts,
     settle_inbox,
 )
+from bapsim.wheel.half_trained import forget, half_trained
 from bapsim.wheel.pay import enter
 from bapsim.wheel.pay_appeals import forget_words
 from bapsim.wheel.permits import permits
@@ -132,12 +133,23 @@ def withdraw(
     for one in clean_models(project, plan):
         work.note("model", **one)
     delete_generators(project, consent)
+    for path in half_trained(work.recipe):
+        work.note(
+            "file", **asdict(Outcome(path=_place(project, path), how="deleted", parts=0, why="half_trained"))
+        )
+        forget(path)
     say("scrub")
     scrubbed(project, plan, lambda one: work.note("file", **asdict(one)))
     _settle(work, plan)
     _write_anew(project)
     say("verify")
     return _finish(work, plan)
+
+
+def _place(project: Project, path: Path) -> str:
+    """A path as reports say it: below the project where it lies there."""
+    whole, root = path.resolve(), project.root.resolve()
+    return whole.relative_to(root).as_posix() if whole.is_relative_to(root) else str(whole)
 
 
 def whose(project: Project, recipe: Recipe, consent: str) -> str:

@@ -23,7 +23,7 @@ from bapsim.train.labels import labels_of
 from bapsim.train.lm.bpe import MASK, PAD, TEXT, Bpe, Ids, learnt
 from bapsim.train.lm.learning import Plan, device_of, learn, steady
 from bapsim.train.lm.parts import part
-from bapsim.train.lm.reading import pool_digest, pooled
+from bapsim.train.lm.reading import copies, pool_digest, without
 from bapsim.train.lm.transfer import texts_of
 from bapsim.train.lm.transformer import Shape, built
 from bapsim.train.table import answer
@@ -158,6 +158,11 @@ class LmMasked:
     epochs: float
     pooled: str | None = None  # the digest of the pool, which is its identity
     pool: Path | None = field(default=None, metadata={"identity": False})
+    left_out: frozenset[int] = field(default=frozenset(), metadata={"identity": False})  # places in the pool
+
+    def apart(self, texts: Sequence[str], task: Task) -> LmMasked:
+        """This trainer without the texts of its pool that are, nearly, one of these: exam items."""
+        return self if self.pool is None else replace(self, left_out=copies(self.pool, task.inputs[0], texts))
 
     def __call__(self, parent: Model | None, mixture: Mixture, seed: int) -> MaskedModel:
         """A model from nothing: the parent gives no weights."""
@@ -167,7 +172,8 @@ class LmMasked:
         heard = np.flatnonzero(weight > 0)
         said = texts_of(Rows(mixture.records), mixture.task)
         texts = [said[i] for i in heard]
-        pool = [] if self.pool is None else list(pooled(self.pool, mixture.task.inputs[0]))
+        name = mixture.task.inputs[0]
+        pool = [] if self.pool is None else without(self.pool, name, self.left_out)
         bpe = learnt(texts + pool, self.vocabulary)
         ids, every = bpe.encode(texts), bpe.encode(texts + pool)
         t, context = part("torch"), self.shape.context
@@ -212,7 +218,7 @@ def lm_masked(
     """Classes of texts by an encoder that first fills gaps in the mixture's texts and those of a pool.
 
     filling: epochs over all texts, without labels; epochs: over the labelled ones; pool: a file of texts
-    (.jsonl or .txt, .gz): keep exam items out of it, nobody else can.
+    (.jsonl or .txt, .gz), of which a wheel leaves out what is an exam item.
     """
     path = None if pool is None else Path(pool)
     return LmMasked(

@@ -17,10 +17,13 @@ from bapsim.core.arrow import strings
 from bapsim.core.errors import InputError, RecipeError
 from bapsim.core.fingerprint import digest
 from bapsim.core.records import Rows, Task
+from bapsim.text.minhash import near
 from bapsim.text.targets import written
 from bapsim.train.lm.bpe import Bpe, Ids
 
 BETWEEN = "\n"
+ALIKE = 0.8  # Jaccard similarity of shingles from which on a text of the pool is a copy
+LEAST = 20  # letters of a text that is looked for within a long one
 
 
 def column(rows: Rows, name: str) -> list[str]:
@@ -99,3 +102,23 @@ def pooled(path: Path, name: str) -> Iterator[str]:
                     yield said[name]
     except (OSError, UnicodeDecodeError, ValueError, EOFError) as error:
         raise InputError("pool_unreadable", path=path.name, why=str(error)[:80]) from error
+
+
+def copies(path: Path, name: str, texts: Sequence[str]) -> frozenset[int]:
+    """The places of texts in a pool that equal, or nearly equal, one of these.
+
+    InputError where a pool that is one long text holds any of them: nothing can be left out of it.
+    """
+    pool = list(pooled(path, name))
+    if ".jsonl" not in path.suffixes:
+        plain = " ".join(pool[0].split())
+        held = [one for one in texts if len(one) >= LEAST and " ".join(one.split()) in plain]
+        if held:
+            raise InputError("pool_holds_exam", path=path.name, texts=len(held))
+        return frozenset()
+    return frozenset(np.flatnonzero(near(texts, pool, ALIKE) >= 0).tolist())
+
+
+def without(path: Path, name: str, left_out: frozenset[int]) -> list[str]:
+    """The texts of a pool but those in these places."""
+    return [text for i, text in enumerate(pooled(path, name)) if i not in left_out]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -201,13 +202,20 @@ class LmScratch:
     repeats: float | None = None
     pooled: str | None = None  # the digest of the pool, which is its identity
     pool: Path | None = field(default=None, metadata={"identity": False})
+    left_out: frozenset[int] = field(default=frozenset(), metadata={"identity": False})  # places in the pool
+
+    def apart(self, texts: Sequence[str], task: Task) -> LmScratch:
+        """This trainer without the texts of its pool that are, nearly, one of these: exam items."""
+        if self.pool is None:
+            return self
+        return replace(self, left_out=reading.copies(self.pool, reading.foreseen(task), texts))
 
     def __call__(self, parent: Model | None, mixture: Mixture, seed: int) -> LmModel:
         """A model from nothing: the parent gives no weights. NotEnough without any text."""
         name = reading.foreseen(mixture.task)
         classes, prior = _classes(mixture)
         rows = Rows(mixture.records)
-        pool = [] if self.pool is None else list(reading.pooled(self.pool, name))
+        pool = [] if self.pool is None else reading.without(self.pool, name, self.left_out)
         weight = np.ones(len(rows), np.float32) if mixture.weight is None else mixture.weight
         firsts, texts = reading.before(rows, mixture.task), reading.column(rows, name)
         heard = [a + b for a, b, w in zip(firsts, texts, weight.tolist(), strict=True) if w > 0]
@@ -271,9 +279,9 @@ def lm_scratch(
 
     shape, plan, writing: how large it is, how it is trained (its steps follow from the epochs), how it draws;
     vocabulary: tokens of its own byte-pair encoding; epochs: over all texts; repeats: the constant of
-    `epochs.fit`, where the project has runs; pool: a file of texts without labels (.jsonl or .txt, .gz): keep
-    exam items out of it, nobody else can. A run that was killed goes on where its plan has checkpoints, byte
-    for byte on the CPU. The same rows and seed give the same model on one machine.
+    `epochs.fit`, where the project has runs; pool: a file of texts without labels (.jsonl or .txt, .gz), of
+    which a wheel leaves out what is an exam item. A run that was killed goes on where its plan has
+    checkpoints, byte for byte on the CPU. The same rows and seed give the same model on one machine.
     """
     path = None if pool is None else Path(pool)
     return LmScratch(
