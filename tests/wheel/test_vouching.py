@@ -10,6 +10,7 @@ from bapsim.core.recipe import Recipe
 from bapsim.refine.agreement import agreed_across
 from bapsim.refine.agrees import agrees
 from bapsim.refine.verifying import verified_by
+from bapsim.report.page import write_report
 from bapsim.store.project import opened
 from bapsim.train.text import text_linear
 from bapsim.wheel.turn import run_turn
@@ -61,6 +62,9 @@ def test_a_check_is_believed_as_far_as_its_audit_goes(tmp_path: Path, verify: An
     recipe = world(checks={"own": verified_by(verify)})
     with opened(founded(tmp_path)) as project:
         said = run_turn(project, recipe)
+        pages = [write_report(project, 1, lang).read_text("utf-8") for lang in ("en", "ko")]
+    words = ("lets in", "들여보냄") if kept else ("only ranks and refuses", "순위와 거부만")
+    assert all(f">{word}<" in page for word, page in zip(words, pages, strict=True))
     audit = said["verifiers"]["own"]
     assert audit["admits"] is (kept > 0)
     assert audit["answers"] > 200

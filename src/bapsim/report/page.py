@@ -22,6 +22,7 @@ from bapsim.report.rated import raters
 from bapsim.report.ruled import rules, rules_in_words
 from bapsim.report.sourced import market, sources, spent
 from bapsim.report.taken_back import section as taken_back
+from bapsim.report.vouched import verifiers
 from bapsim.report.words import (
     Story,
     amount,
@@ -131,6 +132,7 @@ def _tables(report: Mapping[str, Any], shown: Mapping[str, Any], lang: str) -> I
         market(report, lang),
         sources(report, lang),
         rules(report, shown, lang),
+        verifiers(report, lang),
         raters(report, lang),
         section(report, lang),
         taken_back(report, lang),
