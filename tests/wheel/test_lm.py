@@ -20,6 +20,8 @@ from bapsim.core.turn import Turn
 from bapsim.gather.drawn import drawn_by
 from bapsim.judge.exam import accuracy, bits_per_byte, per_item
 from bapsim.judge.gate import paired
+from bapsim.report.facts import facts
+from bapsim.report.words import story
 from bapsim.store.project import opened
 from bapsim.train.lm.learning import Plan
 from bapsim.train.lm.masked import lm_masked
@@ -77,6 +79,11 @@ def test_a_language_model_is_trained_judged_and_kept_without_exam_items_in_its_p
         items = len(exam_ids(project.ledger))
         assert items == 40 <= left < 60, "each exam item, and what hardly differs from one"
         assert check(project, recipe_of(train))["ok"]
+        read = told["budget"]
+        assert read["human"] < read["unique"], "whose texts the pool holds is not known"
+        assert read["epochs"] == pytest.approx(2, rel=0.2)
+        for lang, word in (("en", "tokens"), ("ko", "토큰")):
+            assert any(word in one for one in story(facts(project), lang).sentences)
 
 
 def test_what_is_left_out_of_a_pool_is_not_read(tmp_path: Path) -> None:

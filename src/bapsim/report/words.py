@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from bapsim.core.errors import messages, text
+from bapsim.train.lm.epochs import Budget
 
 SCREEN_LIMIT = 0.5  # shown beside z where a candidate did not get to the exam
 CONFUSED = 0.1  # share of wrong labels beyond the usual, at least, from which on a source is worth a talk
@@ -91,10 +92,18 @@ def story(report: Mapping[str, Any], lang: str, bapsim: str = "bapsim") -> Story
     conflicts = dict(report["refused"]).get("conflict", 0)
     if conflicts:
         more.append(text("said.conflicts", lang, count=number(conflicts), bapsim=bapsim))
-    told = (_evidence(report, lang), more, _duel(report, lang), _suspects(report, lang))
+    told = (_evidence(report, lang), more, _read(report, lang), _duel(report, lang), _suspects(report, lang))
     served = (_service(report, lang), _tainted(report, lang))
     sentences = [sentence for part in (*told, *served) for sentence in part]
     return Story(headline=headline, sentences=tuple(sentences), next=tuple(_next(report, lang, bapsim)))
+
+
+def _read(report: Mapping[str, Any], lang: str) -> Iterator[str]:
+    """What a language model read, how often, and what that is worth."""
+    said = report.get("budget")
+    if said is not None:
+        names = [one.name for one in fields(Budget)]
+        yield from Budget(**{name: said[name] for name in names}).say(lang).split("\n")
 
 
 def _evidence(report: Mapping[str, Any], lang: str) -> Iterator[str]:

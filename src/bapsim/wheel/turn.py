@@ -110,6 +110,9 @@ def run_turn(
     summary["fused"] = (
         None if fused is None else fused.told() | fused.guard() | made_of(scene, fused, trained)
     )
+    read = getattr(next((one for one in trained if one.people_only), trained[0]).model, "budget", None)
+    if read is not None:  # a language model: what it read, and how often
+        summary["budget"] = read.told()
     if holding(project.ledger):
         summary["quarantines"] = told_quarantines(project.ledger, scene.stock)
     return finish(scene, opinions, judged, summary, started, say)
