@@ -15,6 +15,7 @@ from bapsim.core.recipe import Recipe
 from bapsim.core.records import Rows
 from bapsim.refine.ambiguity import Pair, ambiguous_pairs
 from bapsim.refine.labels import Suspicion
+from bapsim.refine.spot_check import WHY
 from bapsim.store.ledger import Ledger
 from bapsim.text.targets import label_set
 from bapsim.wheel.aside import set_aside, to_check
@@ -22,6 +23,7 @@ from bapsim.wheel.candidates import Candidate
 from bapsim.wheel.cross_check import to_compare, unclear
 from bapsim.wheel.held_out import held_out
 from bapsim.wheel.ruling import doubted_by_rules
+from bapsim.wheel.spot_checks import to_spot
 from bapsim.wheel.stock import AGAIN, PENDING, TRAINED, Scene, standing
 from bapsim.wheel.weighing import WRONG, coded, doubt, inputs_alike, looks_of, trusted
 
@@ -94,8 +96,8 @@ def doubted(scene: Scene, model: Candidate) -> Doubted:
 
 
 def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
-    """Rows `_id`, `why` (set_aside, stream, guideline, contradiction, rule, label_error), `wrong`; the most
-    worthy first.
+    """Rows `_id`, `why` (set_aside, stream, spot_check, guideline, contradiction, rule, label_error) and
+    `wrong`; the most worthy first.
 
     askable: bool[N]. A label that was looked at again is only doubted for a new rule; of a row and what a
     machine made of it, only the row's own.
@@ -104,7 +106,8 @@ def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
     aside = to_check(stock, set_aside(scene.project.ledger, stock.states), scene.superseded | ~askable)
     streams = unclear(scene.project.ledger, scene.turn.n)
     other = to_compare(stock, streams, scene.superseded | ~askable | scene.refused)
-    sample = np.concatenate([*aside.values(), other])
+    spots = np.setdiff1d(to_spot(scene, askable), np.concatenate([*aside.values(), other]))
+    sample = np.concatenate([*aside.values(), other, spots])
     wrong = np.nan_to_num(found.said.wrong) * trusted(looks_of(scene), found.said.wrong)
     contradicted = found.said.contradicted > 0
     since = ruled_since(scene.project.ledger, scene.recipe, scene.turn.n)
@@ -121,7 +124,8 @@ def doubts(scene: Scene, found: Doubted, askable: np.ndarray) -> Rows:
     rank = np.select([why == one for one in ("guideline", "contradiction", "rule")], [0, 1, 2], 3)
     rows = np.flatnonzero(why != "")
     rows = rows[np.lexsort((stock.ids[at[rows]], -wrong[rows], rank[rows]))]
-    said = [SET_ASIDE] * (len(sample) - len(other)) + [STREAM] * len(other) + why[rows].tolist()
+    sampled = [SET_ASIDE] * (len(sample) - len(other) - len(spots)) + [STREAM] * len(other)
+    said = [*sampled, *[WHY] * len(spots), *why[rows].tolist()]
     columns = [
         stock.part(np.concatenate([sample, at[rows]])).column("_id"),
         pa.array(said, pa.string()),

@@ -101,7 +101,8 @@ def refine(
 ) -> Opinions:
     """The recipe's checks and surveys over all rows but hidden ones (exam items), which they never see.
 
-    Surveys do not see settled rows either, nor corrections of exam items: nothing is a copy of them.
+    Surveys do not see settled rows either, nor corrections of exam items: nothing is a copy of them; but one
+    that reads people's answers sees the machine-made rows that they replaced.
     """
     opinions = Opinions(stock=stock)
     opinions.add(WITHDRAWN, by_withdrawal(project.ledger, stock))
@@ -116,7 +117,10 @@ def refine(
     if waiting.any():
         early = settle(stock, opinions.refused() | waiting)
         vouching = {name: one for name, one in recipe.surveys.items() if is_verifier(one)}
-        _surveyed(opinions, project, recipe, turn, vouching, hidden | _settled(stock, early, exam))
+        by_answers = {name: one for name, one in vouching.items() if getattr(one, "reads_answers", False)}
+        _surveyed(opinions, project, recipe, turn, by_answers, hidden)
+        others = {name: one for name, one in vouching.items() if name not in by_answers}
+        _surveyed(opinions, project, recipe, turn, others, hidden | _settled(stock, early, exam))
         opinions.audits = audits(project, recipe, turn, stock, ~hidden & ~opinions.refused())
         no = disbelieved(opinions.audits)
         opinions.add(UNVERIFIED, unverified(recipe, stock, opinions.named, no))
