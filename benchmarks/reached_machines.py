@@ -1,9 +1,10 @@
-"""Bars of machines that write: asking endpoints, a server that ignores the schema, what the guard costs."""
+"""Bars of machines that write: asking endpoints, what the guard costs, policies on their text, claims."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from collapse import bars
 from reached_bar import Bar, read
 
 
@@ -35,3 +36,12 @@ def machines() -> Iterator[Bar]:
     for name, one in read("guard_overhead").items():
         asked = f"{name}: signals and audits cost at most 5 % of the rest of a turn"
         yield Bar(asked, f"{100 * one['share']:.1f} %", one["share"] <= 0.05, "guard_overhead")
+    for asked, found, good in bars(read("collapse")):
+        yield Bar(f"plays, machine-made text: {asked}", found, good, "collapse")
+    marked = read("claims")["all"]
+    taken, found = marked["takes_bad"], marked["flags_bad"]["rate"] - marked["flags_good"]["rate"]
+    asked = "claims marked by hand: 200 at least, none that is unsupported is called supported"
+    said = f"{marked['claims']}, {taken['hits']} of {marked['unsupported']}"
+    yield Bar(asked, said, marked["claims"] >= 200 and not taken["hits"], "claims")
+    asked = "claims marked by hand: the measure tells unsupported ones from others"
+    yield Bar(asked, f"{found:.2f}", found > 0.5, "claims")
