@@ -4,9 +4,9 @@
 
 `claims_marked.jsonl` holds claims as a model that summarises would write them, about a conversation at a
 doctor's (mts_dialog, English) or a paragraph (lm_ko, Korean). Passages are named by id and stay where they
-are; each claim was read against its passage by the hand that wrote it. A mark says whether the passage
-supports the claim in meaning, which the measure cannot see: it compares wording. Reads BAPSIM_DATA (default
-../shared/data), writes docs/results/claims.{json,md}.
+are; each claim was read against its passage by whoever wrote it, a developer of the measure. A mark says
+whether the passage supports the claim in meaning, which the measure cannot see: it compares wording. Reads
+BAPSIM_DATA (default ../shared/data), writes docs/results/claims.{json,md}.
 """
 
 from __future__ import annotations
@@ -99,8 +99,9 @@ def cell(one: dict[str, Any]) -> str:
 PAGE = """# Unsupported claims: how far the measure errs
 
 `python benchmarks/claims.py`. Claims marked by hand on real passages (`benchmarks/claims_marked.jsonl`: \
-claims, marks and ids of passages; the passages stay in the data). One hand wrote and marked them: no \
-second opinion, and no claim of a large model. Rates with Wilson's 95 % intervals.
+claims, marks and ids of passages; the passages stay in the data). The developers of the \
+measure wrote and marked them, one mark a claim: no second reader, nobody from outside, and no claim of a \
+large model in service. Rates with Wilson's 95 % intervals.
 
 | passages | claims (unsupported) | flags what is unsupported | flags what is supported | takes what is \
 unsupported | takes what is supported |
