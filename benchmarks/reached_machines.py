@@ -1,4 +1,4 @@
-"""Bars of machines that write: asking endpoints, what the guard costs, policies on their text, claims."""
+"""Bars of machines that write: endpoints, the guard, a language model, policies on their text, claims."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ def machines() -> Iterator[Bar]:
     for name, one in read("guard_overhead").items():
         asked = f"{name}: signals and audits cost at most 5 % of the rest of a turn"
         yield Bar(asked, f"{100 * one['share']:.1f} %", one["share"] <= 0.05, "guard_overhead")
+    own = read("lm_scratch")
+    asked = "a language model from nothing: at most 1.15 of a nanoGPT-type loop's time"
+    yield Bar(asked, f"{own['ratio_cpu']:.2f}", own["fast_enough"], "lm_scratch")
+    asked = "a language model from nothing: its loss is not above that loop's by more than noise"
+    yield Bar(asked, f"{own['gap']:+.3f} nats a byte", own["as_good"], "lm_scratch")
     for asked, found, good in bars(read("collapse")):
         yield Bar(f"plays, machine-made text: {asked}", found, good, "collapse")
     marked = read("claims")["all"]

@@ -21,6 +21,7 @@ from bapsim.train.lm.parts import part
 
 LEAST = 0.1  # of the largest rate, at the end
 BETAS = (0.9, 0.95)
+KEPT = 31 * 2**20  # bytes: glibc's threshold grows to 32 MB at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,9 @@ def steady(device: Any, threads: int, seed: int) -> Iterator[None]:
     before = t.get_num_threads(), t.are_deterministic_algorithms_enabled()
     filled = t.utils.deterministic.fill_uninitialized_memory
     if device.type == "cpu":
+        # Freed once, a block of this size teaches glibc to keep such memory: else the large tensors of each
+        # step are given back to the system, and taken again page by page (thousands of faults a step).
+        t.empty(KEPT, dtype=t.uint8)
         t.set_num_threads(threads)
         t.use_deterministic_algorithms(True)
         t.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written

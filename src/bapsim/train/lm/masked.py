@@ -22,6 +22,7 @@ from bapsim.core.records import Answers, Rows, Task
 from bapsim.train.labels import labels_of
 from bapsim.train.lm.bpe import MASK, PAD, TEXT, Bpe, Ids, learnt
 from bapsim.train.lm.learning import Plan, device_of, learn, steady
+from bapsim.train.lm.lost import lost
 from bapsim.train.lm.parts import part
 from bapsim.train.lm.reading import copies, pool_digest, without
 from bapsim.train.lm.transfer import texts_of
@@ -115,9 +116,10 @@ def encoder(shape: Shape, size: int, classes: int) -> Any:
 
         def forward(self, ids: Any, gold: Any, weight: Any) -> Any:
             """The weighted sum of losses: of tokens int64[b, t], or of classes int64[b]."""
-            scores = self.body.logits(self.hidden(ids)).flatten(0, 1) if self.filling else self.classes(ids)
-            lost = t.nn.functional.cross_entropy(scores.float(), gold.flatten(), reduction="none")
-            return (lost * weight.flatten()).sum()
+            if self.filling:
+                return lost(self.hidden(ids), self.body.embed_tokens.weight, gold, weight)
+            nats = t.nn.functional.cross_entropy(self.classes(ids).float(), gold, reduction="none")
+            return (nats * weight).sum()
 
     return Encoder()
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from bapsim.core.errors import BapsimError
 from bapsim.train.lm.learning import Plan, device_of, learn, steady
+from bapsim.train.lm.lost import lost
 from bapsim.train.lm.packing import Corpus, Rows
 from bapsim.train.lm.parts import part
 from bapsim.train.lm.transformer import Shape, built, within
@@ -47,9 +48,7 @@ def foreseeing(decoder: Any) -> Any:
             self.decoder = decoder
 
         def forward(self, seen: Any, behind: Any, weight: Any, text: Any) -> Any:
-            logits = self.decoder.logits(self.decoder(seen, within(text))).float().flatten(0, 1)
-            lost = t.nn.functional.cross_entropy(logits, behind.flatten(), reduction="none")
-            return (lost * weight.flatten()).sum()
+            return lost(self.decoder(seen, within(text)), self.decoder.embed_tokens.weight, behind, weight)
 
     return Foreseeing()
 
