@@ -161,8 +161,9 @@ def test_nobody_there(tmp_path: Path) -> None:
 
 
 def test_the_ceiling_is_never_passed(real: str, tmp_path: Path) -> None:
-    most = preview(to(real, price=PRICE), some(1)).money
-    assert most is not None
+    most = preview(to(real, price=PRICE), some(1))
+    assert most.money is not None
+    assert most.left is None
     tape = MachineTape(tmp_path / "machine.sqlite")
     dear = Price(reads=money("1,000,000 KRW"), writes=money("1,000,000 KRW"))
     ceiling = money("3,000 KRW")
@@ -173,6 +174,9 @@ def test_the_ceiling_is_never_passed(real: str, tmp_path: Path) -> None:
     assert found.paid + found.held <= ceiling.minor * 1_000_000
     again = ask(to(real, price=dear, ceiling=ceiling, concurrency=4), some(40), tape)
     assert again.paid + again.held <= ceiling.minor * 1_000_000
+    left = preview(to(real, price=dear, ceiling=ceiling), some(40), tape).left
+    assert left is not None
+    assert left.minor == ceiling.minor - (again.paid + again.held) // 1_000_000
     tape.close()
 
 

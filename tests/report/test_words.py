@@ -135,6 +135,21 @@ def test_what_serves_meanwhile_is_told(reason: str, lang: str) -> None:
     assert any("t002-people" in sentence for sentence in told.sentences)
 
 
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_rows_that_nobody_vouched_for_are_told(lang: str) -> None:
+    told = story(facts("decision.nothing_new", refused={"unverified": 603}), lang)
+    assert "603" in " ".join(told.sentences)
+    assert any("spot_checked" in step for step in told.next)
+    counts = {"kept": 1, "refused": 41, "silent": 561}
+    asked = {"spot_check": {"count": 72, "ids": []}}
+    known = {"refused": {"unverified": 561}, "vouchers": {"own": counts}, "asked": asked}
+    heard = story(facts("decision.nothing_new", **known), lang)
+    assert not any("spot_checked" in step for step in heard.next)
+    assert any("own" in one and "41" in one and "561" in one for one in heard.sentences)
+    assert any("72" in step for step in heard.next)
+    assert "603" not in " ".join(story(facts("decision.nothing_new"), lang).sentences)
+
+
 def test_a_suspect_is_named() -> None:
     one = {"name": "experts@3", "rows": 300, "noise": 0.381, "low": -0.02, "high": 0.45, "refused": True}
     told = story(facts("decision.not_proven", suspects=[one]), "en")

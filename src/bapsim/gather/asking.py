@@ -70,7 +70,8 @@ class Preview:
     within the ceiling.
 
     requests: all, of which `taped` are finished and `doubtful` were in flight at a kill; tokens_in,
-    tokens_out, money: of those that would leave, at most; minutes: at least, by `per_minute`.
+    tokens_out, money: of those that would leave, at most; left: what the ceiling still allows, None without
+    one; minutes: at least, by `per_minute`.
     """
 
     requests: int
@@ -79,6 +80,7 @@ class Preview:
     tokens_in: int
     tokens_out: int
     money: Money | None
+    left: Money | None
     minutes: float
 
 
@@ -97,7 +99,8 @@ def preview(endpoint: Endpoint, requests: Sequence[Request], tape: MachineTape |
         leave += 1
         most = endpoint.worst(body)
         tokens_in, tokens_out = tokens_in + most[0], tokens_out + most[1]
-    cost, price = endpoint.cost(tokens_in, tokens_out), endpoint.price
+    cost, price, ceiling = endpoint.cost(tokens_in, tokens_out), endpoint.price, endpoint.ceiling
+    gone = 0 if tape is None else sum(_spent(endpoint, tape)) // MILLION
     return Preview(
         requests=len(requests),
         taped=taped,
@@ -105,6 +108,7 @@ def preview(endpoint: Endpoint, requests: Sequence[Request], tape: MachineTape |
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         money=Money(minor=-(-cost // MILLION), currency=price.reads.currency) if price else None,
+        left=ceiling and Money(minor=max(ceiling.minor - gone, 0), currency=ceiling.currency),
         minutes=max(leave - 1, 0) // endpoint.per_minute if endpoint.per_minute else 0.0,
     )
 

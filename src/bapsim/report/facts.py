@@ -63,7 +63,7 @@ def facts(project: Project, n: int | None = None) -> dict[str, Any]:
         "curve": curve(ledger, number),
         **{name: said[name] for name in ("forecast", "proposal") if name in said},  # older turns have none
         **({"people": paid} if (paid := kept_costs(ledger, number)) is not None else {}),
-        **{name: said[name] for name in ("verifiers", "budget") if name in said},
+        **{name: said[name] for name in ("verifiers", "vouchers", "budget") if name in said},
         **({"quarantines": said["quarantines"]} if "quarantines" in said else {}),
         **({"withdrawn": gone} if (gone := told_withdrawals(ledger, number)) is not None else {}),
         "recipe": turn["recipe"],

@@ -162,6 +162,8 @@ def say_preview(room: Desk, said: dict[str, Any]) -> None:
             key = "preview.asks" if "requests" in one else "preview.source"
             said_of = {k: number(v) if isinstance(v, int) else v or "-" for k, v in one.items()}
             room.say(key, source=name, **said_of)
+            if one.get("left") is not None:
+                room.say("preview.ceiling", left=one["left"])
     exam = said["exam"]
     if exam["items"]:
         level = f"{exam['level']:.4f}"

@@ -89,13 +89,21 @@ def story(report: Mapping[str, Any], lang: str, bapsim: str = "bapsim") -> Story
     values = {**decision["values"], "opponent": opponent(report["opponent"], lang), "limit": SCREEN_LIMIT}
     values = {k: number(v) if isinstance(v, int | float) else v for k, v in values.items()}
     headline, *more = parts(decision["reason"], lang, **values)
-    conflicts = dict(report["refused"]).get("conflict", 0)
-    if conflicts:
-        more.append(text("said.conflicts", lang, count=number(conflicts), bapsim=bapsim))
+    refused = dict(report["refused"])
+    for reason, key in {"conflict": "said.conflicts", "unverified": "said.unverified"}.items():
+        if refused.get(reason):
+            more.append(text(key, lang, count=number(refused[reason]), bapsim=bapsim))
+    more += _vouched(report, lang)
     told = (_evidence(report, lang), more, _read(report, lang), _duel(report, lang), _suspects(report, lang))
     served = (_service(report, lang), _tainted(report, lang))
     sentences = [sentence for part in (*told, *served) for sentence in part]
     return Story(headline=headline, sentences=tuple(sentences), next=tuple(_next(report, lang, bapsim)))
+
+
+def _vouched(report: Mapping[str, Any], lang: str) -> Iterator[str]:
+    """What each verifier said of the rows that machines made."""
+    for name, counts in sorted(report.get("vouchers", {}).items()):
+        yield text("said.voucher", lang, name=name, **{k: number(v) for k, v in counts.items()})
 
 
 def _read(report: Mapping[str, Any], lang: str) -> Iterator[str]:
@@ -206,6 +214,8 @@ def fixed(report: Mapping[str, Any], lang: str) -> Iterator[str]:
 
 def _next(report: Mapping[str, Any], lang: str, bapsim: str) -> Iterator[str]:
     yield from steps(report, lang)
+    if dict(report["refused"]).get("unverified") and not report.get("vouchers"):
+        yield text("next.unverified", lang)
     for one in report["suspects"]:
         if one["refused"]:
             yield text("next.overrule", lang, bapsim=bapsim, name=one["name"])
@@ -215,6 +225,9 @@ def _next(report: Mapping[str, Any], lang: str, bapsim: str) -> Iterator[str]:
         sheet = report.get("sheet")  # a watch has written one
         values = {"bapsim": bapsim, "questions": number(report["questions"]), "sheet": sheet}
         yield text("next.sheet" if sheet else "next.ask", lang, **values)
+        sample = report["asked"].get("spot_check", {"count": 0})["count"]
+        if sample:
+            yield text("next.spot_check", lang, count=number(sample))
     else:
         yield text("next.pool", lang, bapsim=bapsim)
     proposed = report.get("proposal", {}).get("changes", ())

@@ -51,3 +51,18 @@ def unverified(
     for name in set(verifiers(recipe)) - disbelieved:
         vouched |= booleans(named[name].column("keep"), False)
     return verdicts(~needs_word(stock) | vouched, UNVERIFIED)
+
+
+def words(recipe: Recipe, stock: Stock, named: Mapping[str, Verdicts]) -> dict[str, dict[str, int]] | None:
+    """What each verifier says of machine-made rows that need a word: `kept`, `refused`, and `silent`, had
+    nothing to say; None where no row needs one.
+    """
+    waiting = needs_word(stock)
+    if not waiting.any():
+        return None
+    found = {}
+    for name in verifiers(recipe):
+        yes, no = (booleans(named[name].column("keep"), other)[waiting] for other in (False, True))
+        counts = {"kept": int(yes.sum()), "refused": int((~no).sum())}
+        found[name] = counts | {"silent": int(waiting.sum()) - sum(counts.values())}
+    return found

@@ -18,6 +18,7 @@ from bapsim.judge.exam import accuracy, mean_absolute_error, of_numbers, right
 from bapsim.store import artifacts
 from bapsim.store.ledger import now
 from bapsim.store.project import Project
+from bapsim.wheel.admitting import words
 from bapsim.wheel.applying import recipe_digest
 from bapsim.wheel.asking import ask_next, expire_and_answer
 from bapsim.wheel.candidates import NAME, Candidate
@@ -57,6 +58,7 @@ def summarise(
     told = as_scores(said, scene.stock, rows, scene.groups[rows])
     decision = asdict(judged.decision)
     looked = judged.looked or people.candidate
+    heard = words(scene.recipe, scene.stock, opinions.named)
     return {
         "turn": scene.turn.n,
         **decision,
@@ -83,6 +85,7 @@ def summarise(
         "classes": len(looked.model.classes),
         "gaps": gaps(scene, people.candidate, opponent),
         **({"verifiers": as_values(opinions.audits)} if opinions.audits else {}),
+        **({} if heard is None else {"vouchers": heard}),
     }
 
 

@@ -10,6 +10,7 @@ from bapsim.core.recipe import Recipe
 from bapsim.core.records import Numbering, Unread, certify
 from bapsim.core.turn import Turn
 from bapsim.gather.asking import Preview
+from bapsim.mods import Money
 from bapsim.store.lake import read_batch
 from bapsim.store.machine_tape import FILE, MachineTape
 from bapsim.store.project import Project
@@ -26,7 +27,8 @@ def preview(project: Project, recipe: Recipe) -> dict[str, Any]:
 
     A source that asks language models says what that would take: `requests`, those of them that are `taped`
     or were in flight at a kill (`doubtful`), and of the others `tokens` and `money` at most, `minutes` at
-    least. Any other source that does not read files (it may ask or pay somebody) is not run: null.
+    least; `left`, where it is less than that, is what the ceiling still allows. Any other source that does
+    not read files (it may ask or pay somebody) is not run: null.
     """
     ledger = project.ledger
     open_turn = ledger.value("select n from turn where state='open'")
@@ -49,7 +51,12 @@ def _asks(said: Preview | None) -> dict[str, Any] | None:
         return None
     names = ("requests", "taped", "doubtful", "minutes")
     found = {name: getattr(said, name) for name in names} | {"tokens": said.tokens_in + said.tokens_out}
-    return found | {"money": None if said.money is None else f"{said.money.amount} {said.money.currency}"}
+    stops = said.left is not None and said.money is not None and said.left.minor < said.money.minor
+    return found | {"money": _amount(said.money), "left": _amount(said.left) if stops else None}
+
+
+def _amount(money: Money | None) -> str | None:
+    return None if money is None else f"{money.amount} {money.currency}"
 
 
 def _read(project: Project, name: str, source: Any, turn: Turn, known: set[Any]) -> dict[str, Any] | None:
