@@ -228,6 +228,14 @@ def test_probabilities_have_the_mean_that_was_estimated(odds, rate):
     assert (np.diff(found[np.argsort(odds)]) >= 0).all()
 
 
+def test_the_order_of_rows_changes_no_bit_of_a_probability():
+    rng = np.random.default_rng(3)
+    odds = rng.normal(size=3001)
+    for _ in range(20):
+        order = rng.permutation(len(odds))
+        assert (probability(odds[order], 0.1) == probability(odds, 0.1)[order]).all()
+
+
 def crossfitted(texts, labels):
     """Out-of-fold probabilities of real texts, class positions and names."""
     names, y = np.unique(labels, return_inverse=True)

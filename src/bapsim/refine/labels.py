@@ -147,9 +147,10 @@ def runner_up(p: Floats, y: Ints) -> tuple[Ints, Ints]:
 def probability(odds: Floats, rate: float) -> Floats:
     """Log odds up to a constant as probabilities whose mean is `rate`, float64[n]."""
     low, high = -100.0, 100.0
+    rising = np.sort(odds)  # how a mean is rounded depends on the order of its rows, and their odds must not
     for _ in range(60):
         middle = (low + high) / 2
-        mean = _logistic(odds + middle).mean() if len(odds) else 0.0
+        mean = _logistic(rising + middle).mean() if len(odds) else 0.0
         low, high = (middle, high) if mean < rate else (low, middle)
     return _logistic(odds + low)
 
