@@ -125,6 +125,15 @@ def real_wins(run: dict) -> bool:
     return test["ap"]["real"] - test["ap"][chosen] > test["apart"]["real"][chosen]
 
 
+def advised(run: dict) -> tuple[bool, bool]:
+    """Whether all that is advised, real rows where it says so, lies within one standard error of the best
+    of all arms, the real rows among them; and within one of the difference.
+    """
+    chosen = "real" if says_buy(run) else pick(run)
+    best = best_here({**run, "arms": [*run["arms"], "real"]}, [])
+    return good(run, chosen, best, False), good(run, chosen, best, True)
+
+
 def best_here(run: dict, runs: list[dict]) -> str:
     """The arm that is best in this test: known only afterwards, and best partly by chance."""
     return max(run["arms"], key=run["test"]["ap"].get)
@@ -283,6 +292,8 @@ def summary(every: list[dict]) -> list[str]:
     ]
     wins = [one for one in runs if real_wins(one)]
     rest = [one for one in runs if not real_wins(one)]
+    near = [advised(one) for one in runs]
+    far = [f"{one['set']} {one['seed']}" for one, (own, _) in zip(runs, near, strict=True) if not own]
     broken = {
         name: (sum(one["passed"][name] < 0.2 for one in mine), len(mine))
         for name in ("smote", "copula", "augment", "gan", "diffusion")
@@ -312,6 +323,9 @@ def summary(every: list[dict]) -> list[str]:
         f'"buy real rows" is said in {sum(map(says_buy, wins))} of these, and in '
         f"{sum(map(says_buy, rest))} of the {len(rest)} others (of them real rows gained something in "
         f"{sum(o['test']['ap']['real'] > o['test']['ap'][pick(o)] for o in rest)}).",
+        "- With the real rows among the arms, what is advised altogether (the pick, or real rows where it "
+        f"says so) lies within one standard error of the best in {share([own for own, _ in near])}, within one of "
+        f"the difference in {share([apart for _, apart in near])}; not in {', '.join(far) or 'any other'}.",
         "- Broken generators (less than a fifth passes): "
         + ", ".join(f"{name} {bad} of {of}" for name, (bad, of) in broken.items())
         + ".",
