@@ -4,8 +4,9 @@
 
 `bapsim lab collapse` on Shakespeare's plays (word trigrams, 100,000 words to learn from): every policy and
 seed, eight generations. What is written down is the loss on people's text that nothing else saw, above that
-of a model of people's text alone; what of people's rare words is left; what the guard said of each text. The same
-bars on three texts for which nothing was chosen: Korean documentation, Python's PEPs, speeches of presidents.
+of a model of people's text alone; what of people's rare words is left; what the guard said of each text. The
+same bars on three texts for which nothing was chosen: Korean documentation, Python's PEPs, speeches of
+presidents.
 
 Writes docs/results/collapse.json, collapse_others.json and collapse.md.
 """

@@ -324,8 +324,9 @@ def summary(every: list[dict]) -> list[str]:
         f"{sum(map(says_buy, rest))} of the {len(rest)} others (of them real rows gained something in "
         f"{sum(o['test']['ap']['real'] > o['test']['ap'][pick(o)] for o in rest)}).",
         "- With the real rows among the arms, what is advised altogether (the pick, or real rows where it "
-        f"says so) lies within one standard error of the best in {share([own for own, _ in near])}, within one of "
-        f"the difference in {share([apart for _, apart in near])}; not in {', '.join(far) or 'any other'}.",
+        f"says so) lies within one standard error of the best in {share([own for own, _ in near])}, within "
+        f"one of the difference in {share([apart for _, apart in near])}; not in "
+        f"{', '.join(far) or 'any other'}.",
         "- Broken generators (less than a fifth passes): "
         + ", ".join(f"{name} {bad} of {of}" for name, (bad, of) in broken.items())
         + ".",
