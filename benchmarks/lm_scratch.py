@@ -5,8 +5,9 @@
 The peer is written here after nanoGPT: learned positions, layer norms, GELU, windows at random places of one
 stream, attention across texts, AdamW, a cosine with warm-up. Both have the same layers, width, heads,
 context, vocabulary, tokenizer, rows a step and steps; loss is nats a byte of held-out speeches, each read
-alone. Each run has a process of its own, on one thread; they take turns, 3 seeds. Writes
-docs/results/lm_scratch.{json,md}. About 2 CPU-minutes.
+alone. Each run has a process of its own, on one thread; they take turns, 3 seeds. The same once more in half
+the bits, and compiled (with a C++ compiler), as a GPU does by itself. Writes
+docs/results/lm_scratch.{json,md}. About 3 CPU-minutes.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ ROOT = Path(__file__).parents[1]
 SEEDS = (1, 2, 3)
 VOCABULARY = 1000
 BAR = 1.15
+OTHER: dict[str, dict[str, Any]] = {"bf16": {"bf16": True}, "compiled": {"compiled": True}}
 
 
 def set_up(quick: bool) -> tuple[Shape, Plan]:
@@ -130,8 +133,8 @@ def one_run(who: str, seed: int, data: Path, quick: bool) -> dict[str, Any]:
     corpus = corpus_of(ids, np.ones(len(ids), np.float32))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wall, cpu = time.perf_counter(), time.process_time()
-    if who == "ours":
-        net, _ = taught(corpus, len(bpe), shape, plan, seed)
+    if who != "peer":
+        net, _ = taught(corpus, len(bpe), shape, replace(plan, **OTHER.get(who, {})), seed)
     else:
         net = peer(corpus.tokens, len(bpe), shape, plan, seed)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -188,7 +191,9 @@ def page(runs: list[dict[str, Any]], quick: bool) -> tuple[str, dict[str, Any]]:
         "| | parameters | CPU-s | tokens a CPU-s | held-out nats a byte, by seed | peak memory, MB |",
         "|---|---|---|---|---|---|",
     ]
-    for who, name in (("ours", "bapsim"), ("peer", "nanoGPT-type loop")):
+    names = {"ours": "bapsim", "peer": "nanoGPT-type loop"}
+    names |= {"bf16": "bapsim, bf16", "compiled": "bapsim, compiled (that included)"}
+    for who, name in names.items():
         losses = " · ".join(f"{one:.4f}" for one in of(who, "loss"))
         lines.append(
             f"| {name} | {int(of(who, 'parameters')[0]):,} | {np.median(of(who, 'cpu_s')):.1f} | "
@@ -218,7 +223,7 @@ def main() -> None:
         return
     runs = []
     for seed in SEEDS:
-        for who in ("ours", "peer") if seed % 2 else ("peer", "ours"):
+        for who in (*(("ours", "peer") if seed % 2 else ("peer", "ours")), *OTHER):
             call = [sys.executable, __file__, "--data", str(said.data), "--one", who, str(seed)]
             out = subprocess.run(
                 [*call, *["--quick"][: said.quick]], check=True, capture_output=True, text=True

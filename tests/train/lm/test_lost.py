@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from bapsim.train.lm import lost as made  # noqa: E402
+from bapsim.train.lm.lost import losing  # noqa: E402
 
 
 def plain(hidden, table, behind, weight):
@@ -30,7 +30,7 @@ def test_parts_give_the_plain_loss_and_its_gradients(places, vocabulary, zeros, 
     behind = torch.tensor(rng.integers(0, vocabulary, places))
     weight = torch.tensor(np.where(rng.random(places) < zeros, 0, rng.random(places) * 3))
     said = []
-    for how in (made.lost, plain):
+    for how in (losing(), plain):
         whole = how(hidden, table, behind, weight)
         said.append((whole, *torch.autograd.grad(whole / 7, (hidden, table))))
     for ours, theirs in zip(*said, strict=True):
@@ -39,7 +39,7 @@ def test_parts_give_the_plain_loss_and_its_gradients(places, vocabulary, zeros, 
 
 def test_a_batch_of_nothing_but_padding_costs_nothing():
     hidden, table = torch.ones(1, 4, 6, requires_grad=True), torch.ones(9, 6, requires_grad=True)
-    whole = made.lost(hidden, table, torch.zeros(1, 4, dtype=torch.int64), torch.zeros(1, 4))
+    whole = losing()(hidden, table, torch.zeros(1, 4, dtype=torch.int64), torch.zeros(1, 4))
     whole.backward()
     assert float(whole.detach()) == 0.0
     assert not hidden.grad.any()

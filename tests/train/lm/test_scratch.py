@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -271,6 +273,32 @@ def test_parts_and_processes_change_nothing_but_the_last_digits() -> None:
     assert parts == pytest.approx(whole, rel=2e-3)
     assert two == pytest.approx(whole, rel=2e-3)
     assert two != whole, "two processes add up in another order: they did share"
+
+
+def test_half_the_bits_teach_as_well_and_go_on_to_the_same_bytes(tmp_path: Path) -> None:
+    def run(**more: object) -> LmModel:
+        plan = Plan(steps=0, batch=8, rate=1e-2, **more)  # type: ignore[arg-type]
+        return small(epochs=4, plan=plan)(None, documents(0, 60), 1)
+
+    whole, half, again = run(), run(bf16=True), run(bf16=True)
+    assert half.curve != whole.curve
+    assert half.curve == pytest.approx(whole.curve, rel=2e-2)
+    assert half.curve == again.curve
+    many = small(epochs=4, plan=Plan(steps=0, batch=8, rate=1e-2, bf16=True), processes=2)
+    assert many(None, documents(0, 60), 1).curve == pytest.approx(whole.curve, rel=2e-2)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_what_a_compiler_reads_is_one_graph(half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU; the machine code itself is made in benchmarks/lm_scratch.py."""
+    made = partial(torch.compile, backend="aot_eager", fullgraph=True)  # a cut graph is an error
+    monkeypatch.setattr(torch, "compile", lambda module, dynamic: made(module, dynamic=dynamic))
+    plan = Plan(steps=0, batch=8, rate=1e-2, bf16=half)
+    whole = small(epochs=2, plan=plan)(None, documents(0, 60), 1)
+    read = small(epochs=2, plan=replace(plan, compiled=True))(None, documents(0, 60), 1)
+    assert read.curve != whole.curve
+    assert read.curve == pytest.approx(whole.curve, rel=2e-2 if half else 1e-4)
+    torch.compiler.reset()
 
 
 def test_a_process_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 from bapsim.core.errors import Damaged
@@ -28,8 +29,9 @@ KEPT = 31 * 2**20  # bytes: glibc's threshold grows to 32 MB at most
 class Plan:
     """steps: of how many rows each (batch), in so many parts one after the other; rate: the largest, reached
     after `warm` of the steps; decay: of weights that are matrices; threads: of the CPU, for other sums add up
-    otherwise; every: steps between checkpoints, which lie in the folder `checkpoints` (None = none);
-    processes: of torchrun, that share the rows of each step.
+    otherwise; bf16: sums of products in half the bits; compiled: by torch.compile, which needs a C++ compiler
+    (both None: on a GPU only, where there is one); every: steps between checkpoints, which lie in the folder
+    `checkpoints` (None = none); processes: of torchrun, that share the rows of each step.
     """
 
     steps: int
@@ -39,6 +41,8 @@ class Plan:
     warm: float = 0.05
     decay: float = 0.1
     threads: int = 1
+    bf16: bool | None = None
+    compiled: bool | None = None
     every: int = field(default=100, metadata={"identity": False})
     device: str | None = field(default=None, metadata={"identity": False})
     checkpoints: str | None = field(default=None, metadata={"identity": False})
@@ -172,7 +176,7 @@ def learn(
     optimiser = optimiser_of(module, plan)
     with company(device) as (me, many):
         losses = [] if checkpoint is None else read_checkpoint(checkpoint, module, optimiser)
-        whole = _wrapped(module, device, many)
+        whole = _wrapped(module, device, many, plan)
         for step in range(len(losses), plan.steps):
             for group in optimiser.param_groups:
                 group["lr"] = rate_at(plan, step)
@@ -186,9 +190,12 @@ def learn(
     return losses
 
 
-def _wrapped(module: Any, device: Any, many: int) -> Any:
+def _wrapped(module: Any, device: Any, many: int, plan: Plan) -> Any:
     t = part("torch")
-    whole = t.compile(module, dynamic=False) if device.type == "cuda" else module
+    on_gpu = device.type == "cuda" and any(map(which, (os.environ.get("CC", "cc"), "gcc", "clang")))
+    whole = (
+        t.compile(module, dynamic=False) if (on_gpu if plan.compiled is None else plan.compiled) else module
+    )
     if many == 1:
         return whole
     ids = [device] if device.type == "cuda" else None
@@ -206,12 +213,13 @@ def _step(
     size = max(1, -(-len(mine[0]) // plan.parts))
     begins = range(0, max(1, len(mine[0])), size)
     cuda = device.type == "cuda"
+    bf16 = cuda if plan.bf16 is None else plan.bf16
     lost = t.zeros((), dtype=t.float64, device=device)
     for begin in begins:
         some = [one[begin : begin + size].to(device, non_blocking=cuda) for one in mine]
         last = begin == begins[-1]
         with whole.no_sync() if many > 1 and not last else nullcontext():
-            with t.autocast("cuda", t.bfloat16) if cuda else nullcontext():
+            with t.autocast(device.type, t.bfloat16, enabled=bf16):
                 loss = whole(*some) / max(total, 1e-9)
             (loss * many).backward()  # processes take the mean of their gradients
         lost += loss.detach()

@@ -2,8 +2,8 @@
 
 Scores are made a few rows at a time, and their gradient in the same pass, so that they stay in the
 processor's cache: a batch's scores, its largest tensors by far, are never there at once (Wijmans et al. 2025,
-"Cut your losses in large-vocabulary language models", whose kernel is for GPUs). On a GPU the compiler fuses
-the plain sum.
+"Cut your losses in large-vocabulary language models", whose kernel is for GPUs). The plain sum is left to a
+compiler, which fuses it, and to half precision.
 """
 
 from __future__ import annotations
@@ -17,25 +17,17 @@ TOGETHER = 2**18  # scores made at once: 1 MB
 FEWEST = 64  # rows, so that products of matrices pay
 
 
-def lost(hidden: Any, table: Any, behind: Any, weight: Any) -> Any:
-    """The weighted sum of nats of tokens, a scalar that can be differentiated once by hidden and table.
+@cache
+def losing() -> Any:
+    """A function of hidden, table, behind, weight: the weighted sum of nats of tokens, a scalar that can be
+    differentiated once by hidden and table.
 
     hidden: float[..., width]; table: float[vocabulary, width], one row a token; behind: int64[...], the
-    tokens that came; weight: float32[...], of each.
+    tokens that came; weight: float32[...], of each. Made once, and outside of what is compiled: an import
+    would cut a compiled graph in two.
     """
-    hidden, behind, weight = hidden.flatten(0, -2), behind.flatten(), weight.flatten()
-    if hidden.device.type == "cpu":
-        at = weight.nonzero().flatten()  # what counts nothing is not foreseen at all
-        counted = (one.index_select(0, at) for one in (behind, weight))
-        return _lost().apply(hidden.index_select(0, at), table, *counted)
-    F = part("torch").nn.functional
-    scores = F.linear(hidden, table).float()
-    return (F.cross_entropy(scores, behind, reduction="none") * weight).sum()
-
-
-@cache
-def _lost() -> Any:
     t = part("torch")
+    F = t.nn.functional
 
     class Lost(t.autograd.Function):  # type: ignore[misc, name-defined]
         """Gradients are made on the way: the scores are at hand then."""
@@ -61,4 +53,14 @@ def _lost() -> Any:
             by_hidden, by_table = ctx.saved_tensors
             return by_hidden * grad, by_table * grad, None, None
 
-    return Lost
+    def lost(hidden: Any, table: Any, behind: Any, weight: Any) -> Any:
+        hidden, behind, weight = hidden.flatten(0, -2), behind.flatten(), weight.flatten()
+        half = t.is_autocast_enabled(hidden.device.type)
+        if hidden.device.type != "cpu" or half or t.compiler.is_compiling():
+            scores = F.linear(hidden, table).float()
+            return (F.cross_entropy(scores, behind, reduction="none") * weight).sum()
+        at = weight.nonzero().flatten()  # what counts nothing is not foreseen at all
+        counted = (one.index_select(0, at) for one in (behind, weight))
+        return Lost.apply(hidden.index_select(0, at), table, *counted)
+
+    return lost

@@ -22,7 +22,7 @@ from bapsim.core.records import Answers, Rows, Task
 from bapsim.train.labels import labels_of
 from bapsim.train.lm.bpe import MASK, PAD, TEXT, Bpe, Ids, learnt
 from bapsim.train.lm.learning import Plan, device_of, learn, steady
-from bapsim.train.lm.lost import lost
+from bapsim.train.lm.lost import losing
 from bapsim.train.lm.parts import part
 from bapsim.train.lm.reading import copies, pool_digest, without
 from bapsim.train.lm.transfer import texts_of
@@ -97,7 +97,7 @@ def load(folder: Path) -> MaskedModel:
 
 def encoder(shape: Shape, size: int, classes: int) -> Any:
     """A module: `gaps` gives the loss of hidden tokens, `classes` scores from the mean over a text."""
-    t = part("torch")
+    t, lost = part("torch"), losing()
 
     class Encoder(t.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from bapsim.core.errors import BapsimError
 from bapsim.train.lm.learning import Plan, device_of, learn, steady
-from bapsim.train.lm.lost import lost
+from bapsim.train.lm.lost import losing
 from bapsim.train.lm.packing import Corpus, Rows
 from bapsim.train.lm.parts import part
 from bapsim.train.lm.transformer import Shape, built, within
@@ -40,7 +40,7 @@ def taught(
 
 def foreseeing(decoder: Any) -> Any:
     """A module that gives the weighted sum of nats of tokens behind others, each seen with its own text."""
-    t = part("torch")
+    t, lost = part("torch"), losing()
 
     class Foreseeing(t.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:

@@ -67,7 +67,7 @@ def _parts(shape: Shape, both_ways: bool) -> tuple[Any, Any, Any]:
     """The classes of a norm, an attention and a feed-forward part."""
     t = part("torch")
     nn, F = t.nn, t.nn.functional
-    one = shape.width // shape.heads
+    one, turned = shape.width // shape.heads, turning()
 
     class Norm(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -172,13 +172,12 @@ def angles(count: int, one: int, begin: int = 0) -> tuple[Any, Any]:
     return angle.cos(), angle.sin()
 
 
-def turned(x: Any, cos: Any, sin: Any) -> Any:
-    """Queries or keys [b, heads, t, one], turned by their positions."""
-    return _turn().apply(x, cos, sin)
-
-
 @cache
-def _turn() -> Any:
+def turning() -> Any:
+    """A function of queries or keys [b, heads, t, one], cosines and sines: them, turned by their positions.
+
+    Made once, and outside of what is compiled: an import would cut a compiled graph in two.
+    """
     t = part("torch")
 
     def turn(x: Any, cos: Any, sin: Any) -> Any:
@@ -202,17 +201,20 @@ def _turn() -> Any:
             cos, sin = ctx.saved_tensors
             return turn(grad, cos, -sin), None, None
 
-    return Turn
+    def turned(x: Any, cos: Any, sin: Any) -> Any:
+        if not t.compiler.is_compiling():
+            return Turn.apply(x, cos, sin)
+        first, second = x.chunk(2, dim=-1)  # a compiler fuses the formula, and what is derived of it
+        return x * cos.to(x.dtype) + t.cat([-second, first], -1) * sin.to(x.dtype)
+
+    return turned
 
 
 def within(text: Any) -> Any:
     """bool[b, 1, t, t]: each token sees itself and those before it of its own text; text: int64[b, t], which
     text each token belongs to.
     """
-    t = part("torch")
-    n = text.shape[1]
-    earlier = t.ones(n, n, dtype=t.bool, device=text.device).tril()
-    return ((text[:, :, None] == text[:, None, :]) & earlier)[:, None]
+    return (text[:, :, None] == text[:, None, :]).tril()[:, None]
 
 
 def weights_of(module: Any) -> dict[str, Any]:
